@@ -1,0 +1,68 @@
+# Needs Python 3.11 or newer with its venv module; everything else is installed into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+DIST ?= dist
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+INSTALLED := $(VENV)/.installed
+DEVELOPING := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format-check lint types arrows format bench build clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | \
+	  while IFS='|' read -r target text; do printf '  %-14s %s\n' "$$target" "$$text"; done
+
+demo: $(INSTALLED) ## see sealrun seal, publish and resolve a run, in a temporary folder
+	@$(BIN)/sealrun demo $(ARGS)
+
+test: $(DEVELOPING) ## run every test; choose with ARGS="-k pointer"
+	@$(BIN)/python -m pytest -n 2 --timeout 300 $(ARGS)
+
+check: format-check lint types arrows test ## everything that must hold: format, lint, types, imports, tests
+
+format-check: $(DEVELOPING) ## is the code formatted?
+	@$(BIN)/ruff format --check --quiet .
+
+lint: $(DEVELOPING) ## ruff
+	@$(BIN)/ruff check --quiet .
+
+types: $(DEVELOPING) ## mypy, strict
+	@$(BIN)/mypy --no-error-summary
+
+arrows: $(DEVELOPING) ## do imports run downward only?
+	@$(BIN)/lint-imports --no-logo
+
+format: $(DEVELOPING) ## format the code and mend what ruff can mend safely
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(DEVELOPING) ## run the benchmarks; pass options with ARGS="…"
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+build: $(DEVELOPING) ## build the wheel and the sdist
+	@$(BIN)/python -m build -qq --outdir '$(DIST)' .
+
+clean: ## remove the environment, the caches and what was built
+	@rm -rf '$(VENV)' '$(DIST)' .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is not Python 3.11 or newer: name one with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) lacks the venv module: install it (on Debian: python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv '$(VENV)'
+
+$(INSTALLED): $(VENV)/pyvenv.cfg pyproject.toml
+	@$(PIP) --editable .
+	@touch $@
+
+$(DEVELOPING): $(VENV)/pyvenv.cfg pyproject.toml
+	@$(PIP) --editable '.[dev]'
+	@touch $(INSTALLED) $@

@@ -1,0 +1,246 @@
+"""What a run consists of: its entries, the tree digest, MANIFEST.sha256 and ROOT_SHA256.
+
+Three digests, each for one question:
+
+- *tree digest*: do two folders hold the same files? It is what
+  ``find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`` prints.
+- *digest of manifest.json*: and the same links, empty folders and executable bits?
+- *ROOT_SHA256*: is this run folder, records included, the one that was sealed?
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Self
+
+import msgspec
+
+from sealrun.domain.address import Digest, parse_digest
+from sealrun.domain.errors import IntegrityError, RunRejectedError, UnsupportedFormatError, UsageError
+from sealrun.domain.records import FORMAT, JsonObject, Record, canonical_json_without_floats, sha256
+
+MANIFEST_FILE = "manifest.json"
+RUN_FILE = "run.json"
+SUMS_FILE = "MANIFEST.sha256"
+ARTIFACTS = "artifacts/"
+_ROOT_PREFIX = "# ROOT_SHA256 "
+_MAX_COMPONENT_BYTES = 255
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+
+
+class Entry(msgspec.Struct, frozen=True, order=True):
+    """One file of a run: its path (relative, ``/``), size in bytes, content and executable bit."""
+
+    path: str
+    size: int
+    sha256: Digest
+    executable: bool = False
+
+
+class Link(msgspec.Struct, frozen=True, order=True):
+    """A symbolic link that stays inside the run: where it is and, relative to its folder, what it says."""
+
+    path: str
+    target: str
+
+
+def path_problem(path: str) -> str | None:
+    """Say why `path` cannot be a path inside a run, or return None. Rejects everything that could lead outside."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "the name is not valid UTF-8"
+    if "\0" in path:
+        return "the name holds a NUL character"
+    for part in path.split("/"):
+        if part in {"", ".", ".."}:
+            return f"the path has an empty, '.' or '..' component: {path!r}"
+        if len(part.encode()) > _MAX_COMPONENT_BYTES:
+            return f"a name is longer than {_MAX_COMPONENT_BYTES} bytes: {part[:40]!r}…"
+    return None
+
+
+def link_problem(path: str, target: str) -> str | None:
+    """Say why a link at `path` with `target` leaves the run or cannot be stored, or return None.
+
+    The check is lexical; a scanner, which sees the real tree, also resolves the link.
+    """
+    if target.startswith("/"):
+        return f"the link {path!r} points to an absolute path ({target!r}); make it relative to stay inside the run"
+    if not target or "\0" in target:
+        return f"the link {path!r} has no usable target"
+    try:
+        target.encode("utf-8")
+    except UnicodeEncodeError:
+        return f"the target of the link {path!r} is not valid UTF-8"
+    depth = path.count("/")
+    for part in target.split("/"):
+        if part == "..":
+            depth -= 1
+        elif part not in {"", "."}:
+            depth += 1
+        if depth < 0:
+            return f"the link {path!r} leaves the run (it points to {target!r})"
+    return None
+
+
+class Manifest(Record, frozen=True, kw_only=True):
+    """The content of a run. Everything is sorted by path; `directories` are the empty ones."""
+
+    KIND: ClassVar[str] = "manifest"
+    entries: tuple[Entry, ...]
+    directories: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+    tree_digest: Digest
+    size: int
+
+    @classmethod
+    def build(cls, entries: Iterable[Entry], directories: Iterable[str] = (), links: Iterable[Link] = ()) -> Self:
+        """Sort, check and digest the content of a run; raise `RunRejectedError` for what no run may hold."""
+        ordered = tuple(sorted(entries))
+        manifest = cls(
+            entries=ordered,
+            directories=tuple(sorted(directories)),
+            links=tuple(sorted(links)),
+            tree_digest=tree_digest(ordered),
+            size=sum(entry.size for entry in ordered),
+        )
+        problem = manifest.problem()
+        if problem:
+            raise RunRejectedError(problem)
+        return manifest
+
+    def problem(self) -> str | None:
+        """Say what makes this content impossible or unsafe to restore, or return None."""
+        leaves = [entry.path for entry in self.entries] + [link.path for link in self.links] + list(self.directories)
+        taken = set(leaves)
+        if len(taken) != len(leaves):
+            return "two entries have the same path"
+        folders: set[str] = set()
+        for path in leaves:
+            parent = path.rpartition("/")[0]
+            while parent and parent not in folders:
+                folders.add(parent)
+                parent = parent.rpartition("/")[0]
+        both = taken & folders
+        if both:
+            return f"a path is both a leaf and a folder: {min(both)!r}"
+        problems = (path_problem(path) for path in leaves)
+        links = (link_problem(link.path, link.target) for link in self.links)
+        return next((found for found in (*problems, *links) if found), None)
+
+    def encode(self) -> bytes:
+        """Return the bytes of ``manifest.json``: a function of the content alone."""
+        return canonical_json_without_floats(self.to_json())
+
+    def to_json(self) -> JsonObject:
+        """Return the record; an entry says `executable` only where it is."""
+        entries = [
+            {"path": e.path, "sha256": e.sha256, "size": e.size, **({"executable": True} if e.executable else {})}
+            for e in self.entries
+        ]
+        links = [{"path": link.path, "target": link.target} for link in self.links]
+        return {
+            **self.extra,
+            "format": FORMAT,
+            "kind": self.KIND,
+            "entries": entries,
+            "directories": list(self.directories),
+            "links": links,
+            "tree_digest": self.tree_digest,
+            "size": self.size,
+        }
+
+    @classmethod
+    def from_json(cls, value: JsonObject, where: str) -> Self:
+        """Build from a stored record and refuse one whose content is unsafe or contradicts its own digests."""
+        manifest = super().from_json(value, where)
+        problem = manifest.problem()
+        if problem:
+            msg = f"{where}: {problem}"
+            raise IntegrityError(msg)
+        for entry in manifest.entries:
+            try:
+                parse_digest(entry.sha256)
+            except UsageError as error:
+                msg = f"{where}: {entry.path!r}: {error}"
+                raise UnsupportedFormatError(msg) from error
+        if tuple(sorted(manifest.entries)) != manifest.entries or tree_digest(manifest.entries) != manifest.tree_digest:
+            msg = f"{where}: the tree digest does not match the entries"
+            raise IntegrityError(msg)
+        return manifest
+
+    def digests(self) -> dict[Digest, int]:
+        """Every distinct content of the run with its size in bytes."""
+        return {entry.sha256: entry.size for entry in self.entries}
+
+
+def sum_line(digest: str, path: str) -> str:
+    r"""One line as ``sha256sum`` prints it: names with a backslash, newline or return are escaped and marked by ``\``.
+
+    Source of the rule: GNU coreutils manual, "md5sum invocation"; checked against coreutils 9.1.
+    """
+    escaped = "".join(_ESCAPES.get(sign, sign) for sign in path)
+    mark = "\\" if escaped != path else ""
+    return f"{mark}{digest}  {escaped}\n"
+
+
+def tree_digest(entries: Iterable[Entry]) -> Digest:
+    """Content identity of a sorted set of entries. Times, links, empty folders and modes do not enter it."""
+    hasher = hashlib.sha256()
+    for entry in entries:
+        hasher.update(sum_line(entry.sha256, f"./{entry.path}").encode())
+    return Digest(hasher.hexdigest())
+
+
+class Sums(msgspec.Struct, frozen=True):
+    """MANIFEST.sha256: one digest per file of a run folder, and the ROOT_SHA256 of those lines."""
+
+    lines: Mapping[str, Digest]
+    root: Digest
+
+    @classmethod
+    def build(cls, run_json: bytes, manifest_json: bytes, manifest: Manifest) -> Self:
+        """Compute the sums of a run folder from its two records and its entries."""
+        lines = {f"{ARTIFACTS}{entry.path}": entry.sha256 for entry in manifest.entries}
+        lines[RUN_FILE] = sha256(run_json)
+        lines[MANIFEST_FILE] = sha256(manifest_json)
+        return cls(dict(sorted(lines.items())), sha256(_body(lines)))
+
+    def encode(self) -> bytes:
+        """Return the file; ``sha256sum -c`` takes it as it is, since the last line is a comment to it."""
+        return _body(self.lines) + f"{_ROOT_PREFIX}{self.root}\n".encode()
+
+    @classmethod
+    def decode(cls, body: bytes, where: str) -> Self:
+        """Read the file and check that ROOT_SHA256 is that of its lines, or raise `IntegrityError`."""
+        head, mark, tail = body.rpartition(_ROOT_PREFIX.encode())
+        if not mark or (head and not head.endswith(b"\n")):
+            msg = f"{where}: has no ROOT_SHA256 line"
+            raise IntegrityError(msg)
+        root = sha256(head)
+        if tail != f"{root}\n".encode():
+            msg = f"{where}: ROOT_SHA256 does not match the lines above it"
+            raise IntegrityError(msg)
+        try:
+            lines = dict(_parse_line(line) for line in head.decode().split("\n")[:-1])
+        except ValueError as error:
+            msg = f"{where}: {error}"
+            raise UnsupportedFormatError(msg) from error
+        return cls(lines, root)
+
+
+def _body(lines: Mapping[str, Digest]) -> bytes:
+    return "".join(sum_line(lines[path], path) for path in sorted(lines)).encode()
+
+
+def _parse_line(line: str) -> tuple[str, Digest]:
+    escaped = line.startswith("\\")
+    digest, gap, name = line[escaped:].partition("  ")
+    if not gap:
+        msg = f"not a line of sha256sum: {line!r}"
+        raise ValueError(msg)
+    if escaped:
+        name = name.replace("\\\\", "\0").replace("\\n", "\n").replace("\\r", "\r").replace("\0", "\\")
+    return name, parse_digest(digest)

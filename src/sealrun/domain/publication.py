@@ -1,0 +1,134 @@
+"""The attempt protocol's records, and who may decide what.
+
+The order of writes, which the proof of the collection protocol stands on::
+
+    intent ─ condemned batches ─ reuse or upload ─ run folder ─ refs ─ OUTCOME ─ seal ─ row ─ pointers ─ rm intent
+
+``outcome.json`` is the only commit point. Before it, a crash leaves keys that only this attempt owns; after it, a
+crash leaves an intent, which is the redo log of what is still to be written.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar, Literal
+
+import msgspec
+
+from sealrun.domain.address import AttemptId, Digest, Key, RunId
+from sealrun.domain.records import Record
+
+
+class Intent(Record, frozen=True, kw_only=True):
+    """Every digest the attempt may reference. It pins all of them until the attempt is void or its redo is done.
+
+    `owner` is the state folder that may resume the attempt; anybody else must void it first. `heartbeat_at` is
+    the owner's word that it still works; whoever doubts it compares the store's own times.
+    """
+
+    KIND: ClassVar[str] = "intent"
+    attempt: AttemptId
+    nonce: str
+    owner: str
+    purpose: Literal["publish", "move"]
+    experiment: str
+    run_id: str
+    created_at: str
+    heartbeat_at: str
+    digests: tuple[Digest, ...]
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """How an attempt ended: THE decision, write-once and kept for ever.
+
+    A sealed outcome names the run; a void one says who gave up on the attempt and why.
+    """
+
+    KIND: ClassVar[str] = "outcome"
+    attempt: AttemptId
+    nonce: str
+    decision: Literal["sealed", "void"]
+    decided_at: str
+    by: str
+    experiment: str | None = None
+    run_id: RunId | None = None
+    root_sha256: Digest | None = None
+    why: str | None = None
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """Where one digest's bytes are: a whole object, or (later) `length` bytes at `offset` of a pack."""
+
+    key: Key
+    size: int
+    offset: int | None = None
+
+
+class Refs(Record, frozen=True, kw_only=True):
+    """Where each digest of a run is stored. Keys may belong to other attempts (deduplication)."""
+
+    KIND: ClassVar[str] = "refs"
+    attempt: AttemptId
+    objects: dict[Digest, Stored]
+
+
+class Seal(Record, frozen=True, kw_only=True):
+    """Marker in a run folder: this attempt holds the run's bytes. It counts only with a sealed outcome."""
+
+    KIND: ClassVar[str] = "seal"
+    attempt: AttemptId
+    root_sha256: Digest
+
+
+class Retired(Record, frozen=True, kw_only=True):
+    """Takes an attempt's run out of the live set. Undone by a new attempt that seals the same run."""
+
+    KIND: ClassVar[str] = "retired"
+    attempt: AttemptId
+    retired_at: str
+    by: str
+    why: str
+
+
+class Condemned(Record, frozen=True, kw_only=True):
+    """A batch of keys that a collector is about to delete unless a re-mark finds them needed."""
+
+    KIND: ClassVar[str] = "condemned"
+    batch: str
+    keys: tuple[Key, ...]
+
+
+class Resolution(Enum):
+    """What whoever finds an intent has to do about its attempt."""
+
+    REPLAY = "the run is sealed: write what is still missing, then delete the intent"
+    CLEAN_UP = "the attempt is void: delete the intent"
+    RESUME = "undecided and ours: its delivery goes on with it"
+    VOID = "undecided and silent for too long: write void, then delete the intent"
+    LEAVE = "undecided and perhaps alive: leave it alone"
+
+
+def plan_resolution(
+    intent: Intent, outcome: Outcome | None, *, owner: str, silent_s: float, limit_s: float
+) -> Resolution:
+    """Decide what to do about an intent.
+
+    `silent_s` is how long ago, by the store's own clock, the intent was last written. A wrong void costs an
+    upload, never data, so clocks may enter here.
+    """
+    if outcome is not None:
+        return (
+            Resolution.REPLAY if outcome.decision == "sealed" and intent.purpose == "publish" else Resolution.CLEAN_UP
+        )
+    if silent_s > limit_s:
+        return Resolution.VOID
+    return Resolution.RESUME if intent.owner == owner and intent.purpose == "publish" else Resolution.LEAVE
+
+
+class AttemptTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """Identity of an attempt, durable in the journal before the attempt writes anything, so a restart resumes it."""
+
+    attempt: AttemptId
+    nonce: str
+    created_at: str
+    owner: str

@@ -1,0 +1,49 @@
+"""A run that was sealed locally and waits to be published: the exact bytes of its records, and where its files are."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Manifest, Sums
+from sealrun.domain.run import Envelope
+
+
+class SealedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What sealing made of a folder. Kept in the journal, so that every retry writes the same bytes.
+
+    `folder` is the absolute path of the run's folder on this machine, or of the one file of a file unit.
+    """
+
+    folder: str
+    run_json: bytes
+    manifest_json: bytes
+
+    def envelope(self) -> Envelope:
+        """Decode ``run.json``."""
+        return Envelope.decode(self.run_json, RUN_FILE)
+
+    def manifest(self) -> Manifest:
+        """Decode ``manifest.json``."""
+        return Manifest.decode(self.manifest_json, MANIFEST_FILE)
+
+    def sums(self) -> Sums:
+        """Compute MANIFEST.sha256 and ROOT_SHA256."""
+        return Sums.build(self.run_json, self.manifest_json, self.manifest())
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it stands in one registry."""
+
+    experiment: str
+    run_id: str
+    attempt: str
+    root_sha256: str
+    new: bool
+    uploaded_objects: int = 0
+    uploaded_bytes: int = 0
+    reused_objects: int = 0
+
+    @property
+    def ref(self) -> str:
+        """The reference that names the run."""
+        return f"{self.experiment}/{self.run_id}"

@@ -1,0 +1,540 @@
+"""Every port and its contract, on one page. Services call these; adapters keep the promises written here.
+
+Errors: adapters translate every foreign exception into `sealrun.domain.errors`; nothing else escapes. Retries live
+above the ports, in one layer: an adapter retries nothing on `Store.create`, since only the layer above can tell a
+lost answer from a lost race (by the nonce in the record).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from enum import Enum
+from typing import Any, BinaryIO, Literal, Protocol
+
+import msgspec
+
+from sealrun.domain.address import AttemptId, Digest, Key
+from sealrun.domain.manifest import Entry, Link
+from sealrun.domain.sealed import Published, SealedRun
+
+# ---------------------------------------------------------------- stores
+
+
+class Creation(Enum):
+    """Answer of a write-once creation that was understood."""
+
+    CREATED = "these bytes are there, durably, because of this call"
+    EXISTS = "something was there before; it may be our own earlier write whose answer was lost"
+
+
+class ObjectStat(msgspec.Struct, frozen=True):
+    """What a store says of a key. `modified` is POSIX seconds by the store's own clock."""
+
+    key: Key
+    size: int
+    modified: float
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store claims; the probe tests the claims before anything is trusted to them.
+
+    `write_once`: `create` is exclusive among any number of writers. `verifies_uploads`: the store itself refuses
+    bytes that do not match their checksum. `links`: `copy` costs no bytes, so run folders are projected.
+    `parallel`: how many uploads or small requests are worth having in flight.
+    """
+
+    write_once: bool
+    verifies_uploads: bool
+    links: bool
+    parallel: int
+
+
+class Source(Protocol):
+    """Bytes to be stored whose digest is known."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    @property
+    def digest(self) -> Digest:
+        """sha256 of the bytes."""
+        ...
+
+    def open(self) -> BinaryIO:
+        """Open for one sequential read. `RunChangedError` if it is no longer the file that was hashed."""
+        ...
+
+
+class Incoming(Protocol):
+    """Bytes on their way into a stage."""
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append."""
+        ...
+
+    def keep(self, digest: Digest) -> Source:
+        """Close and keep the bytes, whose digest is now known, as a source that `put_many` of the same store takes."""
+        ...
+
+    def drop(self) -> None:
+        """Discard. Harmless after `keep` or twice."""
+        ...
+
+
+class Stage(Protocol):
+    """A private room inside a store where bytes wait without a name until their digest is known.
+
+    Lets a run be read once: hashed while it is copied. Closing discards what no `put_many` took. A crash leaves
+    files that the next opening of the store removes.
+    """
+
+    def receive(self) -> Incoming:
+        """Begin receiving one file. Callable from many threads."""
+        ...
+
+    def close(self) -> None:
+        """Discard everything that was not taken. Harmless twice."""
+        ...
+
+
+class Store(Protocol):
+    """A storage root. What a publisher or a reader gets: it cannot delete anything that matters.
+
+    Safe to use from many threads. Every method may raise `UnavailableError`, `AccessDeniedError` or
+    `NoSpaceError`. Keys are well-formed (`sealrun.domain.address`); any UTF-8 may occur below ``artifacts/``.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets: fit for logs and messages."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the store claims."""
+        ...
+
+    def create(self, key: Key, body: bytes) -> Creation:
+        """Create `key` with `body`, exclusively. Durable and visible to everybody, listings included, on CREATED.
+
+        Of any number of callers one gets CREATED. No reader ever sees a part. Anything ambiguous (time-out,
+        dropped connection, server error) raises `OutcomeUnknownError`; the call may be repeated with the same body.
+        """
+        ...
+
+    def put_many(
+        self, items: Iterable[tuple[Key, Source]], on_stored: Callable[[Key, int], None] | None = None
+    ) -> None:
+        """Store bytes under keys that only the caller's attempt owns. All are durable and visible on return.
+
+        `items` is consumed lazily, a bounded number at a time. The bytes stored are checked against
+        `Source.digest` on the way: `RunChangedError` if they differ. On any error some items may be stored, none
+        partially, and no upload is left running. Repeating is harmless. `on_stored(key, size)` comes from any thread.
+        """
+        ...
+
+    def put(self, key: Key, body: bytes) -> None:
+        """Write a small record that only the caller's attempt owns, over its own earlier version. Durable on return."""
+        ...
+
+    def replace(self, key: Key, body: bytes) -> None:
+        """Write a projection, over whatever is there. Atomic for readers; the last writer wins. Not durable."""
+        ...
+
+    def copy(self, source: Key, target: Key) -> None:
+        """Make the projection `target` have the bytes of `source`, over whatever is there; by link where possible.
+
+        `NotFoundError` if there is no source. Not durable.
+        """
+        ...
+
+    def read(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of `key`: the current ones, never cached. `NotFoundError` if there are none."""
+        ...
+
+    def open(self, key: Key) -> BinaryIO:
+        """Open for reading and seeking with bounded memory. `NotFoundError`."""
+        ...
+
+    def stat(self, key: Key) -> ObjectStat | None:
+        """Describe `key`, never from a cache; None only when the store said that there is no such key."""
+        ...
+
+    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectStat]:
+        """Every key that begins with `prefix` (which ends in ``/`` or is empty), in UTF-8 byte order; all pages.
+
+        Includes everything whose creation was acknowledged before the call. `limit` stops after that many keys.
+        An incomplete answer raises; it is never passed off as complete.
+        """
+        ...
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Names, without the prefix, of the folders directly below `prefix` (ends in ``/`` or is empty), sorted."""
+        ...
+
+    def discard(self, key: Key) -> None:
+        """Delete an intent, a pending row or a probe's key (`address.is_discardable`); anything else is `UsageError`.
+
+        Harmless when it is already gone.
+        """
+        ...
+
+    def stage(self) -> Stage | None:
+        """Open a stage, or None where bytes cannot wait without a name."""
+        ...
+
+    def close(self) -> None:
+        """Release connections and threads. Harmless twice."""
+        ...
+
+
+class Remover(Protocol):
+    """The right to delete for good. Only a collector gets one."""
+
+    def delete(self, keys: Sequence[Key]) -> Mapping[Key, str]:
+        """Delete `keys`; return the reason for each one that is not certainly gone. Absent keys count as gone."""
+        ...
+
+
+# ---------------------------------------------------------------- folders
+
+
+class FileFacts(msgspec.Struct, frozen=True):
+    """What identifies an unchanged file: same facts, same bytes. Times in nanoseconds."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    executable: bool
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """A scan of a folder: files by path, empty folders, inner links."""
+
+    files: Mapping[str, FileFacts]
+    directories: tuple[str, ...]
+    links: tuple[Link, ...]
+
+
+class RunFolder(Protocol):
+    """The files of one run on this machine, as the watch's patterns show them. Never written to.
+
+    `path` is absolute; for a file unit it is the file and the run's only entry is its name.
+    """
+
+    path: str
+    name: str
+    unit: Literal["folder", "file"]
+
+    def scan(self) -> Tree:
+        """List everything; links are not followed. `RunRejectedError` names the first thing no run may hold."""
+        ...
+
+    def hash(self, tree: Tree, stage: Stage | None, wants: Callable[[str, FileFacts], bool]) -> Hashed:
+        """Digest every file of `tree` with a pool of workers, from the hash cache where the facts are unchanged.
+
+        Files for which `wants(path, facts)` are copied into `stage` while they are hashed. stat → hash → stat:
+        `RunChangedError` on any difference, `RunRejectedError` for an unreadable file. Bounded memory.
+        """
+        ...
+
+    def source(self, entry: Entry, facts: FileFacts | None = None) -> Source:
+        """Return the bytes of `entry`; opening checks `facts` where given, and that no link leads there."""
+        ...
+
+    def read_small(self, path: str, limit: int) -> bytes | None:
+        """Return a file of at most `limit` bytes for markers and producers' records; None if absent or larger."""
+        ...
+
+
+class Hashed(msgspec.Struct, frozen=True):
+    """Result of hashing: entries (unsorted) and the sources that wait in the stage, by digest."""
+
+    entries: tuple[Entry, ...]
+    staged: Mapping[Digest, Source]
+
+
+class Watcher(Protocol):
+    """Turns file system events into hints. Losing every event only costs time: the rescan is the truth."""
+
+    def watch(self, root: str, on_change: Callable[[str | None], None]) -> None:
+        """Report paths that changed below `root`, or None for "rescan". `on_change` may run in any thread."""
+        ...
+
+    def follow(self, folder: str) -> None:
+        """Also report what happens deep inside an unsettled run folder. Harmless twice."""
+        ...
+
+    def unfollow(self, folder: str) -> None:
+        """Stop following a folder that settled or went away."""
+        ...
+
+    def describe(self) -> Mapping[str, str]:
+        """Say how each root is watched: ``inotify``, ``polling`` or ``rescan`` and why."""
+        ...
+
+    def close(self) -> None:
+        """Stop. Harmless twice."""
+        ...
+
+
+class OpenWriters(Protocol):
+    """Knows who still has a run's files open."""
+
+    def writers(self, path: str) -> Sequence[str]:
+        """Names of processes that hold a file below `path` open for writing, as far as this machine lets us see."""
+        ...
+
+
+class Destination(Protocol):
+    """A place on this machine where a run is restored: complete or not there."""
+
+    def write(self, path: str, chunks: Iterable[bytes], *, executable: bool) -> None:
+        """Write one file below the destination, creating folders. Callable from many threads. `path` was checked."""
+        ...
+
+    def folder(self, path: str) -> None:
+        """Create an empty folder."""
+        ...
+
+    def link(self, path: str, target: str) -> None:
+        """Create a symbolic link that stays inside; called after every file is written."""
+        ...
+
+    def commit(self) -> None:
+        """Make everything visible under the final name at once. `UsageError` if something has appeared there."""
+        ...
+
+    def abandon(self) -> None:
+        """Remove what was written. Harmless after `commit`."""
+        ...
+
+
+# ---------------------------------------------------------------- the journal (one SQLite file; durable on return)
+
+
+class HashCache(Protocol):
+    """Digests of files whose facts were seen before. Losing it costs re-hashing."""
+
+    def known(self, folder: str) -> Mapping[str, tuple[FileFacts, Digest]]:
+        """Everything cached for a folder, by path inside it."""
+        ...
+
+    def remember(self, folder: str, digests: Mapping[str, tuple[FileFacts, Digest]]) -> None:
+        """Replace what is cached for `folder`, in one transaction."""
+        ...
+
+
+class Hints(Protocol):
+    """Where digests were once stored, per registry id. A hint proves nothing: the reuse rule checks it."""
+
+    def keys_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Key]:
+        """The most recent key of each digest that has one."""
+        ...
+
+    def sizes_known(self, registry_id: str) -> Callable[[int], bool]:
+        """Return a quick test: is some object of this size hinted at? (Then copying before hashing may be wasted.)."""
+        ...
+
+    def learn(self, registry_id: str, keys: Mapping[Digest, tuple[Key, int]]) -> None:
+        """Remember keys and sizes after a seal, in one transaction."""
+        ...
+
+    def forget(self, registry_id: str, digests: Iterable[Digest]) -> None:
+        """Drop hints that turned out to be wrong."""
+        ...
+
+
+FolderState = Literal["settling", "sealed", "rejected", "stale", "skipped", "gone"]
+
+
+class FolderRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal knows of one candidate of one watch. Times are POSIX seconds.
+
+    `fingerprint` is that of the snapshot which was sealed or rejected: while it is unchanged, nothing is done.
+    `manifest_sha256` and `run_id` are those of the last seal.
+    """
+
+    watch: str
+    path: str
+    state: FolderState
+    reason: str
+    since: float
+    fingerprint: str = ""
+    run_id: str | None = None
+    manifest_sha256: str | None = None
+    sealed: int | None = None
+
+
+class Folders(Protocol):
+    """Intake's memory."""
+
+    def get(self, watch: str, path: str) -> FolderRecord | None:
+        """What is known of a candidate."""
+        ...
+
+    def set(self, record: FolderRecord) -> None:
+        """Remember; replaces what was known."""
+        ...
+
+    def all(self, watch: str | None = None) -> Sequence[FolderRecord]:
+        """Everything known, by watch and path."""
+        ...
+
+
+DeliveryState = Literal["queued", "published", "parked"]
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One sealed run on its way to one registry (by its name in the settings).
+
+    `attempt` and its nonce are durable before the attempt writes anything, so a restart resumes it. `parked` waits
+    for an operator: `error` says what for.
+    """
+
+    id: int
+    sealed: int
+    registry: str
+    state: DeliveryState
+    tries: int
+    due: float
+    error: str | None = None
+    attempt: AttemptId | None = None
+    nonce: str | None = None
+    attempt_created_at: str | None = None
+    published: Published | None = None
+
+
+class Deliveries(Protocol):
+    """The delivery queue: at least once, in order of due time, one line per registry."""
+
+    def accept(self, run: SealedRun, registries: Sequence[str], folder: FolderRecord | None = None) -> int:
+        """Store a sealed run, one queued delivery per registry and the folder's new record, in one transaction.
+
+        Returns the id of the sealed run; `folder` is stored with that id. Accepting bytes that are already there
+        (same folder, run.json and manifest) adds only the missing deliveries.
+        """
+        ...
+
+    def run(self, sealed: int) -> SealedRun:
+        """The sealed run with that id."""
+        ...
+
+    def claim(self, registry: str, now: float, sealed: int | None = None) -> Delivery | None:
+        """Take the next due delivery (of one run, if given) for this process; None if there is none.
+
+        A claim ends with `finish`, `postpone` or `park`, or with the process: a dead process's claims are free.
+        """
+        ...
+
+    def begin(self, delivery: int, attempt: AttemptId, nonce: str, created_at: str) -> None:
+        """Make an attempt's identity durable before it writes anything."""
+        ...
+
+    def finish(self, delivery: int, published: Published) -> None:
+        """The run is sealed there."""
+        ...
+
+    def postpone(self, delivery: int, due: float, error: str, *, new_attempt: bool = False) -> None:
+        """Try again at `due`, and count the try; as a new attempt if the old one is void."""
+        ...
+
+    def park(self, delivery: int, error: str) -> None:
+        """Give up until an operator or a change of settings releases it."""
+        ...
+
+    def release(self, registry: str | None = None) -> int:
+        """Queue parked deliveries again, due now; return how many."""
+        ...
+
+    def all(self, *, registry: str | None = None, state: DeliveryState | None = None) -> Sequence[Delivery]:
+        """Deliveries, newest first."""
+        ...
+
+    def next_due(self, registry: str) -> float | None:
+        """When the next unclaimed delivery of a registry is due."""
+        ...
+
+
+class Events(Protocol):
+    """What happened, for people: bounded, oldest dropped."""
+
+    def record(self, kind: str, subject: str, /, **fields: object) -> None:
+        """Append an event such as ``run.published`` about `subject`; `fields` are JSON values without secrets."""
+        ...
+
+    def recent(self, limit: int = 100, kind: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """Newest first: ``{"at", "kind", "subject", ...}``."""
+        ...
+
+
+class Facts(Protocol):
+    """Small durable facts by key: registry ids by URL, probe verdicts, timers' last runs."""
+
+    def fact(self, key: str) -> object:
+        """The JSON value under `key`, or None."""
+        ...
+
+    def set_fact(self, key: str, value: object) -> None:
+        """Remember a JSON value."""
+        ...
+
+
+class Journal(Protocol):
+    """The rooms of the one file, and the identity of the state folder it lies in."""
+
+    state_id: str
+    hashes: HashCache
+    hints: Hints
+    folders: Folders
+    deliveries: Deliveries
+    events: Events
+    facts: Facts
+
+    def close(self) -> None:
+        """Close the file. Harmless twice."""
+        ...
+
+
+# ---------------------------------------------------------------- the rest of the world
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> datetime:
+        """Wall time, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Entropy(Protocol):
+    """The only source of randomness."""
+
+    def hex(self, digits: int) -> str:
+        """Return that many random hexadecimal digits."""
+        ...
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return a random number between the two."""
+        ...
+
+
+class Progress(Protocol):
+    """Somebody who watches long work."""
+
+    def phase(self, name: str, total_bytes: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
+        """Announce a phase; the callable advances it by bytes and may be called from any thread."""
+        ...

@@ -1,0 +1,140 @@
+"""Everything that follows a sealed outcome: seal marker, run folder, index row, pointers, then the end of the intent.
+
+The redo half of the attempt protocol. It is a function of durable records only, so the publisher, a recovery on the
+same machine and a stranger's recovery all call it, any number of times and at the same time.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sealrun.domain.address import (
+    META_SUFFIX,
+    AttemptId,
+    Digest,
+    Key,
+    RunId,
+    artifact_key,
+    intent_key,
+    latest_key,
+    refs_key,
+    run_key,
+    seal_key,
+)
+from sealrun.domain.errors import IntegrityError
+from sealrun.domain.indexing import Row
+from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Manifest
+from sealrun.domain.pointing import LATEST, Target
+from sealrun.domain.publication import Outcome, Refs, Seal, Stored
+from sealrun.domain.records import canonical_json
+from sealrun.domain.run import Envelope
+from sealrun.ports import Clock, Entropy, Store
+from sealrun.services.certainty import Certainty
+from sealrun.services.indexing import Index
+from sealrun.services.pointers import PointerName, Pointers
+
+
+class SealedAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealed outcome with the records it names."""
+
+    attempt: AttemptId
+    sealed_at: str
+    envelope: Envelope
+    manifest: Manifest
+    root: Digest
+    objects: dict[Digest, Stored]
+
+    @property
+    def target(self) -> Target:
+        """What a pointer to this run says."""
+        return Target(
+            experiment=self.envelope.experiment,
+            run_id=self.envelope.run_id,
+            attempt=self.attempt,
+            root_sha256=self.root,
+            finished_at=self.envelope.finished_at,
+        )
+
+
+def load_sealed(store: Store, outcome: Outcome) -> SealedAttempt:
+    """Read back what a sealed outcome names. `NotFoundError` or `IntegrityError` if the records are not all there."""
+    experiment, run_id, root = sealed_run_of(outcome)
+    run_at, manifest_at = run_key(experiment, run_id, RUN_FILE), run_key(experiment, run_id, MANIFEST_FILE)
+    refs_at = refs_key(outcome.attempt)
+    return SealedAttempt(
+        attempt=outcome.attempt,
+        sealed_at=outcome.decided_at,
+        envelope=Envelope.decode(store.read(run_at), run_at),
+        manifest=Manifest.decode(store.read(manifest_at), manifest_at),
+        root=root,
+        objects=Refs.decode(store.read(refs_at), refs_at).objects,
+    )
+
+
+def sealed_run_of(outcome: Outcome) -> tuple[str, RunId, Digest]:
+    """Return the experiment, run id and ROOT_SHA256 of a sealed outcome."""
+    if (
+        outcome.decision != "sealed"
+        or outcome.experiment is None
+        or outcome.run_id is None
+        or outcome.root_sha256 is None
+    ):
+        msg = f"attempt {outcome.attempt}: its outcome is not that of a sealed run"
+        raise IntegrityError(msg)
+    return outcome.experiment, outcome.run_id, outcome.root_sha256
+
+
+class Announcer:
+    """Carries out the redo half for one registry."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, by: str) -> None:
+        """Announce as `by`, which ends up in the history of pointers."""
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._certainty = Certainty(store, clock, entropy)
+        self._pointers = Pointers(store, clock, entropy, by)
+
+    def announce(self, sealed: SealedAttempt) -> None:
+        """Make a sealed run findable, then delete its intent. Durable on return, and harmless to repeat.
+
+        A crash anywhere leaves the intent, and whoever finds it comes here again.
+        """
+        envelope = sealed.envelope
+        marker = Seal(attempt=sealed.attempt, root_sha256=sealed.root)
+        self._certainty.create(seal_key(envelope.experiment, envelope.run_id, sealed.attempt), marker.encode())
+        self._project_run_folder(sealed)
+        row = Row.of(envelope, sealed.attempt, sealed.root, sealed.sealed_at)
+        Index(self._store, self._clock, self._entropy, envelope.experiment).add(row)
+        self._pointers.advance(PointerName.of_experiment(envelope.experiment, LATEST), sealed.target, "run published")
+        for path, name in sorted(envelope.publish_names.items()):
+            self._publish_name(sealed, path, name)
+        self._store.discard(intent_key(sealed.attempt))
+
+    def _project_run_folder(self, sealed: SealedAttempt) -> None:
+        """Link a run folder's files to their objects where links cost nothing; a convenience that can be rebuilt."""
+        if not self._store.capabilities.links:
+            return
+        experiment, run_id = sealed.envelope.experiment, sealed.envelope.run_id
+        for entry in sealed.manifest.entries:
+            self._store.copy(sealed.objects[entry.sha256].key, artifact_key(experiment, run_id, entry.path))
+
+    def _publish_name(self, sealed: SealedAttempt, path: str, name: str) -> None:
+        entry = next((entry for entry in sealed.manifest.entries if entry.path == path), None)
+        if entry is None:
+            return  # the settings name a file that this run does not have
+        target = msgspec.structs.replace(sealed.target, path=path)
+        moved = self._pointers.advance(PointerName.of_artifact(name), target, "published under this name")
+        if moved is None:
+            return
+        key = latest_key(name)
+        self._store.copy(sealed.objects[entry.sha256].key, key)
+        meta = {
+            "name": name,
+            "published_at_utc": moved.moved_at,
+            "ref": f"{target.experiment}/{target.run_id}:{path}",
+            "sha256": entry.sha256,
+            "size_bytes": entry.size,
+            "tags": list(sealed.envelope.tags),
+        }
+        self._store.replace(Key(key + META_SUFFIX), canonical_json(meta))

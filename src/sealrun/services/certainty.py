@@ -1,0 +1,72 @@
+"""The one retry layer: turns "perhaps written" into "written" or "somebody else was first".
+
+A store's `create` may lose its answer. Re-issuing the same bytes is always safe, and since every record that can
+collide carries a nonce, finding our own bytes under the key means that the write was ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sealrun.domain.address import Key
+from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, UnavailableError
+from sealrun.ports import Clock, Creation, Entropy, Store
+
+_TRIES = 6
+_FIRST_WAIT_S = 0.2
+
+T = TypeVar("T")
+
+
+class Certainty:
+    """Write-once creation with a certain answer, and reads that ride out a hiccup."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, tries: int = _TRIES) -> None:
+        """Work on `store`; give up after `tries` ambiguous answers in a row."""
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._tries = tries
+
+    def create(self, key: Key, body: bytes) -> bytes:
+        """Make `key` exist and return the bytes that stand there, durably: `body` if we won, else the winner's.
+
+        Repeating with the same body is harmless. `OutcomeUnknownError` if the store stays ambiguous: then the same
+        call must be made again later, by whoever holds the same body.
+        """
+
+        def once() -> bytes:
+            if self._store.create(key, body) is Creation.CREATED:
+                return body
+            try:
+                return self._store.read(key)
+            except NotFoundError as error:
+                # Listed as existing, yet not readable: a deletable record was deleted in between. Ask again.
+                msg = f"{key}: existed a moment ago and cannot be read now"
+                raise OutcomeUnknownError(msg) from error
+
+        return self._until_certain(once)
+
+    def read(self, key: Key) -> bytes | None:
+        """Return the bytes of `key`, or None if the store is certain that there are none."""
+
+        def once() -> bytes | None:
+            try:
+                return self._store.read(key)
+            except NotFoundError:
+                return None
+
+        return self._until_certain(once)
+
+    def _until_certain(self, once: Callable[[], T]) -> T:
+        wait = _FIRST_WAIT_S
+        for left in range(self._tries - 1, -1, -1):
+            try:
+                return once()
+            except (OutcomeUnknownError, UnavailableError):
+                if not left:
+                    raise
+                self._clock.sleep(wait * self._entropy.uniform(0.5, 1.0))
+                wait *= 2
+        raise AssertionError  # the last try returns or raises

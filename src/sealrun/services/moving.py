@@ -1,0 +1,105 @@
+"""Moving a pointer by command: pin the target, check that it stands, add a generation."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sealrun.domain.address import Digest, attempt_id, intent_key, outcome_key, refs_key
+from sealrun.domain.errors import NotFoundError, UsageError
+from sealrun.domain.pointing import LATEST, Generation, Target
+from sealrun.domain.publication import Intent, Outcome, Refs
+from sealrun.ports import Clock, Entropy, Store
+from sealrun.services.certainty import Certainty
+from sealrun.services.pointers import PointerName, Pointers
+from sealrun.services.standing import find_standing
+
+
+class PlannedMove(msgspec.Struct, frozen=True):
+    """A move as it would be executed: what a dry run shows."""
+
+    experiment: str
+    pointer: str
+    current: Target | None
+    target: Target
+    why: str
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything would happen."""
+        return self.current != self.target
+
+
+class PointerMover:
+    """Moves pointers that people move. ``latest`` moves by itself and is refused."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, owner: str, by: str) -> None:
+        """Act as state folder `owner`; `by` is written into the pointer's history."""
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._owner = owner
+        self._by = by
+        self._pointers = Pointers(store, clock, entropy, by)
+        self._certainty = Certainty(store, clock, entropy)
+
+    def plan_set(self, experiment: str, pointer: str, target: Target, why: str) -> PlannedMove:
+        """Say what moving `pointer` to `target` would do."""
+        if pointer == LATEST:
+            msg = f"{experiment}@{LATEST} moves by itself, to the run that finished last; choose another pointer"
+            raise UsageError(msg)
+        current = self._pointers.newest(PointerName.of_experiment(experiment, pointer))
+        return PlannedMove(experiment, pointer, current.target if current else None, target, why)
+
+    def plan_rollback(self, experiment: str, pointer: str, to: int | None, why: str) -> PlannedMove:
+        """Say what a rollback to generation `to` (default: the one before) would do: add a generation with its target."""
+        generation = self._pointers.at(PointerName.of_experiment(experiment, pointer), to)
+        return self.plan_set(experiment, pointer, generation.target, why)
+
+    def execute(self, move: PlannedMove) -> Generation | None:
+        """Add the generation; None if the pointer stands there already. Durable on return.
+
+        The target is pinned by an intent meanwhile, so that no collector takes it between the check and the move.
+        A crash leaves an intent that pins some bytes until it is voided for silence.
+        """
+        target = move.target
+        refs_at = refs_key(target.attempt)
+        refs = Refs.decode(self._store.read(refs_at), refs_at)
+        intent = self._pin(move, tuple(sorted(refs.objects)))
+        try:
+            standing = find_standing(self._store, target.experiment, target.run_id)
+            if standing is None:
+                msg = f"{target.experiment}/{target.run_id} is not sealed here (any more): a pointer cannot lead to it"
+                raise NotFoundError(msg)
+            current = msgspec.structs.replace(target, attempt=standing.attempt)
+            name = PointerName.of_experiment(move.experiment, move.pointer)
+            return self._pointers.set(name, current, move.why)
+        finally:
+            self._unpin(intent)
+
+    def _pin(self, move: PlannedMove, digests: tuple[Digest, ...]) -> Intent:
+        now = self._clock.now()
+        intent = Intent(
+            attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
+            nonce=self._entropy.hex(32),
+            owner=self._owner,
+            purpose="move",
+            experiment=move.target.experiment,
+            run_id=move.target.run_id,
+            created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            heartbeat_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            digests=digests,
+        )
+        self._certainty.create(intent_key(intent.attempt), intent.encode())
+        return intent
+
+    def _unpin(self, intent: Intent) -> None:
+        done = Outcome(
+            attempt=intent.attempt,
+            nonce=intent.nonce,
+            decision="void",
+            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            by=self._owner,
+            why="a pointer was moved",
+        )
+        self._certainty.create(outcome_key(intent.attempt), done.encode())
+        self._store.discard(intent_key(intent.attempt))

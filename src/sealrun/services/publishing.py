@@ -1,0 +1,253 @@
+"""One attempt at publishing one sealed run to one registry.
+
+::
+
+    intent ─ condemned ─ reuse or upload ─ run folder ─ refs ─ OUTCOME ─ announce (seal, row, pointers, rm intent)
+
+What a crash leaves behind: before the outcome, an intent and keys that only this attempt owns; the same machine goes on
+with the same attempt, anybody else voids it first. After the outcome, an intent whose redo is `Announcer.announce`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from sealrun.domain.address import Digest, Key, RunId, intent_key, object_key, outcome_key, refs_key, run_key
+from sealrun.domain.errors import ConflictError, IntegrityError
+from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
+from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Refs, Stored
+from sealrun.domain.run import Envelope, next_revision
+from sealrun.domain.sealed import Published, SealedRun
+from sealrun.ports import Clock, Entropy, Hints, Source, Store
+from sealrun.services.announcing import Announcer, SealedAttempt, load_sealed
+from sealrun.services.certainty import Certainty
+from sealrun.services.reusing import Reuse
+from sealrun.services.standing import find_standing
+
+_HEARTBEAT_S = 600.0
+_CHECKED_AGAIN = "another attempt sealed the same run meanwhile"
+
+Sources = Callable[[Entry], Source]
+
+
+class RunRecords(msgspec.Struct, frozen=True):
+    """The records of a run folder, as they stand or will stand in a registry."""
+
+    run_json: bytes
+    envelope: Envelope
+    manifest_json: bytes
+    manifest: Manifest
+
+    def renamed(self, run_id: RunId) -> RunRecords:
+        """Return the same content under the next revision's id."""
+        envelope = msgspec.structs.replace(self.envelope, run_id=run_id, supersedes=self.envelope.run_id)
+        return RunRecords(envelope.encode(), envelope, self.manifest_json, self.manifest)
+
+    def adopting(self, run_json: bytes) -> RunRecords | None:
+        """Return these records with the envelope that stands there, or None if that is of other content."""
+        standing = Envelope.decode(run_json, RUN_FILE)
+        if standing.manifest_sha256 != self.envelope.manifest_sha256:
+            return None
+        return RunRecords(run_json, standing, self.manifest_json, self.manifest)
+
+
+class Publisher:
+    """Publishes sealed runs to one registry. One instance serves many attempts, one at a time."""
+
+    def __init__(self, store: Store, registry_id: str, hints: Hints, clock: Clock, entropy: Entropy, by: str) -> None:
+        """Work on the registry `registry_id` in `store`; `by` is this state folder's name in records."""
+        self._store = store
+        self._registry_id = registry_id
+        self._hints = hints
+        self._clock = clock
+        self._entropy = entropy
+        self._by = by
+        self._certainty = Certainty(store, clock, entropy)
+        self._announcer = Announcer(store, clock, entropy, by)
+
+    def publish(self, run: SealedRun, ticket: AttemptTicket, sources: Sources) -> Published:
+        """Publish `run`; durable and findable on return. If the registry has it already, say so and upload nothing.
+
+        Call again with the same ticket after any error or crash. `ConflictError`: the attempt was voided, so come
+        back with a new ticket. `RunChangedError`: a source is no longer what was sealed.
+        """
+        records = RunRecords(run.run_json, run.envelope(), run.manifest_json, run.manifest())
+        outcome = self._outcome(ticket)
+        if outcome is None:
+            records = self._claim(records)
+            standing = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
+            if standing is not None:
+                return self._already(standing)
+            outcome, sealed = self._attempt(records, ticket, sources)
+            if outcome.decision == "sealed":
+                return self._conclude(sealed, ticket)
+        if outcome.decision == "void":
+            return self._give_way(outcome, ticket)
+        return self._conclude(load_sealed(self._store, outcome), ticket)
+
+    def _outcome(self, ticket: AttemptTicket) -> Outcome | None:
+        key = outcome_key(ticket.attempt)
+        body = self._certainty.read(key)
+        return None if body is None else Outcome.decode(body, key)
+
+    def _conclude(self, sealed: SealedAttempt, ticket: AttemptTicket) -> Published:
+        self._announcer.announce(sealed)
+        self._learn(sealed)
+        own = [stored for stored in sealed.objects.values() if stored.key.endswith(ticket.attempt)]
+        return Published(
+            experiment=sealed.envelope.experiment,
+            run_id=sealed.envelope.run_id,
+            attempt=ticket.attempt,
+            root_sha256=sealed.root,
+            new=True,
+            uploaded_objects=len(own),
+            uploaded_bytes=sum(stored.size for stored in own),
+            reused_objects=len(sealed.objects) - len(own),
+        )
+
+    def _give_way(self, outcome: Outcome, ticket: AttemptTicket) -> Published:
+        """The attempt is void: end it, and if that was because the run is sealed already, say so."""
+        self._store.discard(intent_key(ticket.attempt))
+        standing = self._sealed_by_others(outcome)
+        if standing is not None:
+            return self._already(standing)
+        msg = f"attempt {ticket.attempt} was declared void by {outcome.by}: {outcome.why}"
+        raise ConflictError(msg)
+
+    def _sealed_by_others(self, outcome: Outcome) -> Outcome | None:
+        """After we gave way to somebody who sealed the same run: their outcome."""
+        if outcome.why != _CHECKED_AGAIN or outcome.experiment is None or outcome.run_id is None:
+            return None
+        return find_standing(self._store, outcome.experiment, outcome.run_id)
+
+    def _already(self, standing: Outcome) -> Published:
+        """The run is sealed there. If its publisher has not finished announcing it, help."""
+        sealed = load_sealed(self._store, standing)
+        if self._store.stat(intent_key(standing.attempt)) is not None:
+            self._announcer.announce(sealed)
+        self._learn(sealed)
+        return Published(
+            experiment=sealed.envelope.experiment,
+            run_id=sealed.envelope.run_id,
+            attempt=standing.attempt,
+            root_sha256=sealed.root,
+            new=False,
+        )
+
+    def _learn(self, sealed: SealedAttempt) -> None:
+        keys = {digest: (stored.key, stored.size) for digest, stored in sealed.objects.items()}
+        self._hints.learn(self._registry_id, keys)
+
+    def _claim(self, records: RunRecords) -> RunRecords:
+        """Find the run's place: its own id if that is free or holds the same content, else the next revision."""
+        while True:
+            key = run_key(records.envelope.experiment, records.envelope.run_id, RUN_FILE)
+            body = self._certainty.read(key)
+            adopted = records if body is None else records.adopting(body)
+            if adopted is not None:
+                return adopted
+            records = records.renamed(next_revision(records.envelope.run_id))
+
+    def _attempt(self, records: RunRecords, ticket: AttemptTicket, sources: Sources) -> tuple[Outcome, SealedAttempt]:
+        sizes = records.manifest.digests()
+        intent = Intent(
+            attempt=ticket.attempt,
+            nonce=ticket.nonce,
+            owner=ticket.owner,
+            purpose="publish",
+            experiment=records.envelope.experiment,
+            run_id=records.envelope.run_id,
+            created_at=ticket.created_at,
+            heartbeat_at=ticket.created_at,
+            digests=tuple(sorted(sizes)),
+        )
+        resumed = self._certainty.read(intent_key(ticket.attempt)) is not None
+        if not resumed:
+            self._certainty.create(intent_key(ticket.attempt), intent.encode())
+        objects = self._store_bytes(records.manifest, sizes, intent, sources, resumed=resumed)
+        return self._commit(records, ticket, objects)
+
+    def _store_bytes(
+        self, manifest: Manifest, sizes: dict[Digest, int], intent: Intent, sources: Sources, *, resumed: bool
+    ) -> dict[Digest, Stored]:
+        """Reference what may be referenced, upload the rest under our own keys; everything is durable on return."""
+        reuse = Reuse(self._store, intent.attempt)
+        hinted = self._hints.keys_of(self._registry_id, sizes)
+        objects = reuse.find(hinted, sizes)
+        wrong = hinted.keys() - objects.keys()
+        if wrong:
+            self._hints.forget(self._registry_id, wrong)
+        keys = {digest: object_key(digest, intent.attempt) for digest in sizes if digest not in objects}
+        if resumed:
+            objects |= reuse.own(keys, sizes, keys)
+        first = {entry.sha256: entry for entry in reversed(manifest.entries)}
+        missing = [digest for digest in keys if digest not in objects]
+        self._store.put_many(
+            ((keys[digest], sources(first[digest])) for digest in missing), on_stored=self._heartbeat(intent)
+        )
+        return objects | {digest: Stored(keys[digest], sizes[digest]) for digest in missing}
+
+    def _heartbeat(self, intent: Intent) -> Callable[[Key, int], None]:
+        """Rewrite the intent now and then while uploads go on, so that nobody takes us for dead."""
+        last = [self._clock.monotonic()]
+
+        def beat(_key: Key, _size: int) -> None:
+            if self._clock.monotonic() - last[0] < _HEARTBEAT_S:
+                return
+            last[0] = self._clock.monotonic()
+            now = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._store.put(intent_key(intent.attempt), msgspec.structs.replace(intent, heartbeat_at=now).encode())
+
+        return beat
+
+    def _commit(
+        self, records: RunRecords, ticket: AttemptTicket, objects: dict[Digest, Stored]
+    ) -> tuple[Outcome, SealedAttempt]:
+        records, root = self._write_run_folder(records)
+        refs = Refs(attempt=ticket.attempt, objects=objects).encode()
+        standing_refs = self._certainty.create(refs_key(ticket.attempt), refs)
+        if (
+            standing_refs != refs
+        ):  # an earlier life of this attempt came this far: its choices stand, its intent pinned them
+            objects = Refs.decode(standing_refs, refs_key(ticket.attempt)).objects
+        rival = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
+        proposed = Outcome(
+            attempt=ticket.attempt,
+            nonce=ticket.nonce,
+            decision="sealed" if rival is None else "void",
+            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            by=self._by,
+            experiment=records.envelope.experiment,
+            run_id=records.envelope.run_id,
+            root_sha256=root,
+            why=None if rival is None else _CHECKED_AGAIN,
+        )
+        key = outcome_key(ticket.attempt)
+        outcome = Outcome.decode(self._certainty.create(key, proposed.encode()), key)
+        return outcome, SealedAttempt(
+            attempt=ticket.attempt,
+            sealed_at=outcome.decided_at,
+            envelope=records.envelope,
+            manifest=records.manifest,
+            root=root,
+            objects=objects,
+        )
+
+    def _write_run_folder(self, records: RunRecords) -> tuple[RunRecords, Digest]:
+        """Write the three records, or adopt those of another attempt at the same content."""
+        while True:
+            experiment, run_id = records.envelope.experiment, records.envelope.run_id
+            standing = self._certainty.create(run_key(experiment, run_id, RUN_FILE), records.run_json)
+            adopted = records.adopting(standing)
+            if adopted is not None:
+                break
+            records = self._claim(records)  # other content took the id since we looked
+        manifest_key, sums_key = run_key(experiment, run_id, MANIFEST_FILE), run_key(experiment, run_id, SUMS_FILE)
+        sums = Sums.build(adopted.run_json, adopted.manifest_json, adopted.manifest)
+        for key, body in ((manifest_key, adopted.manifest_json), (sums_key, sums.encode())):
+            if self._certainty.create(key, body) != body:
+                msg = f"{key}: stands there with bytes that do not belong to its run.json; verify the registry"
+                raise IntegrityError(msg)
+        return adopted, sums.root

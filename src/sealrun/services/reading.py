@@ -1,0 +1,207 @@
+"""From a name to bytes: listings, references, manifests, restored folders. Nothing here needs to write to a store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from sealrun.domain.address import EXPERIMENTS, Digest, Urn, experiment_prefix, refs_key, run_key
+from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, UsageError
+from sealrun.domain.indexing import Row, runs_of
+from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
+from sealrun.domain.pointing import Generation, Target
+from sealrun.domain.publication import Refs, Stored
+from sealrun.domain.records import sha256
+from sealrun.domain.reference import (
+    NameReference,
+    PointerReference,
+    Reference,
+    RunReference,
+    UrnReference,
+    parse_reference,
+)
+from sealrun.domain.run import Envelope
+from sealrun.ports import Clock, Entropy, Store
+from sealrun.services.indexing import Index
+from sealrun.services.pointers import PointerName, Pointers
+from sealrun.services.standing import find_standing
+
+_CHUNK = 4 * 1024 * 1024
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealed run as a registry holds it; its records were checked against ROOT_SHA256.
+
+    `path` is the one file that the reference named, if it named one.
+    """
+
+    target: Target
+    run_json: bytes
+    manifest_json: bytes
+    envelope: Envelope
+    manifest: Manifest
+    sums: Sums
+    objects: dict[Digest, Stored]
+    path: str | None = None
+
+    @property
+    def ref(self) -> str:
+        """The run's own reference."""
+        return f"{self.target.experiment}/{self.target.run_id}"
+
+    def entry(self, path: str) -> Entry:
+        """Return the entry at `path`, or raise `NotFoundError`."""
+        for entry in self.manifest.entries:
+            if entry.path == path:
+                return entry
+        msg = f"{self.ref} holds no file {path!r}; list its files with: sealrun show {self.ref}"
+        raise NotFoundError(msg)
+
+
+class Reader:
+    """Reads one registry."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy) -> None:
+        """Read from `store`; works on a read-only one."""
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._pointers = Pointers(store, clock, entropy, by="reader")
+
+    @property
+    def store(self) -> Store:
+        """The store that is read."""
+        return self._store
+
+    def experiments(self) -> list[str]:
+        """Names of the experiments that hold anything, sorted."""
+        return list(self._store.list_folders(EXPERIMENTS))
+
+    def rows(self, experiment: str) -> list[Row]:
+        """Rows of every sealed attempt, oldest first."""
+        return Index(self._store, self._clock, self._entropy, experiment).rows()
+
+    def runs(self, experiment: str | None = None) -> list[Row]:
+        """One row per run, of one experiment or of all, oldest first."""
+        experiments = self.experiments() if experiment is None else [experiment]
+        return [row for name in experiments for row in runs_of(self.rows(name))]
+
+    def pointers(self, experiment: str) -> list[Generation]:
+        """Where each pointer of an experiment stands, by name."""
+        names = self._pointers.names(experiment)
+        found = (self._pointers.newest(PointerName.of_experiment(experiment, name)) for name in names)
+        return [generation for generation in found if generation is not None]
+
+    def history(self, experiment: str, pointer: str) -> list[Generation]:
+        """A pointer's generations, newest first."""
+        return list(self._pointers.history(PointerName.of_experiment(experiment, pointer)))
+
+    def resolve(self, text: str) -> Target:
+        """Find what a reference names; `NotFoundError` says what is there instead."""
+        return self.resolve_reference(parse_reference(text))
+
+    def resolve_reference(self, reference: Reference) -> Target:
+        """Find what a parsed reference names."""
+        match reference:
+            case RunReference(experiment, run_id, path):
+                return self._run(experiment, run_id, path)
+            case PointerReference(experiment, pointer, path):
+                return self._pointed(PointerName.of_experiment(experiment, pointer), path)
+            case NameReference(name, path):
+                if path is not None:
+                    msg = f"{name!r} names one file; it has no path {path!r} inside"
+                    raise UsageError(msg)
+                return self._pointed(PointerName.of_artifact(name), None)
+            case UrnReference(urn, path):
+                return self._content(urn, path)
+
+    def load(self, target: Target) -> RunView:
+        """Read the run's records and check them against its ROOT_SHA256; `IntegrityError` if they contradict it."""
+        keys = {file: run_key(target.experiment, target.run_id, file) for file in (RUN_FILE, MANIFEST_FILE, SUMS_FILE)}
+        bodies = {file: self._store.read(key) for file, key in keys.items()}
+        sums = Sums.decode(bodies[SUMS_FILE], keys[SUMS_FILE])
+        if sums.root != target.root_sha256:
+            msg = f"{keys[SUMS_FILE]}: ROOT_SHA256 is {sums.root}, but the attempt sealed {target.root_sha256}"
+            raise IntegrityError(msg)
+        for file in (RUN_FILE, MANIFEST_FILE):
+            if sums.lines.get(file) != sha256(bodies[file]):
+                msg = f"{keys[file]}: its bytes are not those in {SUMS_FILE}"
+                raise DigestMismatchError(msg)
+        refs_at = refs_key(target.attempt)
+        return RunView(
+            target=target,
+            run_json=bodies[RUN_FILE],
+            manifest_json=bodies[MANIFEST_FILE],
+            envelope=Envelope.decode(bodies[RUN_FILE], keys[RUN_FILE]),
+            manifest=Manifest.decode(bodies[MANIFEST_FILE], keys[MANIFEST_FILE]),
+            sums=sums,
+            objects=Refs.decode(self._store.read(refs_at), refs_at).objects,
+            path=target.path,
+        )
+
+    def open(self, view: RunView, entry: Entry) -> BinaryIO:
+        """Open the bytes of an entry, unverified: for ranged reads."""
+        return self._store.open(self.stored(view, entry).key)
+
+    def chunks(self, view: RunView, entry: Entry) -> Iterator[bytes]:
+        """Yield an entry's bytes in bounded pieces; at the end `DigestMismatchError` if they were not the sealed ones."""
+        hasher = hashlib.sha256()
+        with self.open(view, entry) as source:
+            while chunk := source.read(_CHUNK):
+                hasher.update(chunk)
+                yield chunk
+        if hasher.hexdigest() != entry.sha256:
+            msg = f"{view.ref}:{entry.path}: stored bytes do not match the seal; find the extent with: sealrun verify"
+            raise DigestMismatchError(msg)
+
+    def stored(self, view: RunView, entry: Entry) -> Stored:
+        """Where an entry's bytes are."""
+        found = view.objects.get(entry.sha256)
+        if found is None:
+            msg = f"{view.ref}:{entry.path}: {refs_key(view.target.attempt)} does not say where its bytes are"
+            raise IntegrityError(msg)
+        return found
+
+    def _run(self, experiment: str, run_id: str, path: str | None) -> Target:
+        standing = find_standing(self._store, experiment, run_id)
+        if standing is None or standing.root_sha256 is None or standing.run_id is None:
+            hint = f"list its runs with: sealrun ls {experiment}"
+            if experiment not in self.experiments():
+                hint = "no such experiment; list them with: sealrun ls"
+            msg = f"no sealed run {experiment}/{run_id} in {self._store.url}: {hint}"
+            raise NotFoundError(msg)
+        key = run_key(experiment, run_id, RUN_FILE)
+        envelope = Envelope.decode(self._store.read(key), key)
+        return Target(
+            experiment=experiment,
+            run_id=standing.run_id,
+            attempt=standing.attempt,
+            root_sha256=standing.root_sha256,
+            finished_at=envelope.finished_at,
+            path=path,
+        )
+
+    def _pointed(self, pointer: PointerName, path: str | None) -> Target:
+        generation = self._pointers.newest(pointer)
+        if generation is None:
+            what = "pointer" if pointer.projection else "artifact"
+            msg = f"no {what} {pointer.label!r} in {self._store.url}"
+            raise NotFoundError(msg)
+        target = generation.target
+        return target if path is None else msgspec.structs.replace(target, path=path)
+
+    def _content(self, urn: Urn, path: str | None) -> Target:
+        for experiment in self.experiments():
+            for row in reversed(self.rows(experiment)):
+                if row.urn == str(urn):
+                    return self._run(experiment, row.run_id, path)
+        msg = f"no artifact {urn} in {self._store.url}"
+        raise NotFoundError(msg)
+
+
+def experiment_exists(store: Store, experiment: str) -> bool:
+    """Tell whether anything was ever published to an experiment."""
+    return next(iter(store.list(experiment_prefix(experiment), limit=1)), None) is not None

@@ -1,0 +1,116 @@
+"""What to do about intents that somebody left: replay the sealed, clean up the void, void the dead."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from sealrun.domain.address import ATTEMPTS, PROBES, Key, attempt_of, intent_key, outcome_key
+from sealrun.domain.errors import IntegrityError, NotFoundError
+from sealrun.domain.publication import Intent, Outcome, Resolution, plan_resolution
+from sealrun.ports import Clock, Entropy, ObjectStat, Store
+from sealrun.services.announcing import Announcer, load_sealed
+from sealrun.services.certainty import Certainty
+from sealrun.services.standing import read_outcome
+
+DEAD_AFTER_S = 24 * 3600.0
+_INTENT_FILE = "/intent.json"
+_log = logging.getLogger("sealrun.recovery")
+
+
+class Found(msgspec.Struct, frozen=True):
+    """An intent, what became of its attempt, and what is to be done."""
+
+    intent: Intent
+    outcome: Outcome | None
+    resolution: Resolution
+    silent_s: float
+
+
+class Recovery:
+    """Resolves the intents of one registry. Any number may work at once; every step is harmless to repeat."""
+
+    def __init__(
+        self, store: Store, clock: Clock, entropy: Entropy, owner: str, dead_after_s: float = DEAD_AFTER_S
+    ) -> None:
+        """Act as state folder `owner`; an attempt that is silent for `dead_after_s` seconds is taken for dead."""
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._owner = owner
+        self._dead_after_s = dead_after_s
+        self._certainty = Certainty(store, clock, entropy)
+        self._announcer = Announcer(store, clock, entropy, owner)
+
+    def plan(self) -> list[Found]:
+        """Read every intent and decide; changes nothing but a probe key that tells the store's time."""
+        listed = [found for found in self._store.list(ATTEMPTS) if found.key.endswith(_INTENT_FILE)]
+        if not listed:
+            return []
+        now = self._store_time()
+        return [found for found in (self._judge(entry, now) for entry in listed) if found is not None]
+
+    def execute(self, plan: list[Found]) -> list[Found]:
+        """Carry out what `plan` says; return what was replayed, cleaned up or voided."""
+        return [found for found in plan if self._resolve_one(found)]
+
+    def _resolve_one(self, found: Found) -> bool:
+        """Resolve one; an attempt whose records are damaged is reported and must not stop the others."""
+        try:
+            return self._resolve(found)
+        except (IntegrityError, NotFoundError) as error:
+            _log.warning("attempt %s cannot be resolved: %s; verify the registry", found.intent.attempt, error)
+            return False
+
+    def _judge(self, listed: ObjectStat, now: float) -> Found | None:
+        attempt = attempt_of(listed.key)
+        try:
+            intent = Intent.decode(self._store.read(listed.key), listed.key)
+        except NotFoundError:
+            return None
+        outcome = read_outcome(self._store, attempt)
+        silent = now - listed.modified
+        resolution = plan_resolution(intent, outcome, owner=self._owner, silent_s=silent, limit_s=self._dead_after_s)
+        return Found(intent, outcome, resolution, silent)
+
+    def _resolve(self, found: Found) -> bool:
+        attempt = found.intent.attempt
+        match found.resolution:
+            case Resolution.REPLAY if found.outcome is not None:
+                self._announcer.announce(load_sealed(self._store, found.outcome))
+            case Resolution.CLEAN_UP:
+                self._store.discard(intent_key(attempt))
+            case Resolution.VOID:
+                self._void(found)
+            case _:
+                return False
+        return True
+
+    def _void(self, found: Found) -> None:
+        """Decide against a dead attempt. If it sealed at the last moment, its outcome stands and is replayed."""
+        attempt = found.intent.attempt
+        void = Outcome(
+            attempt=attempt,
+            nonce=self._entropy.hex(32),
+            decision="void",
+            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            by=self._owner,
+            why=f"silent for {found.silent_s:.0f} s",
+        )
+        key = outcome_key(attempt)
+        standing = Outcome.decode(self._certainty.create(key, void.encode()), key)
+        if standing.decision == "sealed":
+            self._announcer.announce(load_sealed(self._store, standing))
+        else:
+            self._store.discard(intent_key(attempt))
+
+    def _store_time(self) -> float:
+        """Now, by the store's own clock: the time of a key just written."""
+        key = Key(f"{PROBES}{self._entropy.hex(16)}/time")
+        self._store.put(key, b"")
+        try:
+            found = self._store.stat(key)
+        finally:
+            self._store.discard(key)
+        return self._clock.now().timestamp() if found is None else found.modified

@@ -1,0 +1,185 @@
+"""Verify: re-read what a registry holds and compare. Reports damage by run and path; changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from sealrun.domain.address import ATTEMPTS, Digest, outcome_key, runs_prefix
+from sealrun.domain.errors import IntegrityError, NotFoundError, SealrunError
+from sealrun.domain.manifest import ARTIFACTS, Entry, Sums
+from sealrun.domain.pointing import Target
+from sealrun.domain.publication import Stored
+from sealrun.ports import Store
+from sealrun.services.fanning import fan_out
+from sealrun.services.pointers import PointerName
+from sealrun.services.reading import Reader, RunView
+
+_CHUNK = 4 * 1024 * 1024
+Kind = Literal["seal", "refs", "missing", "size", "bytes", "pointer", "index"]
+
+
+class Damage(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as it was sealed. `path` is the file inside the run, where one is concerned."""
+
+    ref: str
+    kind: Kind
+    detail: str
+    path: str | None = None
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was looked at and what was wrong."""
+
+    runs: int
+    objects: int
+    bytes_read: int
+    damages: tuple[Damage, ...]
+
+
+class Verifier:
+    """Verifies runs of one registry; bytes that several runs share are read once per verifier."""
+
+    def __init__(
+        self, reader: Reader, *, read_bytes: bool = True, advance: Callable[[int], None] | None = None
+    ) -> None:
+        """With `read_bytes` every object is read and hashed; without, only its presence and size are checked."""
+        self._reader = reader
+        self._store: Store = reader.store
+        self._read_bytes = read_bytes
+        self._advance = advance
+        self._seen: dict[str, Damage | None] = {}
+        self._bytes = 0
+
+    def run(self, target: Target) -> VerifyReport:
+        """Verify one run: its seal, its refs, and every object."""
+        return self._report([target], ())
+
+    def everything(self, experiments: Iterable[str] | None = None) -> VerifyReport:
+        """Verify every run, pointer and index row, of some experiments or of all."""
+        names = list(experiments) if experiments is not None else self._reader.experiments()
+        targets: list[Target] = []
+        damages: list[Damage] = []
+        for experiment in names:
+            found, wrong = self._targets(experiment)
+            targets += found
+            damages += wrong
+            damages += self._pointers(experiment)
+        return self._report(targets, damages)
+
+    def _report(self, targets: Iterable[Target], damages: Iterable[Damage]) -> VerifyReport:
+        found, runs = list(damages), 0
+        for target in targets:
+            runs += 1
+            found.extend(self._verify(target))
+        return VerifyReport(runs=runs, objects=len(self._seen), bytes_read=self._bytes, damages=tuple(found))
+
+    def _targets(self, experiment: str) -> tuple[list[Target], list[Damage]]:
+        """Runs by their folders, the primary record; and rows that disagree with them."""
+        damages: list[Damage] = []
+        targets: list[Target] = []
+        for run_id in self._store.list_folders(runs_prefix(experiment)):
+            ref = f"{experiment}/{run_id}"
+            try:
+                targets.append(self._reader.resolve(ref))
+            except NotFoundError:
+                continue  # never sealed, or retired: nothing is promised of it
+            except SealrunError as error:
+                damages.append(Damage(ref=ref, kind="seal", detail=str(error)))
+        try:
+            rows = {row.attempt: row for row in self._reader.rows(experiment)}
+        except IntegrityError as error:
+            return targets, [*damages, Damage(ref=experiment, kind="index", detail=str(error))]
+        sealed = {target.run_id for target in targets}
+        in_index = {row.run_id for row in rows.values()}
+        for target in targets:
+            if target.run_id not in in_index and not self._announcing(target):
+                damages.append(
+                    Damage(ref=f"{experiment}/{target.run_id}", kind="index", detail="sealed, but in no index row")
+                )
+        for row in rows.values():
+            if row.run_id not in sealed and self._store.stat(outcome_key(row.attempt)) is None:
+                damages.append(
+                    Damage(ref=f"{experiment}/{row.run_id}", kind="index", detail="has a row but is not sealed")
+                )
+        return targets, damages
+
+    def _announcing(self, target: Target) -> bool:
+        """A run whose intent still stands is being announced; its row is on the way."""
+        prefix = f"{ATTEMPTS}{target.attempt}/"
+        return any(found.key.endswith("/intent.json") for found in self._store.list(prefix))
+
+    def _pointers(self, experiment: str) -> list[Damage]:
+        damages: list[Damage] = []
+        try:
+            standing = self._reader.pointers(experiment)
+        except IntegrityError as error:
+            return [Damage(ref=experiment, kind="pointer", detail=str(error))]
+        for generation in standing:
+            target, label = generation.target, generation.pointer
+            try:
+                name = PointerName.of_experiment(experiment, label.partition("@")[2])
+                self._reader.history(experiment, label.partition("@")[2])
+                found = self._reader.resolve(f"{target.experiment}/{target.run_id}")
+            except (IntegrityError, NotFoundError) as error:
+                damages.append(Damage(ref=label, kind="pointer", detail=str(error)))
+                continue
+            if found.root_sha256 != target.root_sha256:
+                detail = f"{name.label} names ROOT_SHA256 {target.root_sha256}, the run has {found.root_sha256}"
+                damages.append(Damage(ref=label, kind="pointer", detail=detail))
+        return damages
+
+    def _verify(self, target: Target) -> Iterator[Damage]:
+        ref = f"{target.experiment}/{target.run_id}"
+        try:
+            view = self._reader.load(target)
+        except (IntegrityError, NotFoundError) as error:
+            yield Damage(ref=ref, kind="seal", detail=str(error))
+            return
+        if Sums.build(view.run_json, view.manifest_json, view.manifest).lines != view.sums.lines:
+            yield Damage(ref=ref, kind="seal", detail="MANIFEST.sha256 and manifest.json list different files")
+        yield from self._entries(view)
+
+    def _entries(self, view: RunView) -> Iterator[Damage]:
+        width = self._store.capabilities.parallel
+        fresh: dict[Digest, Stored] = {}
+        for entry in view.manifest.entries:
+            stored = view.objects.get(entry.sha256)
+            if stored is None:
+                yield Damage(ref=view.ref, path=entry.path, kind="refs", detail="refs do not say where its bytes are")
+            elif stored.key not in self._seen:
+                fresh[entry.sha256] = stored
+        pairs = list(fresh.items())
+        for (_, stored), damage in zip(pairs, fan_out(self._object, pairs, min(width, 8)), strict=True):
+            self._seen[stored.key] = damage
+        for entry in view.manifest.entries:
+            yield from self._of_entry(view, entry)
+
+    def _of_entry(self, view: RunView, entry: Entry) -> Iterator[Damage]:
+        stored = view.objects.get(entry.sha256)
+        found = self._seen.get(stored.key) if stored else None
+        if found is not None:
+            yield msgspec.structs.replace(found, ref=view.ref, path=ARTIFACTS + entry.path)
+
+    def _object(self, pair: tuple[Digest, Stored]) -> Damage | None:
+        digest, stored = pair
+        found = self._store.stat(stored.key)
+        if found is None:
+            return Damage(ref="", kind="missing", detail=f"{stored.key} is missing")
+        if found.size != stored.size:
+            return Damage(ref="", kind="size", detail=f"{stored.key} has {found.size} bytes, sealed were {stored.size}")
+        if not self._read_bytes:
+            return None
+        hasher = hashlib.sha256()
+        with self._store.open(stored.key) as source:
+            while chunk := source.read(_CHUNK):
+                hasher.update(chunk)
+                self._bytes += len(chunk)
+                if self._advance is not None:
+                    self._advance(len(chunk))
+        if hasher.hexdigest() != digest:
+            return Damage(ref="", kind="bytes", detail=f"{stored.key} holds other bytes than were sealed")
+        return None
