@@ -221,6 +221,13 @@ class Tree(msgspec.Struct, frozen=True):
     links: tuple[Link, ...]
 
 
+class Survey(msgspec.Struct, frozen=True):
+    """A look at a folder that may not be fit to be sealed: `problem` is what `RunFolder.scan` would reject it for."""
+
+    tree: Tree
+    problem: str | None
+
+
 class RunFolder(Protocol):
     """The files of one run on this machine, as the watch's patterns show them. Never written to.
 
@@ -233,6 +240,10 @@ class RunFolder(Protocol):
 
     def scan(self) -> Tree:
         """List everything; links are not followed. `RunRejectedError` names the first thing no run may hold."""
+        ...
+
+    def survey(self) -> Survey:
+        """List everything like `scan`, but report what is wrong instead of raising it. `RunChangedError`: it is gone."""
         ...
 
     def hash(self, tree: Tree, stage: Stage | None, wants: Callable[[str, FileFacts], bool]) -> Hashed:
@@ -257,6 +268,21 @@ class Hashed(msgspec.Struct, frozen=True):
 
     entries: tuple[Entry, ...]
     staged: Mapping[Digest, Source]
+
+
+class FolderSource(Protocol):
+    """The root of one watch: where its candidates are found."""
+
+    def candidates(self) -> Sequence[str] | None:
+        """Absolute paths of the candidates, sorted; None if the root cannot be listed (it is gone or not mounted).
+
+        Hidden names and symbolic links are no candidates. Names that are not UTF-8 are listed with surrogate escapes.
+        """
+        ...
+
+    def open(self, path: str) -> RunFolder:
+        """Return a candidate's files as the watch's patterns and the ignore files show them, read now."""
+        ...
 
 
 class Watcher(Protocol):

@@ -63,9 +63,7 @@ def attempt_id(utc_compact: str, entropy: str) -> AttemptId:
 def parse_name(text: str, what: str) -> str:
     """Return `text` if it may name a run, an experiment, a pointer or a registry; `what` says which."""
     if not _NAME.match(text):
-        msg = (
-            f"not a valid {what}: {text!r} (at most 128 letters, digits, '.', '_', '-'; the first a letter or digit)"
-        )
+        msg = f"not a valid {what}: {text!r} (at most 128 letters, digits, '.', '_', '-'; the first a letter or digit)"
         raise UsageError(msg)
     return text
 

@@ -11,6 +11,7 @@ Three digests, each for one question:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Self
 
@@ -27,6 +28,8 @@ ARTIFACTS = "artifacts/"
 _ROOT_PREFIX = "# ROOT_SHA256 "
 _MAX_COMPONENT_BYTES = 255
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r"}
+_ESCAPED = re.compile(r"\\([\\nr])")
 
 
 class Entry(msgspec.Struct, frozen=True, order=True):
@@ -224,8 +227,8 @@ class Sums(msgspec.Struct, frozen=True):
             msg = f"{where}: ROOT_SHA256 does not match the lines above it"
             raise IntegrityError(msg)
         try:
-            lines = dict(_parse_line(line) for line in head.decode().split("\n")[:-1])
-        except ValueError as error:
+            lines = dict(parse_sum_line(line) for line in head.decode().split("\n")[:-1])
+        except (ValueError, UsageError) as error:
             msg = f"{where}: {error}"
             raise UnsupportedFormatError(msg) from error
         return cls(lines, root)
@@ -235,12 +238,14 @@ def _body(lines: Mapping[str, Digest]) -> bytes:
     return "".join(sum_line(lines[path], path) for path in sorted(lines)).encode()
 
 
-def _parse_line(line: str) -> tuple[str, Digest]:
+def parse_sum_line(line: str) -> tuple[str, Digest]:
+    """Read one line of ``sha256sum``, text (two spaces) or binary (space, star): path and digest, or `ValueError`."""
     escaped = line.startswith("\\")
-    digest, gap, name = line[escaped:].partition("  ")
-    if not gap:
+    digest, gap, name = line[escaped:].partition(" ")
+    if not gap or name[:1] not in {" ", "*"} or not name[1:]:
         msg = f"not a line of sha256sum: {line!r}"
         raise ValueError(msg)
+    name = name[1:]
     if escaped:
-        name = name.replace("\\\\", "\0").replace("\\n", "\n").replace("\\r", "\r").replace("\0", "\\")
+        name = _ESCAPED.sub(lambda match: _UNESCAPES.get(match[1], match[0]), name)
     return name, parse_digest(digest)

@@ -6,6 +6,8 @@ same machine and a stranger's recovery all call it, any number of times and at t
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from sealrun.domain.address import (
@@ -21,10 +23,10 @@ from sealrun.domain.address import (
     run_key,
     seal_key,
 )
-from sealrun.domain.errors import IntegrityError
+from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Manifest
-from sealrun.domain.pointing import LATEST, Target
+from sealrun.domain.pointing import LATEST, Generation, Target
 from sealrun.domain.publication import Outcome, Refs, Seal, Stored
 from sealrun.domain.records import canonical_json
 from sealrun.domain.run import Envelope
@@ -32,6 +34,9 @@ from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.indexing import Index
 from sealrun.services.pointers import PointerName, Pointers
+from sealrun.services.standing import read_outcome
+
+_log = logging.getLogger("sealrun.announcing")
 
 
 class SealedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,18 +128,43 @@ class Announcer:
         entry = next((entry for entry in sealed.manifest.entries if entry.path == path), None)
         if entry is None:
             return  # the settings name a file that this run does not have
-        target = msgspec.structs.replace(sealed.target, path=path)
-        moved = self._pointers.advance(PointerName.of_artifact(name), target, "published under this name")
-        if moved is None:
+        pointer, target = PointerName.of_artifact(name), msgspec.structs.replace(sealed.target, path=path)
+        shown = self._pointers.advance(pointer, target, "published under this name") or self._pointers.newest(pointer)
+        while shown is not None:
+            self._project_name(sealed, name, shown)
+            newest = self._pointers.newest(pointer)
+            if newest == shown:
+                return
+            shown = newest  # a later publisher was faster: its copy must not stay hidden behind ours
+
+    def _project_name(self, ours: SealedAttempt, name: str, shown: Generation) -> None:
+        """Copy what generation `shown` of a name stands on to where people look for it. A redo comes here, too."""
+        target, sealed = shown.target, ours
+        if target.attempt != ours.attempt:
+            theirs = self._load_other(target.attempt)
+            if theirs is None:
+                return
+            sealed = theirs
+        entry = next((entry for entry in sealed.manifest.entries if entry.path == target.path), None)
+        if entry is None:
             return
         key = latest_key(name)
         self._store.copy(sealed.objects[entry.sha256].key, key)
         meta = {
             "name": name,
-            "published_at_utc": moved.moved_at,
-            "ref": f"{target.experiment}/{target.run_id}:{path}",
+            "published_at_utc": shown.moved_at,
+            "ref": f"{target.experiment}/{target.run_id}:{target.path}",
             "sha256": entry.sha256,
             "size_bytes": entry.size,
             "tags": list(sealed.envelope.tags),
         }
         self._store.replace(Key(key + META_SUFFIX), canonical_json(meta))
+
+    def _load_other(self, attempt: AttemptId) -> SealedAttempt | None:
+        """Return another sealed attempt, or None if its records are damaged: no reason to keep ours from being found."""
+        outcome = read_outcome(self._store, attempt)
+        try:
+            return None if outcome is None else load_sealed(self._store, outcome)
+        except (IntegrityError, NotFoundError) as error:
+            _log.warning("attempt %s cannot be shown under its name: %s; verify the registry", attempt, error)
+            return None

@@ -49,7 +49,8 @@ class Index:
     def compact(self, at_least: int = 1) -> int:
         """Fold pending rows into a new base if there are `at_least` that many; return how many were folded.
 
-        A crash after the base leaves pending rows that the next compaction removes: they are in the base already.
+        A crash after the base leaves pending rows, which are in the base already: the next compaction finds nothing to
+        add, projects the base and removes them.
         """
         listed = list(self._store.list(pending_prefix(self._experiment)))
         if len(listed) < max(1, at_least):
@@ -61,10 +62,20 @@ class Index:
             key = generation_key(base_log(self._experiment), number + 1, _BASE_SUFFIX)
             if self._certainty.create(key, merged) != merged:
                 return 0  # another compactor won with other rows; ours stay pending for the next round
-            self._store.replace(experiment_manifest_key(self._experiment), merged)
+            number += 1
+        self._project(number, merged)
         for _, key in pending:
             self._store.discard(key)
         return len(pending)
+
+    def _project(self, number: int, body: bytes) -> None:
+        """Write the convenience copy until it shows the newest base: a slow compactor must not hide a later one."""
+        while True:
+            self._store.replace(experiment_manifest_key(self._experiment), body)
+            first = self._first()
+            if first is None or generation_of(first.key) == number:
+                return
+            number, body = generation_of(first.key), self._store.read(first.key)
 
     def _pending(self) -> list[tuple[Row, Key]]:
         return self._read(list(self._store.list(pending_prefix(self._experiment))))
@@ -80,8 +91,11 @@ class Index:
         rows = fan_out(one, listed, self._store.capabilities.parallel)
         return [row for row in rows if row is not None]
 
+    def _first(self) -> ObjectStat | None:
+        return next(iter(self._store.list(base_log(self._experiment), limit=1)), None)
+
     def _head(self) -> tuple[int, list[Row], bytes]:
-        first = next(iter(self._store.list(base_log(self._experiment), limit=1)), None)
+        first = self._first()
         if first is None:
             return 0, [], b""
         body = self._store.read(first.key)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from sealrun.domain.address import Digest, attempt_id, intent_key, outcome_key, refs_key
-from sealrun.domain.errors import NotFoundError, UsageError
+from sealrun.domain.address import Digest, attempt_id, intent_key, outcome_key, run_key
+from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
+from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.pointing import LATEST, Generation, Target
-from sealrun.domain.publication import Intent, Outcome, Refs
+from sealrun.domain.publication import Intent, Outcome
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.pointers import PointerName, Pointers
@@ -61,20 +62,31 @@ class PointerMover:
         The target is pinned by an intent meanwhile, so that no collector takes it between the check and the move.
         A crash leaves an intent that pins some bytes until it is voided for silence.
         """
-        target = move.target
-        refs_at = refs_key(target.attempt)
-        refs = Refs.decode(self._store.read(refs_at), refs_at)
-        intent = self._pin(move, tuple(sorted(refs.objects)))
+        intent = self._pin(move, self._digests(move.target))
         try:
-            standing = find_standing(self._store, target.experiment, target.run_id)
-            if standing is None:
-                msg = f"{target.experiment}/{target.run_id} is not sealed here (any more): a pointer cannot lead to it"
-                raise NotFoundError(msg)
-            current = msgspec.structs.replace(target, attempt=standing.attempt)
-            name = PointerName.of_experiment(move.experiment, move.pointer)
-            return self._pointers.set(name, current, move.why)
-        finally:
+            moved = self._move(move)
+        except (NotFoundError, IntegrityError):
             self._unpin(intent)
+            raise
+        # Any other error leaves the pin: a generation whose answer was lost may still arrive.
+        self._unpin(intent)
+        return moved
+
+    def _digests(self, target: Target) -> tuple[Digest, ...]:
+        """What the run consists of, by its manifest: the attempt that the target names may have been collected."""
+        key = run_key(target.experiment, target.run_id, MANIFEST_FILE)
+        try:
+            return tuple(sorted(Manifest.decode(self._store.read(key), key).digests()))
+        except NotFoundError as error:
+            raise _not_sealed(target) from error
+
+    def _move(self, move: PlannedMove) -> Generation | None:
+        target = move.target
+        standing = find_standing(self._store, target.experiment, target.run_id)
+        if standing is None:
+            raise _not_sealed(target)
+        current = msgspec.structs.replace(target, attempt=standing.attempt)
+        return self._pointers.set(PointerName.of_experiment(move.experiment, move.pointer), current, move.why)
 
     def _pin(self, move: PlannedMove, digests: tuple[Digest, ...]) -> Intent:
         now = self._clock.now()
@@ -103,3 +115,9 @@ class PointerMover:
         )
         self._certainty.create(outcome_key(intent.attempt), done.encode())
         self._store.discard(intent_key(intent.attempt))
+
+
+def _not_sealed(target: Target) -> NotFoundError:
+    return NotFoundError(
+        f"{target.experiment}/{target.run_id} is not sealed here (any more): a pointer cannot lead to it"
+    )

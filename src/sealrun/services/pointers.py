@@ -1,8 +1,8 @@
 """Pointers: read, advance, move, roll back. A pointer is a dense log of write-once generations.
 
 Nobody overwrites a generation, so a race has one winner and every loser sees the winner's move before it decides
-again. A crash between a generation and its projection leaves a stale convenience copy, which the next move or a
-recovery rewrites; readers never trust it.
+again. A crash between a generation and its projection leaves a stale convenience copy, which the next move, even one
+that finds nothing to do, rewrites; readers never trust it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sealrun.domain.address import (
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.pointing import Generation, Target, should_advance
 from sealrun.domain.records import sha256
-from sealrun.ports import Clock, Entropy, Store
+from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.certainty import Certainty
 
 
@@ -97,11 +97,6 @@ class Pointers:
         """Names of an experiment's pointers, sorted."""
         return list(self._store.list_folders(pointers_prefix(experiment)))
 
-    def project(self, pointer: PointerName, generation: Generation) -> None:
-        """Rewrite the convenience copy."""
-        if pointer.projection is not None:
-            self._store.replace(pointer.projection, generation.encode())
-
     def at(self, pointer: PointerName, number: int | None) -> Generation:
         """Return generation `number`, or with None the one before the newest: what a rollback goes back to."""
         newest = self.newest(pointer)
@@ -115,8 +110,21 @@ class Pointers:
         key = generation_key(pointer.log, wanted)
         return Generation.decode(self._store.read(key), key)
 
+    def _project(self, pointer: PointerName, generation: Generation, body: bytes) -> None:
+        """Write the convenience copy until it shows the newest generation: a slow mover must not hide a later move."""
+        while pointer.projection is not None:
+            self._store.replace(pointer.projection, body)
+            first = self._first(pointer)
+            if first is None or generation_of(first.key) == generation.generation:
+                return
+            body = self._store.read(first.key)
+            generation = Generation.decode(body, first.key)
+
+    def _first(self, pointer: PointerName) -> ObjectStat | None:
+        return next(iter(self._store.list(pointer.log, limit=1)), None)
+
     def _head(self, pointer: PointerName) -> tuple[Generation, bytes] | None:
-        first = next(iter(self._store.list(pointer.log, limit=1)), None)
+        first = self._first(pointer)
         if first is None:
             return None
         body = self._store.read(first.key)
@@ -129,6 +137,8 @@ class Pointers:
             head = self._head(pointer)
             target = decide(head[0].target if head else None)
             if target is None:
+                if head is not None:
+                    self._project(pointer, *head)
                 return None
             generation = Generation(
                 pointer=pointer.label,
@@ -143,6 +153,6 @@ class Pointers:
             body = generation.encode()
             key = generation_key(pointer.log, generation.generation)
             if self._certainty.create(key, body) == body:
-                self.project(pointer, generation)
+                self._project(pointer, generation, body)
                 return generation
             # Lost the race: somebody moved it first. Their move counts; decide again from it.

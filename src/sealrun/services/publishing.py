@@ -14,7 +14,18 @@ from collections.abc import Callable
 
 import msgspec
 
-from sealrun.domain.address import Digest, Key, RunId, intent_key, object_key, outcome_key, refs_key, run_key
+from sealrun.domain.address import (
+    Digest,
+    Key,
+    RunId,
+    intent_key,
+    object_key,
+    outcome_key,
+    parse_artifact_name,
+    parse_name,
+    refs_key,
+    run_key,
+)
 from sealrun.domain.errors import ConflictError, IntegrityError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
 from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Refs, Stored
@@ -53,6 +64,14 @@ class RunRecords(msgspec.Struct, frozen=True):
         return RunRecords(run_json, standing, self.manifest_json, self.manifest)
 
 
+def _check_names(envelope: Envelope) -> None:
+    """Refuse names that no key can hold before anything is written: past the outcome it would be too late."""
+    parse_name(envelope.experiment, "experiment")
+    parse_name(envelope.run_id, "run id")
+    for name in envelope.publish_names.values():
+        parse_artifact_name(name)
+
+
 class Publisher:
     """Publishes sealed runs to one registry. One instance serves many attempts, one at a time."""
 
@@ -71,29 +90,45 @@ class Publisher:
         """Publish `run`; durable and findable on return. If the registry has it already, say so and upload nothing.
 
         Call again with the same ticket after any error or crash. `ConflictError`: the attempt was voided, so come
-        back with a new ticket. `RunChangedError`: a source is no longer what was sealed.
+        back with a new ticket. `RunChangedError`: a source is no longer what was sealed. `UsageError`: a name in the
+        envelope cannot be part of a key.
         """
         records = RunRecords(run.run_json, run.envelope(), run.manifest_json, run.manifest())
+        _check_names(records.envelope)
         outcome = self._outcome(ticket)
         if outcome is None:
             records = self._claim(records)
             standing = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
-            if standing is not None:
+            begun = self._certainty.read(intent_key(ticket.attempt)) is not None
+            if standing is None:
+                outcome, sealed = self._attempt(records, ticket, sources, resumed=begun)
+                if outcome.decision == "sealed":
+                    self._announcer.announce(sealed)
+                    return self._conclude(sealed, ticket)
+            elif begun:
+                outcome = self._decide(records, ticket, root=standing.root_sha256, sealed=False)
+            else:
                 return self._already(standing)
-            outcome, sealed = self._attempt(records, ticket, sources)
-            if outcome.decision == "sealed":
-                return self._conclude(sealed, ticket)
         if outcome.decision == "void":
             return self._give_way(outcome, ticket)
-        return self._conclude(load_sealed(self._store, outcome), ticket)
+        sealed = load_sealed(self._store, outcome)
+        self._help(sealed)
+        return self._conclude(sealed, ticket)
 
     def _outcome(self, ticket: AttemptTicket) -> Outcome | None:
         key = outcome_key(ticket.attempt)
         body = self._certainty.read(key)
         return None if body is None else Outcome.decode(body, key)
 
+    def _help(self, sealed: SealedAttempt) -> None:
+        """Announce a sealed attempt unless that is done: its intent stands for as long as it is not (invariant I3).
+
+        Announcing once more would be harmless, but for a run that was retired since: it must not come back.
+        """
+        if self._store.stat(intent_key(sealed.attempt)) is not None:
+            self._announcer.announce(sealed)
+
     def _conclude(self, sealed: SealedAttempt, ticket: AttemptTicket) -> Published:
-        self._announcer.announce(sealed)
         self._learn(sealed)
         own = [stored for stored in sealed.objects.values() if stored.key.endswith(ticket.attempt)]
         return Published(
@@ -125,8 +160,7 @@ class Publisher:
     def _already(self, standing: Outcome) -> Published:
         """The run is sealed there. If its publisher has not finished announcing it, help."""
         sealed = load_sealed(self._store, standing)
-        if self._store.stat(intent_key(standing.attempt)) is not None:
-            self._announcer.announce(sealed)
+        self._help(sealed)
         self._learn(sealed)
         return Published(
             experiment=sealed.envelope.experiment,
@@ -150,7 +184,9 @@ class Publisher:
                 return adopted
             records = records.renamed(next_revision(records.envelope.run_id))
 
-    def _attempt(self, records: RunRecords, ticket: AttemptTicket, sources: Sources) -> tuple[Outcome, SealedAttempt]:
+    def _attempt(
+        self, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
+    ) -> tuple[Outcome, SealedAttempt]:
         sizes = records.manifest.digests()
         intent = Intent(
             attempt=ticket.attempt,
@@ -163,7 +199,6 @@ class Publisher:
             heartbeat_at=ticket.created_at,
             digests=tuple(sorted(sizes)),
         )
-        resumed = self._certainty.read(intent_key(ticket.attempt)) is not None
         if not resumed:
             self._certainty.create(intent_key(ticket.attempt), intent.encode())
         objects = self._store_bytes(records.manifest, sizes, intent, sources, resumed=resumed)
@@ -213,19 +248,7 @@ class Publisher:
         ):  # an earlier life of this attempt came this far: its choices stand, its intent pinned them
             objects = Refs.decode(standing_refs, refs_key(ticket.attempt)).objects
         rival = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
-        proposed = Outcome(
-            attempt=ticket.attempt,
-            nonce=ticket.nonce,
-            decision="sealed" if rival is None else "void",
-            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-            by=self._by,
-            experiment=records.envelope.experiment,
-            run_id=records.envelope.run_id,
-            root_sha256=root,
-            why=None if rival is None else _CHECKED_AGAIN,
-        )
-        key = outcome_key(ticket.attempt)
-        outcome = Outcome.decode(self._certainty.create(key, proposed.encode()), key)
+        outcome = self._decide(records, ticket, root=root, sealed=rival is None)
         return outcome, SealedAttempt(
             attempt=ticket.attempt,
             sealed_at=outcome.decided_at,
@@ -234,6 +257,22 @@ class Publisher:
             root=root,
             objects=objects,
         )
+
+    def _decide(self, records: RunRecords, ticket: AttemptTicket, *, root: Digest | None, sealed: bool) -> Outcome:
+        """Propose an outcome and return the one that stands: the commit point."""
+        proposed = Outcome(
+            attempt=ticket.attempt,
+            nonce=ticket.nonce,
+            decision="sealed" if sealed else "void",
+            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            by=self._by,
+            experiment=records.envelope.experiment,
+            run_id=records.envelope.run_id,
+            root_sha256=root,
+            why=None if sealed else _CHECKED_AGAIN,
+        )
+        key = outcome_key(ticket.attempt)
+        return Outcome.decode(self._certainty.create(key, proposed.encode()), key)
 
     def _write_run_folder(self, records: RunRecords) -> tuple[RunRecords, Digest]:
         """Write the three records, or adopt those of another attempt at the same content."""

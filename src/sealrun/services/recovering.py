@@ -7,7 +7,7 @@ import logging
 import msgspec
 
 from sealrun.domain.address import ATTEMPTS, PROBES, Key, attempt_of, intent_key, outcome_key
-from sealrun.domain.errors import IntegrityError, NotFoundError
+from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.publication import Intent, Outcome, Resolution, plan_resolution
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.announcing import Announcer, load_sealed
@@ -49,7 +49,7 @@ class Recovery:
         if not listed:
             return []
         now = self._store_time()
-        return [found for found in (self._judge(entry, now) for entry in listed) if found is not None]
+        return [found for found in (self._judge_one(entry, now) for entry in listed) if found is not None]
 
     def execute(self, plan: list[Found]) -> list[Found]:
         """Carry out what `plan` says; return what was replayed, cleaned up or voided."""
@@ -59,9 +59,17 @@ class Recovery:
         """Resolve one; an attempt whose records are damaged is reported and must not stop the others."""
         try:
             return self._resolve(found)
-        except (IntegrityError, NotFoundError) as error:
+        except (IntegrityError, NotFoundError, UsageError) as error:
             _log.warning("attempt %s cannot be resolved: %s; verify the registry", found.intent.attempt, error)
             return False
+
+    def _judge_one(self, listed: ObjectStat, now: float) -> Found | None:
+        """Judge one; a record that cannot be read is reported, left alone, and must not stop the others."""
+        try:
+            return self._judge(listed, now)
+        except (IntegrityError, UsageError) as error:
+            _log.warning("%s cannot be judged: %s; verify the registry", listed.key, error)
+            return None
 
     def _judge(self, listed: ObjectStat, now: float) -> Found | None:
         attempt = attempt_of(listed.key)
@@ -106,10 +114,10 @@ class Recovery:
             self._store.discard(intent_key(attempt))
 
     def _store_time(self) -> float:
-        """Now, by the store's own clock: the time of a key just written."""
+        """Now, by the store's own clock: the time of a key just written. A crash leaves it to the collector."""
         key = Key(f"{PROBES}{self._entropy.hex(16)}/time")
-        self._store.put(key, b"")
         try:
+            self._store.put(key, b"")
             found = self._store.stat(key)
         finally:
             self._store.discard(key)

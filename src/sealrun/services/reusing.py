@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sealrun.domain.address import CONDEMNED_BATCHES, AttemptId, Digest, Key, outcome_key, parse_object_key
-from sealrun.domain.errors import NotFoundError
+from sealrun.domain.errors import NotFoundError, UnsupportedFormatError
 from sealrun.domain.publication import Condemned, Outcome, Stored
 from sealrun.ports import Store
 from sealrun.services.fanning import fan_out
@@ -31,6 +31,14 @@ def read_condemned(store: Store) -> frozenset[Key]:
     return frozenset(keys)
 
 
+def _holds(key: Key, digest: Digest) -> bool:
+    """Tell whether `key` is that of an object with `digest`: a hint may say anything."""
+    try:
+        return parse_object_key(key).digest == digest
+    except UnsupportedFormatError:
+        return False
+
+
 class Reuse:
     """Applies the reuse rule for one attempt, whose intent is durable before this is made."""
 
@@ -43,7 +51,9 @@ class Reuse:
     def find(self, hinted: Mapping[Digest, Key], sizes: Mapping[Digest, int]) -> dict[Digest, Stored]:
         """Return the hinted keys that may be referenced: not condemned, creator not void, there with the right size."""
         width = self._store.capabilities.parallel
-        open_to_use = {digest: key for digest, key in hinted.items() if key not in self._condemned}
+        open_to_use = {
+            digest: key for digest, key in hinted.items() if key not in self._condemned and _holds(key, digest)
+        }
         creators = {parse_object_key(key).creator for key in open_to_use.values()} - {self._attempt}
         void = {
             creator

@@ -1,0 +1,1 @@
+"""With what it is done: adapters keep the promises written in `sealrun.ports`."""

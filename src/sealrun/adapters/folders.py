@@ -1,0 +1,168 @@
+"""The files of a run on this machine: scanned, hashed and opened without ever leaving the folder or writing to it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import BinaryIO, Literal
+
+import msgspec
+
+from sealrun.adapters.beneath import facts_of, open_file, opened_folder, split, translate
+from sealrun.adapters.hashing import Digested, Hashing, Staging, changed
+from sealrun.adapters.scanning import survey_file, survey_folder
+from sealrun.domain.address import Digest
+from sealrun.domain.errors import RunChangedError, RunRejectedError
+from sealrun.domain.manifest import Entry
+from sealrun.domain.patterns import Patterns
+from sealrun.ports import FileFacts, HashCache, Hashed, Source, Stage, Survey, Tree
+
+_RACY_NS = 2_000_000_000
+"""A file changed less than this before it was hashed may change again without its times showing it (FAT counts in
+steps of two seconds; git calls such entries "racily clean"): its digest is not remembered."""
+
+_Cache = dict[str, tuple[FileFacts, Digest]]
+
+
+def default_workers() -> int:
+    """How many threads hash: a few more than processors, since some of them wait for the disk."""
+    return min(8, (os.cpu_count() or 1) + 2)
+
+
+class LocalSource:
+    """`ports.Source`: one file of a run, checked on opening."""
+
+    def __init__(self, root: str, entry: Entry, facts: FileFacts | None) -> None:
+        """Read `entry` below `root`; with `facts`, only while they are the file's."""
+        self._root = root
+        self._entry = entry
+        self._facts = facts
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._entry.size
+
+    @property
+    def digest(self) -> Digest:
+        """sha256 of the bytes."""
+        return self._entry.sha256
+
+    def open(self) -> BinaryIO:
+        """Open for one sequential read; see the port."""
+        folder, name = split(self._entry.path)
+        path = os.path.join(self._root, self._entry.path)
+        try:
+            with opened_folder(self._root, folder) as descriptor:
+                file = open_file(descriptor, name)
+        except OSError as error:
+            raise translate(error, path) from error
+        status = os.fstat(file)
+        if status.st_size != self._entry.size or self._facts not in {None, facts_of(status)}:
+            os.close(file)
+            raise changed(path)
+        return os.fdopen(file, "rb")
+
+
+class LocalFolder:
+    """`ports.RunFolder` for a folder or file on this machine."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        unit: Literal["folder", "file"] = "folder",
+        patterns: Patterns | None = None,
+        hashes: HashCache,
+        workers: int | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Show what `patterns` leave of the run at the absolute `path`; `hashes` remembers digests of unchanged files."""
+        self.path = path
+        self.name = os.path.basename(path)
+        self.unit: Literal["folder", "file"] = unit
+        self._patterns = patterns or Patterns()
+        self._hashes = hashes
+        self._workers = workers or default_workers()
+        self._wall_ns = wall_ns
+        self._root = os.path.dirname(path) if unit == "file" else path
+
+    def survey(self) -> Survey:
+        """List everything; see the port."""
+        return survey_file(self.path) if self.unit == "file" else survey_folder(self.path, self._patterns)
+
+    def scan(self) -> Tree:
+        """List everything, or raise `RunRejectedError`; see the port."""
+        survey = self.survey()
+        if survey.problem is not None:
+            raise RunRejectedError(survey.problem)
+        return survey.tree
+
+    def hash(self, tree: Tree, stage: Stage | None, wants: Callable[[str, FileFacts], bool]) -> Hashed:
+        """Digest every file; see the port. The last thing done is to list everything again and compare."""
+        started_ns = self._wall_ns()
+        cached = self._hashes.known(self.path)
+        known = {
+            path: digest for path, (facts, digest) in cached.items() if path in tree.files and tree.files[path] == facts
+        }
+        unknown = {path: facts for path, facts in tree.files.items() if path not in known}
+        found = Hashing(self._root, self._workers, Staging(stage, wants)).run(unknown)
+        self._check_unchanged(tree)
+        self._remember(tree, known, found, cached, started_ns)
+        digests = {**known, **found.digests}
+        entries = (
+            Entry(path, facts.size, digests[path], executable=facts.executable) for path, facts in tree.files.items()
+        )
+        return Hashed(tuple(entries), found.staged)
+
+    def source(self, entry: Entry, facts: FileFacts | None = None) -> Source:
+        """Return the bytes of `entry`; see the port."""
+        return LocalSource(self._root, entry, facts)
+
+    def read_small(self, path: str, limit: int) -> bytes | None:
+        """Return a small regular file's bytes; see the port. A link, or a path through one, counts as absent."""
+        folder, name = split(path)
+        try:
+            with opened_folder(self._root, folder) as descriptor:
+                file = open_file(descriptor, name)
+        except OSError as error:
+            problem = translate(error, os.path.join(self._root, path))
+            if isinstance(problem, RunChangedError):
+                return None
+            raise problem from error
+        with os.fdopen(file, "rb") as opened:
+            body = opened.read(limit + 1)
+        return body if len(body) <= limit else None
+
+    def _check_unchanged(self, tree: Tree) -> None:
+        after = self.scan()
+        if after == tree:
+            return
+        for path in sorted(tree.files.keys() | after.files.keys()):
+            if tree.files.get(path) != after.files.get(path):
+                raise changed(os.path.join(self._root, path))
+        raise changed(self.path)
+
+    def _remember(
+        self, tree: Tree, known: Mapping[str, Digest], found: Digested, cached: Mapping[str, object], started_ns: int
+    ) -> None:
+        fresh: _Cache = {
+            path: (tree.files[path], digest)
+            for path, digest in found.digests.items()
+            if max(tree.files[path].mtime_ns, tree.files[path].ctime_ns) < started_ns - _RACY_NS
+        }
+        if fresh or len(known) != len(cached):
+            kept: _Cache = {path: (tree.files[path], digest) for path, digest in known.items()}
+            self._hashes.remember(self.path, kept | fresh)
+
+
+class NoHashes(msgspec.Struct, frozen=True):
+    """`ports.HashCache` that remembers nothing, for commands that have no journal."""
+
+    def known(self, folder: str) -> Mapping[str, tuple[FileFacts, Digest]]:  # noqa: ARG002 - the port's signature
+        """Know nothing."""
+        return {}
+
+    def remember(self, folder: str, digests: Mapping[str, tuple[FileFacts, Digest]]) -> None:
+        """Forget at once."""

@@ -1,0 +1,299 @@
+"""Hints from inotify, through watchdog. Losing every one of them only costs time: the periodic rescan is the truth.
+
+What is watched: each root without recursion, plus each unsettled run that is followed, with recursion. Sealed runs
+need no watch, so the cost does not grow with history. Where inotify cannot work (network file systems, an exhausted
+watch limit, a root that is gone) `describe` says so and the rescan does the work alone.
+
+Measured traps that shape this module: with the default event mask watchdog answers its own directory reads with
+events, for ever (so there is a filter); an exception in a handler kills the dispatching thread (handlers never
+raise); a queue overflow is only logged (so we listen to it); a root that is deleted or renamed stays watched under
+its old name (a check compares inodes).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from watchdog.events import FileSystemEvent, FileSystemEventHandler
+    from watchdog.observers.api import BaseObserver, ObservedWatch
+
+_LOG = logging.getLogger(__name__)
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs"}
+_MAX_FOLLOWED = 200
+"""Each followed run is a thread of watchdog's; past this many the rescan serves the rest."""
+
+OnChange = Callable[[str | None], None]
+
+
+def file_system_of(path: str, mounts: str = "/proc/self/mountinfo") -> str:
+    """Type of the file system that holds `path`, as the kernel's mount table names it; "unknown" without a table."""
+    real = os.path.realpath(path)
+    best, kind = "", "unknown"
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
+            for line in table:
+                left, _, right = line.partition(" - ")
+                place = left.split(" ")[4].replace("\\040", " ")
+                if (real == place or real.startswith(place.rstrip("/") + "/")) and len(place) >= len(best):
+                    best, kind = place, right.split(" ")[0]
+    except OSError:
+        return "unknown"
+    return kind
+
+
+def is_remote(kind: str) -> bool:
+    """Tell whether writes by other machines to a file system of this type cause no events here."""
+    return kind in _NETWORK or kind.startswith("fuse.")
+
+
+class _Root(msgspec.Struct):
+    """A watched root: who is told, which folder it was when it was armed (None: not armed), and why not."""
+
+    on_change: OnChange
+    armed: tuple[int, int] | None = None
+    watch: ObservedWatch | None = None
+    reason: str = "not looked at yet"
+    remote: bool = False
+
+
+class LocalWatcher:
+    """`ports.Watcher` on watchdog. `check_s`: how often roots and threads are looked after, in seconds."""
+
+    def __init__(self, *, check_s: float = 2.0, file_system: Callable[[str], str] = file_system_of) -> None:
+        """Start nothing yet; the first `watch` does."""
+        self._file_system = file_system
+        self._lock = threading.RLock()
+        self._roots: dict[str, _Root] = {}
+        self._followed: dict[str, ObservedWatch | None] = {}
+        self._observer: BaseObserver | None = None
+        self._closed = threading.Event()
+        self._check_s = check_s
+        self._checker: threading.Thread | None = None
+
+    def watch(self, root: str, on_change: OnChange) -> None:
+        """Report what changes below `root`; see the port. A root that is not there yet is armed when it comes."""
+        with self._lock:
+            self._roots[root] = _Root(on_change)
+            self._arm(root)
+            if self._checker is None:
+                self._checker = threading.Thread(target=self._look_after, name="sealrun-watch", daemon=True)
+                self._checker.start()
+
+    def follow(self, folder: str) -> None:
+        """Report deep changes of an unsettled run; see the port."""
+        with self._lock:
+            root = self._root_of(folder)
+            if folder in self._followed or root is None or root.armed is None:
+                return
+            if len(self._followed) >= _MAX_FOLLOWED:
+                root.reason = f"more than {_MAX_FOLLOWED} unsettled runs: the rest is found by the rescan"
+                return
+            self._followed[folder] = self._schedule(folder, root, recursive=True)
+
+    def unfollow(self, folder: str) -> None:
+        """Stop following; see the port."""
+        with self._lock:
+            watch = self._followed.pop(folder, None)
+            self._unschedule(watch)
+
+    def describe(self) -> Mapping[str, str]:
+        """Say how each root is watched; see the port."""
+        with self._lock:
+            return {path: _description(root) for path, root in self._roots.items()}
+
+    def check(self) -> None:
+        """Look after roots and threads once: re-arm what came back, report what may have been missed."""
+        with self._lock:
+            if self._observer is not None and not self._is_healthy():
+                _LOG.warning("the watching threads died; they are started again and everything is looked at")
+                self._start_again()
+            told = [root.on_change for path, root in self._roots.items() if self._tend(path, root)]
+        for on_change in told:
+            _tell(on_change, None)
+
+    def close(self) -> None:
+        """Stop; see the port."""
+        self._closed.set()
+        with self._lock:
+            observer, self._observer = self._observer, None
+            self._followed.clear()
+            self._roots.clear()
+            checker = self._checker
+        if observer is not None and observer.is_alive():
+            observer.stop()
+            observer.join()
+        if checker is not None and checker is not threading.current_thread():
+            checker.join()
+
+    def overflowed(self) -> None:
+        """Events were lost: anything may have changed."""
+        with self._lock:
+            told = [root.on_change for root in self._roots.values()]
+        for on_change in told:
+            _tell(on_change, None)
+
+    # -- with the lock held
+
+    def _root_of(self, folder: str) -> _Root | None:
+        homes = (path for path in self._roots if folder == path or folder.startswith(path.rstrip("/") + "/"))
+        best = max(homes, key=len, default=None)
+        return None if best is None else self._roots[best]
+
+    def _arm(self, path: str) -> None:
+        root = self._roots[path]
+        root.armed, root.watch = None, None
+        identity = _identity(path)
+        if identity is None:
+            root.reason = "the root is not there"
+            return
+        kind = self._file_system(path)
+        root.remote = is_remote(kind)
+        if root.remote:
+            root.armed = identity
+            root.reason = f"{kind} reports no changes made by other machines"
+            return
+        root.reason = ""
+        root.watch = self._schedule(path, root, recursive=False)
+        root.armed = identity
+
+    def _tend(self, path: str, root: _Root) -> bool:
+        """Re-arm a root that is not the folder any more that it was; tell whether it has to be looked at."""
+        if _identity(path) == root.armed and (root.remote or root.armed is None or root.watch is not None):
+            return False
+        was_there = root.armed is not None
+        self._unschedule(root.watch)
+        for folder in [folder for folder in self._followed if self._root_of(folder) is root]:
+            self.unfollow(folder)
+        self._arm(path)
+        return was_there or root.armed is not None
+
+    def _schedule(self, path: str, root: _Root, *, recursive: bool) -> ObservedWatch | None:
+        if root.remote:
+            return None
+        try:
+            observer = self._observer or self._start()
+            return observer.schedule(_handler(root.on_change), path, recursive=recursive, event_filter=_events())
+        except OSError as error:
+            exhausted = error.errno in {errno.ENOSPC, errno.EMFILE}
+            advice = "; raise fs.inotify.max_user_watches and max_user_instances" if exhausted else ""
+            root.reason = f"inotify: {error.strerror or error}{advice}"
+            return None
+
+    def _unschedule(self, watch: ObservedWatch | None) -> None:
+        if watch is None or self._observer is None:
+            return
+        try:
+            self._observer.unschedule(watch)
+        except (KeyError, OSError) as error:
+            _LOG.debug("a watch was gone already: %s", error)
+
+    def _start(self) -> BaseObserver:
+        self._observer = _make_observer(self.overflowed)
+        self._observer.start()
+        return self._observer
+
+    def _is_healthy(self) -> bool:
+        observer = self._observer
+        return observer is not None and observer.is_alive() and all(e.is_alive() for e in list(observer.emitters))
+
+    def _start_again(self) -> None:
+        if self._observer is not None and self._observer.is_alive():
+            self._observer.stop()
+        self._observer = None
+        self._followed.clear()
+        for root in self._roots.values():
+            root.armed, root.watch = (-1, -1), None  # no folder has this identity: `_tend` arms it and tells
+
+    def _look_after(self) -> None:
+        while not self._closed.wait(self._check_s):
+            try:
+                self.check()
+            except Exception:
+                _LOG.exception("looking after the watches failed; the rescan goes on without them")
+
+
+def _description(root: _Root) -> str:
+    if root.remote or root.watch is None:
+        return f"rescan: {root.reason}"
+    return f"inotify: {root.reason}" if root.reason else "inotify"
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None  # gone or unreachable: either way there is nothing to watch now
+    return (status.st_dev, status.st_ino)
+
+
+def _tell(on_change: OnChange, path: str | None) -> None:
+    """Report a hint. Whoever is told may fail; the thread that tells must live."""
+    try:
+        on_change(path)
+    except Exception:
+        _LOG.exception("whoever listens to changes failed on %r", path)
+
+
+def _events() -> list[type[FileSystemEvent]]:
+    from watchdog import events  # noqa: PLC0415 - heavy; only a daemon watches
+
+    return [
+        events.FileCreatedEvent,
+        events.FileMovedEvent,
+        events.FileDeletedEvent,
+        events.FileClosedEvent,
+        events.DirCreatedEvent,
+        events.DirMovedEvent,
+        events.DirDeletedEvent,
+    ]
+
+
+def _handler(on_change: OnChange) -> FileSystemEventHandler:
+    from watchdog.events import FileSystemEventHandler  # noqa: PLC0415 - heavy; only a daemon watches
+
+    class Handler(FileSystemEventHandler):
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            for path in (event.src_path, event.dest_path):
+                if path:
+                    _tell(on_change, os.fsdecode(path))
+
+    return Handler()
+
+
+def _make_observer(on_overflow: Callable[[], None]) -> BaseObserver:
+    """Make an observer that also says when the kernel dropped events, where the platform's one can."""
+    from watchdog.observers import Observer  # noqa: PLC0415 - heavy; only a daemon watches
+
+    observer: BaseObserver = Observer()
+    listen_to_overflow(on_overflow)
+    return observer
+
+
+def listen_to_overflow(on_overflow: Callable[[], None]) -> None:
+    """Have `on_overflow` called when inotify's queue overflows. Process-wide; the newest watcher listens.
+
+    watchdog only logs an overflow. Its watch groups have a method for it since 7.0; older versions drop silently, and
+    then the periodic rescan finds what was missed.
+    """
+    from watchdog.observers import inotify  # noqa: PLC0415 - heavy; only a daemon watches
+
+    group = getattr(inotify, "InotifyWatchGroup", None)
+    original = getattr(group, "on_queue_overflow", None)
+    if group is None or original is None:
+        return
+    inner = getattr(original, "__wrapped__", original)
+
+    def on_queue_overflow(self: object) -> None:
+        inner(self)
+        on_overflow()
+
+    on_queue_overflow.__wrapped__ = inner  # type: ignore[attr-defined] # how functools.wraps marks a wrapper
+    group.on_queue_overflow = on_queue_overflow

@@ -1,0 +1,79 @@
+"""Who still has files open for writing, from one pass over ``/proc`` (see proc(5)).
+
+Best effort: only processes of our own user are visible unless we are privileged, and nothing at all on other systems
+or for writers on other machines. Not seeing a writer is never taken as proof; quiet is asked for as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+_WRITING = os.O_WRONLY | os.O_RDWR
+
+
+class OpenFiles(msgspec.Struct, frozen=True):
+    """Files that were open for writing at one moment: (path, process) pairs, sorted by path."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    def writers(self, path: str) -> Sequence[str]:
+        """Names of processes that had `path`, or something below it, open for writing."""
+        below = path.rstrip("/") + "/"
+        return sorted({process for file, process in self.pairs if file == path or file.startswith(below)})
+
+
+class ProcWriters:
+    """`ports.OpenWriters` for this machine."""
+
+    def __init__(self, proc: str = "/proc") -> None:
+        """Read the process table below `proc`."""
+        self._proc = proc
+
+    def writers(self, path: str) -> Sequence[str]:
+        """Names of processes that write below `path` now; see the port."""
+        return self.snapshot().writers(os.path.realpath(path))
+
+    def snapshot(self) -> OpenFiles:
+        """Look once for many folders. Paths are real paths."""
+        pairs: list[tuple[str, str]] = []
+        try:
+            processes = [name for name in os.listdir(self._proc) if name.isdigit()]
+        except OSError:
+            return OpenFiles(())  # no process table here: nothing to see
+        for process in processes:
+            pairs.extend((file, self._name(process)) for file in self._written_by(process))
+        return OpenFiles(tuple(sorted(pairs)))
+
+    def _written_by(self, process: str) -> list[str]:
+        """Files open for writing in one process; none if it ended or is not ours to look into."""
+        found: list[str] = []
+        table = f"{self._proc}/{process}/fd"
+        try:
+            descriptors = os.listdir(table)
+        except OSError:
+            return found
+        for descriptor in descriptors:
+            try:
+                file = os.readlink(f"{table}/{descriptor}")
+                if file.startswith("/") and not file.startswith("/dev/") and self._writes(process, descriptor):
+                    found.append(file)
+            except (OSError, ValueError):
+                continue  # closed meanwhile
+        return found
+
+    def _writes(self, process: str, descriptor: str) -> bool:
+        with open(f"{self._proc}/{process}/fdinfo/{descriptor}", encoding="ascii", errors="replace") as info:
+            for line in info:
+                if line.startswith("flags:"):
+                    return bool(int(line.split()[1], 8) & _WRITING)
+        return False
+
+    def _name(self, process: str) -> str:
+        try:
+            with open(f"{self._proc}/{process}/comm", encoding="utf-8", errors="backslashreplace") as comm:
+                return f"{comm.read().strip()}[{process}]"
+        except OSError:
+            return f"[{process}]"

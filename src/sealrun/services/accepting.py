@@ -1,0 +1,131 @@
+"""From a folder that settled to a sealed run in the journal, or to the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from sealrun.domain.errors import RunChangedError, RunRejectedError, SealrunError
+from sealrun.domain.run import Completion, Status
+from sealrun.domain.watch import WatchSpec
+from sealrun.ports import Clock, FolderRecord, FolderSource, FolderState, Journal, RunFolder
+from sealrun.services.sealing import Sealing, SealRequest, seal
+
+Sealer = Callable[[RunFolder, SealRequest], Sealing]
+OnSealed = Callable[[int, Sealing], None]
+
+
+class SealJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that is complete: by which evidence, and how it looked then."""
+
+    path: str
+    completion: Completion
+    status: Status
+    fingerprint: str
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a job. ``again``: it changed meanwhile, settle again; ``failed``: try again later."""
+
+    outcome: Literal["sealed", "unchanged", "rejected", "skipped", "again", "failed"]
+    reason: str = ""
+    sealed: int | None = None
+    run_id: str | None = None
+
+
+class Acceptor:
+    """Seals complete candidates of one watch and hands them to the delivery queue. Callable from many threads."""
+
+    def __init__(
+        self,
+        watch: WatchSpec,
+        source: FolderSource,
+        journal: Journal,
+        clock: Clock,
+        *,
+        sealer: Sealer = seal,
+        on_sealed: OnSealed | None = None,
+    ) -> None:
+        """Seal with `sealer` (which may stage bytes on the way); tell `on_sealed` what was accepted, under which id."""
+        self._watch = watch
+        self._source = source
+        self._journal = journal
+        self._clock = clock
+        self._sealer = sealer
+        self._on_sealed = on_sealed
+
+    def accept(self, job: SealJob) -> Taken:
+        """Seal the candidate and queue it, durably on return. A repeat after a crash is harmless.
+
+        Whatever goes wrong with the folder or a store is told in the answer, never raised.
+        """
+        try:
+            return self._seal(job)
+        except RunChangedError as error:
+            self._journal.events.record("run.changed", job.path, watch=self._watch.name, reason=str(error))
+            return Taken(outcome="again", reason=str(error))
+        except RunRejectedError as error:
+            self.refuse(job.path, "rejected", "run.rejected", str(error), job.fingerprint)
+            return Taken(outcome="rejected", reason=str(error))
+        except SealrunError as error:
+            return Taken(outcome="failed", reason=str(error))
+
+    def refuse(self, path: str, state: FolderState, event: str, reason: str, fingerprint: str) -> None:
+        """Remember that a candidate is not taken while it looks like this, and say why. Nothing is touched."""
+        known = self._journal.folders.get(self._watch.name, path)
+        record = self.record(known, path, state, reason, fingerprint)
+        self._journal.folders.set(record)
+        self._journal.events.record(event, path, watch=self._watch.name, reason=reason)
+
+    def record(
+        self, known: FolderRecord | None, path: str, state: FolderState, reason: str, fingerprint: str
+    ) -> FolderRecord:
+        """Return a folder's new record, which keeps what is known of its last seal."""
+        since = self._clock.now().timestamp()
+        if known is None:
+            return FolderRecord(
+                watch=self._watch.name, path=path, state=state, reason=reason, since=since, fingerprint=fingerprint
+            )
+        return msgspec.structs.replace(known, state=state, reason=reason, since=since, fingerprint=fingerprint)
+
+    def _seal(self, job: SealJob) -> Taken:
+        watch = self._watch
+        known = self._journal.folders.get(watch.name, job.path)
+        request = SealRequest(
+            experiment=watch.experiment,
+            completion=job.completion,
+            status=job.status,
+            names=watch.names,
+            supersedes=known.run_id if known else None,
+            fingerprint=job.fingerprint,
+        )
+        sealing = self._sealer(self._source.open(job.path), request)
+        envelope = sealing.envelope
+        if envelope.status == "failed" and watch.on_failed != "seal":
+            return self._keep_back(job.path, sealing.fingerprint)
+        reason = f"{job.completion.method}: {job.completion.evidence}"
+        record = self.record(known, job.path, "sealed", reason, sealing.fingerprint)
+        if known is not None and known.sealed is not None and known.manifest_sha256 == envelope.manifest_sha256:
+            self._journal.folders.set(record)
+            return Taken(outcome="unchanged", sealed=known.sealed, run_id=known.run_id)
+        record = msgspec.structs.replace(record, run_id=envelope.run_id, manifest_sha256=envelope.manifest_sha256)
+        number = self._journal.deliveries.accept(sealing.run, watch.registries, record)
+        self._journal.events.record(
+            "run.sealed", f"{envelope.experiment}/{envelope.run_id}", watch=watch.name, path=job.path, reason=reason
+        )
+        if self._on_sealed is not None:
+            self._on_sealed(number, sealing)
+        return Taken(outcome="sealed", sealed=number, run_id=envelope.run_id)
+
+    def _keep_back(self, path: str, fingerprint: str) -> Taken:
+        if self._watch.on_failed == "skip":
+            reason = "the run declares that it failed, and the watch skips failed runs"
+            self.refuse(path, "skipped", "run.skipped", reason, fingerprint)
+            return Taken(outcome="skipped", reason=reason)
+        reason = (
+            "the run declares that it failed, and the watch keeps failed runs back; publish it by hand if it is wanted"
+        )
+        self.refuse(path, "rejected", "run.quarantined", reason, fingerprint)
+        return Taken(outcome="rejected", reason=reason)

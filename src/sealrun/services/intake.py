@@ -1,0 +1,402 @@
+"""Intake of one watch: candidates are found, looked at until they are complete, and sealed.
+
+Events only mark candidates dirty; `Intake.rescan` is the truth and needs none of them. State that must survive is in
+the journal (`FolderRecord`); what is kept in memory can be lost at any time for the price of settling again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from sealrun.domain.errors import RunChangedError, RunRejectedError, SealrunError
+from sealrun.domain.manifest import path_problem
+from sealrun.domain.settling import (
+    SUMS_MARKER,
+    Complete,
+    Snapshot,
+    Stale,
+    Verdict,
+    Waiting,
+    Watching,
+    decide,
+    decide_now,
+)
+from sealrun.domain.watch import WatchSpec
+from sealrun.ports import Clock, FolderRecord, FolderSource, Journal, OpenWriters, RunFolder, Survey, Watcher
+from sealrun.services.accepting import Acceptor, SealJob, Taken
+from sealrun.services.detecting import fingerprint_of, take_snapshot
+
+_MIN_GAP_S = 1.0
+_COST_FACTOR = 10.0
+_RETRY_S = 30.0
+_CLOSED_STATES = {"sealed", "rejected", "skipped"}
+
+Launch = Callable[[Callable[[], None]], object]
+
+
+class IntakeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one round did. `missing`: why the watch root cannot be believed (None: it can)."""
+
+    looked: int = 0
+    settled: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    missing: str | None = None
+
+
+class _Candidate(msgspec.Struct):
+    """Memory of one unsettled candidate. `due` and `next_allowed` are monotonic seconds."""
+
+    watching: Watching | None = None
+    due: float = math.inf
+    next_allowed: float = -math.inf
+    distrusted: frozenset[str] = frozenset()
+    sealing: bool = False
+    dirty: bool = False
+
+
+class _Round(msgspec.Struct):
+    looked: int = 0
+    settled: list[str] = []
+    rejected: list[str] = []
+    stale: list[str] = []
+    waiting: list[str] = []
+
+    def report(self, gone: Iterable[str] = ()) -> IntakeReport:
+        return IntakeReport(
+            looked=self.looked,
+            settled=tuple(self.settled),
+            rejected=tuple(self.rejected),
+            stale=tuple(self.stale),
+            waiting=tuple(self.waiting),
+            gone=tuple(gone),
+        )
+
+
+def run_now(work: Callable[[], None]) -> None:
+    """Seal in the calling thread."""
+    work()
+
+
+class Intake:
+    """Drives the candidates of one watch. One thread calls `rescan` and `look`; `mark` may come from any.
+
+    `launch` runs the sealing (a pool's ``submit``, say). `settle_now` is for a command that looks once: what is
+    complete now is taken, without waiting for a second look.
+    """
+
+    def __init__(
+        self,
+        watch: WatchSpec,
+        source: FolderSource,
+        journal: Journal,
+        clock: Clock,
+        acceptor: Acceptor,
+        writers: OpenWriters,
+        *,
+        watcher: Watcher | None = None,
+        launch: Launch = run_now,
+        settle_now: bool = False,
+    ) -> None:
+        """Take in `watch` from `source`; `watcher`, if any, is told which folders to follow."""
+        self.watch = watch
+        self._source = source
+        self._journal = journal
+        self._clock = clock
+        self._acceptor = acceptor
+        self._writers = writers
+        self._watcher = watcher
+        self._launch = launch
+        self._settle_now = settle_now
+        self._lock = threading.Lock()
+        self._candidates: dict[str, _Candidate] = {}
+        self._rescan_wanted = False
+        self._missing: str | None = None
+
+    # ------------------------------------------------------------ hints
+
+    def mark(self, path: str | None) -> None:
+        """Take a hint that `path` changed, or None for "anything may have". Quick; never raises, calls nobody."""
+        candidate = None if path is None else self._candidate_of(path)
+        with self._lock:
+            if candidate is None:
+                self._rescan_wanted = True
+            else:
+                self._candidates.setdefault(candidate, _Candidate()).dirty = True
+
+    def next_look(self) -> float:
+        """When `look` has something to do: monotonic seconds, infinity if only a hint or a rescan will bring work."""
+        with self._lock:
+            if self._rescan_wanted:
+                return -math.inf
+            times = (_next(memory) for memory in self._candidates.values() if not memory.sealing)
+            return min(times, default=math.inf)
+
+    def _candidate_of(self, path: str) -> str | None:
+        root = self.watch.path.rstrip("/") + "/"
+        depth = self.watch.glob.count("/") + 1
+        parts = path[len(root) :].split("/")
+        if not path.startswith(root) or len(parts) < depth:
+            return None
+        return root + "/".join(parts[:depth])
+
+    # ------------------------------------------------------------ rounds
+
+    def look(self, now: float) -> IntakeReport:
+        """Look at the candidates that are due or dirty; all of them if a hint said that anything may have changed."""
+        with self._lock:
+            if self._rescan_wanted:
+                wanted = None
+            else:
+                wanted = [path for path, memory in self._candidates.items() if _next(memory) <= now]
+        if wanted is None:
+            return self.rescan(now)
+        if not wanted:
+            return IntakeReport()
+        listed = self._list()
+        if listed is None:
+            return IntakeReport(missing=self._missing)
+        known = {path: self._journal.folders.get(self.watch.name, _shown(path)) for path in wanted}
+        there = set(listed)
+        gone = self._mark_gone({path: record for path, record in known.items() if path not in there})
+        return self._round([path for path in wanted if path in there], known, now).report(gone)
+
+    def rescan(self, now: float) -> IntakeReport:
+        """Look at every candidate, hints or not. Sealed ones that are unchanged cost a listing, never a hash."""
+        with self._lock:
+            self._rescan_wanted = False
+        listed = self._list()
+        if listed is None:
+            return IntakeReport(missing=self._missing)
+        records = {record.path: record for record in self._journal.folders.all(self.watch.name)}
+        known = {path: records.get(_shown(path)) for path in listed}
+        shown = {_shown(path) for path in listed}
+        lost: dict[str, FolderRecord | None] = {path: r for path, r in records.items() if path not in shown}
+        with self._lock:
+            lost |= {path: None for path in self._candidates if path not in known and path not in lost}
+        gone = self._mark_gone(lost)
+        return self._round(listed, known, now).report(gone)
+
+    def _list(self) -> list[str] | None:
+        """List the candidates; None, and an alarm, if the root is gone or has come up empty. Never a deletion."""
+        listed = self._source.candidates()
+        missing = None
+        if listed is None:
+            missing = "the watch root is not there or cannot be listed"
+        elif not listed and any(record.state != "gone" for record in self._journal.folders.all(self.watch.name)):
+            missing = "the watch root is empty, though runs were seen in it"
+        if missing and not self._missing:
+            self._journal.events.record("watch.missing", self.watch.path, watch=self.watch.name, reason=missing)
+        if self._missing and not missing:
+            self._journal.events.record("watch.returned", self.watch.path, watch=self.watch.name)
+        self._missing = missing
+        if missing:
+            self._pause()
+            return None
+        return list(listed or ())
+
+    def _pause(self) -> None:
+        """While the root is missing nothing is due; the periodic rescan notices its return."""
+        with self._lock:
+            for memory in self._candidates.values():
+                memory.due, memory.dirty = math.inf, False
+
+    def _mark_gone(self, lost: Mapping[str, FolderRecord | None]) -> list[str]:
+        gone: list[str] = []
+        for path, record in sorted(lost.items()):
+            self._forget(path)
+            if record is not None and record.state != "gone":
+                self._write(record, path, "gone", "the folder is not there any more", record.fingerprint)
+                gone.append(path)
+        return gone
+
+    def _round(self, paths: Iterable[str], known: Mapping[str, FolderRecord | None], now: float) -> _Round:
+        done = _Round(settled=[], rejected=[], stale=[], waiting=[])
+        for path in paths:
+            with self._lock:
+                memory = self._candidates.get(path)
+                if memory is not None and memory.sealing:
+                    continue
+                if memory is not None:
+                    memory.dirty = False
+            done.looked += 1
+            self._look_at(path, known.get(path), now, done)
+        return done
+
+    # ------------------------------------------------------------ one candidate
+
+    def _look_at(self, path: str, record: FolderRecord | None, now: float, done: _Round) -> None:
+        problem = path_problem(os.path.basename(path))
+        if problem:
+            self._reject(path, record, f"{_shown(path)!r}: {problem}; rename it", _digest(problem), done)
+            return
+        if self._watcher is not None and (record is None or record.state not in _CLOSED_STATES):
+            self._watcher.follow(path)  # before the look, so that no change falls between the two
+        started = self._clock.monotonic()
+        try:
+            folder = self._source.open(path)
+            survey = folder.survey()
+            looks = fingerprint_of(survey)
+            if self._is_closed(path, record, looks):
+                return
+            self._decide(folder, survey, looks, record, now, done)
+        except RunChangedError:
+            self._remember(path, _Candidate(due=now + _MIN_GAP_S))
+        except RunRejectedError as error:
+            self._reject(path, record, str(error), _digest(str(error)), done)
+        except SealrunError as error:
+            self._write_waiting(path, record, (str(error),), "", new=False)
+            self._remember(path, _Candidate(due=now + _RETRY_S))
+        cost = self._clock.monotonic() - started
+        with self._lock:
+            memory = self._candidates.get(path)
+            if memory is not None:
+                memory.next_allowed = now + max(_MIN_GAP_S, _COST_FACTOR * cost)
+
+    def _is_closed(self, path: str, record: FolderRecord | None, looks: str) -> bool:
+        """Tell whether the candidate looks as it did when it was sealed or rejected: then nothing is done."""
+        if record is None or record.fingerprint != looks:
+            return False
+        if record.state == "gone" and record.sealed is not None:
+            self._write(record, path, "sealed", "it is there again, unchanged", looks)
+        elif record.state not in _CLOSED_STATES:
+            return False
+        self._forget(path)
+        return True
+
+    def _decide(
+        self, folder: RunFolder, survey: Survey, looks: str, record: FolderRecord | None, now: float, done: _Round
+    ) -> None:
+        path = folder.path
+        with self._lock:
+            memory = self._candidates.get(path) or _Candidate()
+        previous, new = memory.watching, memory.watching is None
+        if previous is not None and previous.fingerprint != looks:
+            memory.distrusted = frozenset()
+        if previous is None and record is not None and record.fingerprint == looks:
+            idle = max(0.0, self._clock.now().timestamp() - record.since)
+            previous = Watching(fingerprint=looks, first_seen=now, unchanged_since=now, idle_s=idle)
+        snapshot = take_snapshot(folder, self.watch.rules, survey, distrusted=memory.distrusted)
+        verdict = self._verdict(path, previous, snapshot, now)
+        memory.watching, memory.due = verdict.watching, math.inf
+        self._remember(path, memory)
+        match verdict:
+            case Waiting(reasons=reasons, next_look_s=seconds):
+                memory.due = now + seconds
+                self._write_waiting(path, record, reasons, looks, new=new)
+                done.waiting.append(path)
+            case Stale(reason=reason):
+                if record is None or record.state != "stale":
+                    self._acceptor.refuse(path, "stale", "run.stale", reason, looks)
+                done.stale.append(path)
+            case Complete() if snapshot.problem is not None:
+                self._reject(path, record, snapshot.problem, looks, done)
+            case Complete(completion=completion, status=status):
+                done.settled.append(path)
+                self._seal(SealJob(path=path, completion=completion, status=status, fingerprint=looks), memory)
+
+    def _verdict(self, path: str, previous: Watching | None, snapshot: Snapshot, now: float) -> Verdict:
+        """Decide; the process table is read only when everything else says that the folder is complete."""
+        rules = self.watch.rules
+        wall = self._clock.now().timestamp()
+
+        def asked(writing: tuple[str, ...]) -> Verdict:
+            if self._settle_now:
+                return decide_now(rules, snapshot, now, wall, writing)
+            return decide(rules, previous, snapshot, now, writing)
+
+        verdict = asked(())
+        if isinstance(verdict, Complete) and (writing := tuple(self._writers.writers(path))):
+            return asked(writing)
+        return verdict
+
+    # ------------------------------------------------------------ consequences
+
+    def _seal(self, job: SealJob, memory: _Candidate) -> None:
+        memory.sealing = True
+
+        def work() -> None:
+            taken = Taken(outcome="failed", reason="sealing was interrupted")
+            try:
+                taken = self._acceptor.accept(job)
+            finally:
+                self._conclude(job, memory, taken)
+
+        try:
+            self._launch(work)
+        except BaseException:
+            memory.sealing = False
+            raise
+
+    def _conclude(self, job: SealJob, memory: _Candidate, taken: Taken) -> None:
+        """May run in any thread, while `look` goes on with others."""
+        now = self._clock.monotonic()
+        if taken.outcome in {"again", "failed"}:
+            if taken.outcome == "again" and job.completion.evidence == SUMS_MARKER:
+                memory.distrusted = frozenset({SUMS_MARKER})
+            record = self._journal.folders.get(self.watch.name, job.path)
+            self._write_waiting(job.path, record, (taken.reason,), "", new=False)
+            keeps = memory.watching is not None and bool(memory.distrusted)
+            memory.watching = memory.watching if keeps else None
+            memory.due = now + (_MIN_GAP_S if taken.outcome == "again" else _RETRY_S)
+            memory.sealing = False
+            return
+        memory.sealing = False
+        if not memory.dirty:
+            self._forget(job.path)
+            return
+        memory.watching = None  # something was reported while it was sealed: look once more
+
+    def _reject(self, path: str, record: FolderRecord | None, reason: str, looks: str, done: _Round) -> None:
+        self._forget(path)
+        if record is not None and record.state == "rejected" and record.fingerprint == looks:
+            return
+        self._acceptor.refuse(_shown(path), "rejected", "run.rejected", reason, looks)
+        done.rejected.append(path)
+
+    def _write_waiting(
+        self, path: str, record: FolderRecord | None, reasons: tuple[str, ...], looks: str, *, new: bool
+    ) -> None:
+        """Write down what is awaited when that changes; a folder that grows does not write at every look."""
+        reason = "; ".join(reasons)
+        same = record is not None and (record.state, record.reason) == ("settling", reason)
+        if not same or (new and record is not None and record.fingerprint != looks):
+            self._write(record, path, "settling", reason, looks)
+
+    def _write(self, record: FolderRecord | None, path: str, state: str, reason: str, looks: str) -> None:
+        fresh = self._acceptor.record(record, path, state, reason, looks)  # type: ignore[arg-type] # a FolderState
+        self._journal.folders.set(fresh)
+
+    def _remember(self, path: str, memory: _Candidate) -> None:
+        with self._lock:
+            self._candidates[path] = memory
+
+    def _forget(self, path: str) -> None:
+        with self._lock:
+            self._candidates.pop(path, None)
+        if self._watcher is not None:
+            self._watcher.unfollow(path)
+
+
+def _next(memory: _Candidate) -> float:
+    if memory.sealing:
+        return math.inf
+    hinted = memory.next_allowed if memory.dirty else math.inf
+    return min(memory.due, hinted)
+
+
+def _shown(path: str) -> str:
+    """Path as the journal can hold it: names that are not UTF-8 are escaped. Such a path is never opened."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,160 @@
+"""Machines that share one registry: each with its own state folder, journal and hints."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sealrun.domain.address import AttemptId, attempt_id, retired_key
+from sealrun.domain.errors import ConflictError
+from sealrun.domain.pointing import Generation, Target
+from sealrun.domain.publication import AttemptTicket, Retired
+from sealrun.domain.records import sha256
+from sealrun.domain.sealed import Published, SealedRun
+from sealrun.ports import Store
+from sealrun.services.indexing import Index
+from sealrun.services.moving import PointerMover
+from sealrun.services.publishing import Publisher
+from sealrun.services.reading import Reader
+from sealrun.services.recovering import Found, Recovery
+from tests.builders.runs import Sources, a_run
+from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.hints import FakeHints
+from tests.fakes.store import ModelStore
+
+REGISTRY_ID = "0" * 32
+_A_DAY_S = 24 * 3600.0
+
+
+class World:
+    """One registry and everybody who uses it."""
+
+    def __init__(self, *, links: bool = True) -> None:
+        self.clock = FakeClock()
+        self.store = ModelStore(lambda: self.clock.now().timestamp(), links=links)
+        self._machines: dict[str, Machine] = {}
+
+    def machine(self, name: str) -> Machine:
+        """The machine `name`; its journal outlives its processes."""
+        return self._machines.setdefault(name, Machine(self, name))
+
+    def reader(self, store: Store | None = None) -> Reader:
+        """A reader of the registry."""
+        return Reader(store or self.store, self.clock, FakeEntropy(sum(b"reader")))
+
+    def target(self, ref: str) -> Target:
+        """Where a reference leads."""
+        return self.reader().resolve(ref)
+
+
+class Delivery(msgspec.Struct):
+    """What a journal keeps of one run on its way; tickets survive a crash."""
+
+    serial: int = 0
+    ticket: AttemptTicket | None = None
+    published: Published | None = None
+
+
+class Machine:
+    """One state folder. Every call is a new process: nothing but the journal is remembered between calls."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.hints = FakeHints()
+        self.deliveries: dict[SealedRun, Delivery] = {}
+        self.entropy = FakeEntropy(sum(name.encode()))
+
+    def ticket(self, run: SealedRun) -> AttemptTicket:
+        """The ticket of the run's present attempt, made durable if it is new."""
+        delivery = self.deliveries.setdefault(run, Delivery())
+        if delivery.ticket is None:
+            delivery.serial += 1
+            delivery.ticket = self._ticket(f"{self.name}:{sha256(run.run_json)}:{delivery.serial}")
+        return delivery.ticket
+
+    def publisher(self, store: Store | None = None) -> Publisher:
+        """A publisher in a new process."""
+        return Publisher(
+            store or self.world.store, REGISTRY_ID, self.hints, self.world.clock, self.entropy, by=self.name
+        )
+
+    def publish(self, run: SealedRun, sources: Sources, store: Store | None = None) -> Published:
+        """Deliver a run as the daemon does: the same attempt until it is void, then a new one."""
+        delivery = self.deliveries.setdefault(run, Delivery())
+        while True:
+            try:
+                delivery.published = self.publisher(store).publish(run, self.ticket(run), sources)
+            except ConflictError:
+                delivery.ticket = None
+                continue
+            return delivery.published
+
+    def recovery(self, store: Store | None = None, dead_after_s: float = _A_DAY_S) -> Recovery:
+        """A recovery in a new process."""
+        return Recovery(store or self.world.store, self.world.clock, self.entropy, self.name, dead_after_s)
+
+    def recover(self, store: Store | None = None, dead_after_s: float = _A_DAY_S) -> list[Found]:
+        """Resolve what can be resolved."""
+        recovery = self.recovery(store, dead_after_s)
+        return recovery.execute(recovery.plan())
+
+    def mover(self, store: Store | None = None) -> PointerMover:
+        """A mover of pointers in a new process."""
+        return PointerMover(store or self.world.store, self.world.clock, self.entropy, self.name, by=self.name)
+
+    def move(self, ref: str, pointer: str, store: Store | None = None) -> Generation | None:
+        """Move a pointer of the run's experiment to the run."""
+        used = store or self.world.store
+        target = Reader(used, self.world.clock, self.entropy).resolve(ref)
+        mover = self.mover(used)
+        return mover.execute(mover.plan_set(target.experiment, pointer, target, f"moved by {self.name}"))
+
+    def compact(self, experiment: str = "train", store: Store | None = None) -> int:
+        """Fold the pending rows of an experiment."""
+        return Index(store or self.world.store, self.world.clock, self.entropy, experiment).compact()
+
+    def begin_attempt(self, run: SealedRun, sources: Sources) -> AttemptTicket:
+        """Leave an attempt that died while it uploaded: an intent, some objects, no outcome."""
+        ticket = self.ticket(run)
+
+        def dying(_entry: object) -> None:
+            raise _DiedError
+
+        try:
+            self.publisher().publish(run, ticket, dying)  # type: ignore[arg-type] # dies before it returns a source
+        except _DiedError:
+            return ticket
+        raise AssertionError("the attempt had nothing to upload")
+
+    def _ticket(self, seed: str) -> AttemptTicket:
+        now = self.world.clock.now()
+        digits = sha256(seed.encode())
+        return AttemptTicket(
+            attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), digits[:16]),
+            nonce=digits[16:48],
+            created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            owner=self.name,
+        )
+
+
+class _DiedError(Exception):
+    """The process died."""
+
+
+def published(
+    world: World, files: dict[str, bytes] | None = None, machine: str = "m1", **facts: object
+) -> tuple[SealedRun, Published]:
+    """Publish a run in peace."""
+    run, sources = a_run(files, **facts)  # type: ignore[arg-type] # the facts of `a_run`
+    return run, world.machine(machine).publish(run, sources)
+
+
+def intents(store: ModelStore) -> set[AttemptId]:
+    """Attempts whose intent stands."""
+    return {AttemptId(key.split("/")[1]) for key in store.bodies if key.endswith("/intent.json")}
+
+
+def retire(world: World, attempt: str) -> None:
+    """Take a run out of the live set, as retention does."""
+    record = Retired(attempt=AttemptId(attempt), retired_at="2026-02-01T00:00:00Z", by="retention", why="too old")
+    world.store.create(retired_key(AttemptId(attempt)), record.encode())
