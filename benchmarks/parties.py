@@ -139,8 +139,8 @@ class Rclone(Party):
         if room.target == "dir":
             return [*argv, str(room.store / workload), "--transfers=8", "--checkers=8"]
         root = f"s:{room.bucket}"
-        argv += [f"{root}/{workload}", "--checkers=32", "--fast-list", "--s3-no-check-bucket", "--s3-chunk-size=64M"]
-        argv += ["--s3-upload-concurrency=2", f"--transfers={4 if workload == 'large' else 32}"]
+        argv += [f"{root}/{workload}", "--checkers=32", "--fast-list", "--s3-no-check-bucket", "--s3-no-head"]
+        argv += ["--s3-chunk-size=64M", "--s3-upload-concurrency=4", f"--transfers={2 if workload == 'large' else 32}"]
         return [*argv, f"--copy-dest={root}/mixed"] if workload == "mixed again" else argv
 
 

@@ -243,7 +243,7 @@ class RunFolder(Protocol):
         ...
 
     def survey(self) -> Survey:
-        """List everything like `scan`, but report what is wrong instead of raising it. `RunChangedError`: it is gone."""
+        """List everything like `scan`, but tell what is wrong instead of raising it. `RunChangedError`: it is gone."""
         ...
 
     def hash(self, tree: Tree, stage: Stage | None, wants: Callable[[str, FileFacts], bool]) -> Hashed:

@@ -1,5 +1,7 @@
 """The files of a run on this machine: scanned, hashed and opened without ever leaving the folder or writing to it."""
 
+# ruff: noqa: PTH118, PTH119, PTH120 - names go to and from the kernel as they are
+
 from __future__ import annotations
 
 import os
@@ -78,7 +80,7 @@ class LocalFolder:
         workers: int | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Show what `patterns` leave of the run at the absolute `path`; `hashes` remembers digests of unchanged files."""
+        """Show what `patterns` leave of the run at the absolute `path`; `hashes` remembers digests."""
         self.path = path
         self.name = os.path.basename(path)
         self.unit: Literal["folder", "file"] = unit

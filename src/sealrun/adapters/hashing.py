@@ -4,6 +4,8 @@ Cost matters here: of ten thousand small files the system calls dominate, so one
 and a small file costs open, fstat, one read, fstat, close. (hashlib releases the interpreter while it digests.)
 """
 
+# ruff: noqa: PTH118 - names go to and from the kernel as they are
+
 from __future__ import annotations
 
 import hashlib
@@ -108,7 +110,7 @@ class Hashing:
         path = batch[0][0]
         try:
             with opened_folder(self._root, folder) as descriptor:
-                for path, facts in batch:  # noqa: B007 - the error below names the file it stopped at
+                for path, facts in batch:
                     self._digests[path] = self._file(descriptor, path, facts)
         except OSError as error:
             raise translate(error, os.path.join(self._root, path)) from error

@@ -1,5 +1,7 @@
 """Listing a folder: what it holds, and the first thing in it that no run may hold."""
 
+# ruff: noqa: PTH118 - names go to and from the kernel as they are
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,7 @@
 """Where a watch's candidates are found, and with which patterns each is opened."""
 
+# ruff: noqa: PTH112, PTH118 - names go to and from the kernel as they are
+
 from __future__ import annotations
 
 import fnmatch

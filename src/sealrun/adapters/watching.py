@@ -10,6 +10,8 @@ raise); a queue overflow is only logged (so we listen to it); a root that is del
 its old name (a check compares inodes).
 """
 
+# ruff: noqa: PTH116, PTH123 - names go to and from the kernel as they are
+
 from __future__ import annotations
 
 import errno
@@ -196,9 +198,12 @@ class LocalWatcher:
             _LOG.debug("a watch was gone already: %s", error)
 
     def _start(self) -> BaseObserver:
-        self._observer = _make_observer(self.overflowed)
-        self._observer.start()
-        return self._observer
+        from watchdog.observers import Observer  # noqa: PLC0415 - heavy; only a daemon watches
+
+        listen_to_overflow(self.overflowed)
+        self._observer = observer = Observer()
+        observer.start()
+        return observer
 
     def _is_healthy(self) -> bool:
         observer = self._observer
@@ -216,7 +221,7 @@ class LocalWatcher:
         while not self._closed.wait(self._check_s):
             try:
                 self.check()
-            except Exception:
+            except Exception:  # noqa: BLE001 - this thread has to live; the log says what failed
                 _LOG.exception("looking after the watches failed; the rescan goes on without them")
 
 
@@ -238,7 +243,7 @@ def _tell(on_change: OnChange, path: str | None) -> None:
     """Report a hint. Whoever is told may fail; the thread that tells must live."""
     try:
         on_change(path)
-    except Exception:
+    except Exception:  # noqa: BLE001 - watchdog's thread has to live; the log says what failed
         _LOG.exception("whoever listens to changes failed on %r", path)
 
 
@@ -266,15 +271,6 @@ def _handler(on_change: OnChange) -> FileSystemEventHandler:
                     _tell(on_change, os.fsdecode(path))
 
     return Handler()
-
-
-def _make_observer(on_overflow: Callable[[], None]) -> BaseObserver:
-    """Make an observer that also says when the kernel dropped events, where the platform's one can."""
-    from watchdog.observers import Observer  # noqa: PLC0415 - heavy; only a daemon watches
-
-    observer: BaseObserver = Observer()
-    listen_to_overflow(on_overflow)
-    return observer
 
 
 def listen_to_overflow(on_overflow: Callable[[], None]) -> None:

@@ -4,6 +4,8 @@ Best effort: only processes of our own user are visible unless we are privileged
 or for writers on other machines. Not seeing a writer is never taken as proof; quiet is asked for as well.
 """
 
+# ruff: noqa: PTH115, PTH123, PTH208 - names go to and from the kernel as they are
+
 from __future__ import annotations
 
 import os

@@ -17,7 +17,7 @@ class WatchSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `path` is absolute. `glob` says how deep the runs lie: ``*`` is every folder directly below, ``*/*`` one deeper; for
     ``unit = "file"`` it selects files. `names` maps paths inside a run to names they are also published under.
-    `on_failed`: what becomes of a run that declares failure: sealed like any other, skipped, or kept back with an alarm.
+    `on_failed`: what becomes of a run that declares failure: sealed as any other, skipped, or kept back with an alarm.
     """
 
     name: str

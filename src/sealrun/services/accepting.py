@@ -49,10 +49,10 @@ class Acceptor:
         on_sealed: OnSealed | None = None,
     ) -> None:
         """Seal with `sealer` (which may stage bytes on the way); tell `on_sealed` what was accepted, under which id."""
-        self._watch = watch
-        self._source = source
-        self._journal = journal
-        self._clock = clock
+        self.watch = watch
+        self.source = source
+        self.journal = journal
+        self.clock = clock
         self._sealer = sealer
         self._on_sealed = on_sealed
 
@@ -64,7 +64,7 @@ class Acceptor:
         try:
             return self._seal(job)
         except RunChangedError as error:
-            self._journal.events.record("run.changed", job.path, watch=self._watch.name, reason=str(error))
+            self.journal.events.record("run.changed", job.path, watch=self.watch.name, reason=str(error))
             return Taken(outcome="again", reason=str(error))
         except RunRejectedError as error:
             self.refuse(job.path, "rejected", "run.rejected", str(error), job.fingerprint)
@@ -74,25 +74,25 @@ class Acceptor:
 
     def refuse(self, path: str, state: FolderState, event: str, reason: str, fingerprint: str) -> None:
         """Remember that a candidate is not taken while it looks like this, and say why. Nothing is touched."""
-        known = self._journal.folders.get(self._watch.name, path)
+        known = self.journal.folders.get(self.watch.name, path)
         record = self.record(known, path, state, reason, fingerprint)
-        self._journal.folders.set(record)
-        self._journal.events.record(event, path, watch=self._watch.name, reason=reason)
+        self.journal.folders.set(record)
+        self.journal.events.record(event, path, watch=self.watch.name, reason=reason)
 
     def record(
         self, known: FolderRecord | None, path: str, state: FolderState, reason: str, fingerprint: str
     ) -> FolderRecord:
         """Return a folder's new record, which keeps what is known of its last seal."""
-        since = self._clock.now().timestamp()
+        since = self.clock.now().timestamp()
         if known is None:
             return FolderRecord(
-                watch=self._watch.name, path=path, state=state, reason=reason, since=since, fingerprint=fingerprint
+                watch=self.watch.name, path=path, state=state, reason=reason, since=since, fingerprint=fingerprint
             )
         return msgspec.structs.replace(known, state=state, reason=reason, since=since, fingerprint=fingerprint)
 
     def _seal(self, job: SealJob) -> Taken:
-        watch = self._watch
-        known = self._journal.folders.get(watch.name, job.path)
+        watch = self.watch
+        known = self.journal.folders.get(watch.name, job.path)
         request = SealRequest(
             experiment=watch.experiment,
             completion=job.completion,
@@ -101,18 +101,18 @@ class Acceptor:
             supersedes=known.run_id if known else None,
             fingerprint=job.fingerprint,
         )
-        sealing = self._sealer(self._source.open(job.path), request)
+        sealing = self._sealer(self.source.open(job.path), request)
         envelope = sealing.envelope
         if envelope.status == "failed" and watch.on_failed != "seal":
             return self._keep_back(job.path, sealing.fingerprint)
         reason = f"{job.completion.method}: {job.completion.evidence}"
         record = self.record(known, job.path, "sealed", reason, sealing.fingerprint)
         if known is not None and known.sealed is not None and known.manifest_sha256 == envelope.manifest_sha256:
-            self._journal.folders.set(record)
+            self.journal.folders.set(record)
             return Taken(outcome="unchanged", sealed=known.sealed, run_id=known.run_id)
         record = msgspec.structs.replace(record, run_id=envelope.run_id, manifest_sha256=envelope.manifest_sha256)
-        number = self._journal.deliveries.accept(sealing.run, watch.registries, record)
-        self._journal.events.record(
+        number = self.journal.deliveries.accept(sealing.run, watch.registries, record)
+        self.journal.events.record(
             "run.sealed", f"{envelope.experiment}/{envelope.run_id}", watch=watch.name, path=job.path, reason=reason
         )
         if self._on_sealed is not None:
@@ -120,7 +120,7 @@ class Acceptor:
         return Taken(outcome="sealed", sealed=number, run_id=envelope.run_id)
 
     def _keep_back(self, path: str, fingerprint: str) -> Taken:
-        if self._watch.on_failed == "skip":
+        if self.watch.on_failed == "skip":
             reason = "the run declares that it failed, and the watch skips failed runs"
             self.refuse(path, "skipped", "run.skipped", reason, fingerprint)
             return Taken(outcome="skipped", reason=reason)

@@ -150,8 +150,9 @@ def _sacred(folder: RunFolder, tree: Tree) -> FrameworkStatus | None:
     status = _SACRED.get(word)
     if status is not None:
         return FrameworkStatus(framework="sacred", state="finished", evidence=f"run.json: {word}", status=status)
-    state = "running" if word in {"RUNNING", "QUEUED"} else "silent"
-    return FrameworkStatus(framework="sacred", state=state, evidence=f"run.json: {word}")
+    if word in {"RUNNING", "QUEUED"}:
+        return FrameworkStatus(framework="sacred", state="running", evidence=f"run.json: {word}")
+    return FrameworkStatus(framework="sacred", state="silent", evidence=f"run.json: {word}")
 
 
 def _hydra(folder: RunFolder, tree: Tree) -> FrameworkStatus | None:  # noqa: ARG001 - one signature for all

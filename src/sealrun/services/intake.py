@@ -7,10 +7,9 @@ the journal (`FolderRecord`); what is kept in memory can be lost at any time for
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 
 import msgspec
 
@@ -27,10 +26,11 @@ from sealrun.domain.settling import (
     decide,
     decide_now,
 )
-from sealrun.domain.watch import WatchSpec
-from sealrun.ports import Clock, FolderRecord, FolderSource, Journal, OpenWriters, RunFolder, Survey, Watcher
+from sealrun.ports import FolderRecord, FolderState, OpenWriters, RunFolder, Survey, Watcher
 from sealrun.services.accepting import Acceptor, SealJob, Taken
+from sealrun.services.candidates import Candidate, Candidates
 from sealrun.services.detecting import fingerprint_of, take_snapshot
+from sealrun.services.rooting import WatchedRoot
 
 _MIN_GAP_S = 1.0
 _COST_FACTOR = 10.0
@@ -50,17 +50,6 @@ class IntakeReport(msgspec.Struct, frozen=True, kw_only=True):
     waiting: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     missing: str | None = None
-
-
-class _Candidate(msgspec.Struct):
-    """Memory of one unsettled candidate. `due` and `next_allowed` are monotonic seconds."""
-
-    watching: Watching | None = None
-    due: float = math.inf
-    next_allowed: float = -math.inf
-    distrusted: frozenset[str] = frozenset()
-    sealing: bool = False
-    dirty: bool = False
 
 
 class _Round(msgspec.Struct):
@@ -95,10 +84,6 @@ class Intake:
 
     def __init__(
         self,
-        watch: WatchSpec,
-        source: FolderSource,
-        journal: Journal,
-        clock: Clock,
         acceptor: Acceptor,
         writers: OpenWriters,
         *,
@@ -106,64 +91,37 @@ class Intake:
         launch: Launch = run_now,
         settle_now: bool = False,
     ) -> None:
-        """Take in `watch` from `source`; `watcher`, if any, is told which folders to follow."""
-        self.watch = watch
-        self._source = source
-        self._journal = journal
-        self._clock = clock
+        """Take in the acceptor's watch; `watcher`, if any, is told which folders to follow."""
+        self.watch = acceptor.watch
+        self._source = acceptor.source
+        self._journal = acceptor.journal
+        self._clock = acceptor.clock
         self._acceptor = acceptor
         self._writers = writers
         self._watcher = watcher
         self._launch = launch
         self._settle_now = settle_now
-        self._lock = threading.Lock()
-        self._candidates: dict[str, _Candidate] = {}
-        self._rescan_wanted = False
-        self._missing: str | None = None
-
-    # ------------------------------------------------------------ hints
+        self._candidates = Candidates(self.watch.path, self.watch.glob.count("/") + 1)
+        self._root = WatchedRoot(self.watch, acceptor.source, acceptor.journal)
 
     def mark(self, path: str | None) -> None:
-        """Take a hint that `path` changed, or None for "anything may have". Quick; never raises, calls nobody."""
-        candidate = None if path is None else self._candidate_of(path)
-        with self._lock:
-            if candidate is None:
-                self._rescan_wanted = True
-            else:
-                self._candidates.setdefault(candidate, _Candidate()).dirty = True
+        """Take a hint that `path` changed, or None for "anything may have". Quick; any thread; calls nobody."""
+        self._candidates.mark(path)
 
     def next_look(self) -> float:
         """When `look` has something to do: monotonic seconds, infinity if only a hint or a rescan will bring work."""
-        with self._lock:
-            if self._rescan_wanted:
-                return -math.inf
-            times = (_next(memory) for memory in self._candidates.values() if not memory.sealing)
-            return min(times, default=math.inf)
-
-    def _candidate_of(self, path: str) -> str | None:
-        root = self.watch.path.rstrip("/") + "/"
-        depth = self.watch.glob.count("/") + 1
-        parts = path[len(root) :].split("/")
-        if not path.startswith(root) or len(parts) < depth:
-            return None
-        return root + "/".join(parts[:depth])
-
-    # ------------------------------------------------------------ rounds
+        return self._candidates.next_look()
 
     def look(self, now: float) -> IntakeReport:
         """Look at the candidates that are due or dirty; all of them if a hint said that anything may have changed."""
-        with self._lock:
-            if self._rescan_wanted:
-                wanted = None
-            else:
-                wanted = [path for path, memory in self._candidates.items() if _next(memory) <= now]
+        wanted = self._candidates.due(now)
         if wanted is None:
             return self.rescan(now)
         if not wanted:
             return IntakeReport()
         listed = self._list()
         if listed is None:
-            return IntakeReport(missing=self._missing)
+            return IntakeReport(missing=self._root.missing)
         known = {path: self._journal.folders.get(self.watch.name, _shown(path)) for path in wanted}
         there = set(listed)
         gone = self._mark_gone({path: record for path, record in known.items() if path not in there})
@@ -171,43 +129,24 @@ class Intake:
 
     def rescan(self, now: float) -> IntakeReport:
         """Look at every candidate, hints or not. Sealed ones that are unchanged cost a listing, never a hash."""
-        with self._lock:
-            self._rescan_wanted = False
+        self._candidates.begin_all()
         listed = self._list()
         if listed is None:
-            return IntakeReport(missing=self._missing)
+            return IntakeReport(missing=self._root.missing)
         records = {record.path: record for record in self._journal.folders.all(self.watch.name)}
         known = {path: records.get(_shown(path)) for path in listed}
         shown = {_shown(path) for path in listed}
         lost: dict[str, FolderRecord | None] = {path: r for path, r in records.items() if path not in shown}
-        with self._lock:
-            lost |= {path: None for path in self._candidates if path not in known and path not in lost}
+        lost |= {path: None for path in self._candidates.paths() if path not in known and path not in lost}
         gone = self._mark_gone(lost)
         return self._round(listed, known, now).report(gone)
 
     def _list(self) -> list[str] | None:
-        """List the candidates; None, and an alarm, if the root is gone or has come up empty. Never a deletion."""
-        listed = self._source.candidates()
-        missing = None
+        """List the candidates. While the root is missing nothing is due; a rescan notices its return."""
+        listed = self._root.candidates()
         if listed is None:
-            missing = "the watch root is not there or cannot be listed"
-        elif not listed and any(record.state != "gone" for record in self._journal.folders.all(self.watch.name)):
-            missing = "the watch root is empty, though runs were seen in it"
-        if missing and not self._missing:
-            self._journal.events.record("watch.missing", self.watch.path, watch=self.watch.name, reason=missing)
-        if self._missing and not missing:
-            self._journal.events.record("watch.returned", self.watch.path, watch=self.watch.name)
-        self._missing = missing
-        if missing:
-            self._pause()
-            return None
-        return list(listed or ())
-
-    def _pause(self) -> None:
-        """While the root is missing nothing is due; the periodic rescan notices its return."""
-        with self._lock:
-            for memory in self._candidates.values():
-                memory.due, memory.dirty = math.inf, False
+            self._candidates.pause()
+        return listed
 
     def _mark_gone(self, lost: Mapping[str, FolderRecord | None]) -> list[str]:
         gone: list[str] = []
@@ -221,20 +160,13 @@ class Intake:
     def _round(self, paths: Iterable[str], known: Mapping[str, FolderRecord | None], now: float) -> _Round:
         done = _Round(settled=[], rejected=[], stale=[], waiting=[])
         for path in paths:
-            with self._lock:
-                memory = self._candidates.get(path)
-                if memory is not None and memory.sealing:
-                    continue
-                if memory is not None:
-                    memory.dirty = False
-            done.looked += 1
-            self._look_at(path, known.get(path), now, done)
+            if self._candidates.begin(path):
+                done.looked += 1
+                self._look_at(path, known.get(path), now, done)
         return done
 
-    # ------------------------------------------------------------ one candidate
-
     def _look_at(self, path: str, record: FolderRecord | None, now: float, done: _Round) -> None:
-        problem = path_problem(os.path.basename(path))
+        problem = path_problem(path.removeprefix(self.watch.path.rstrip("/") + "/"))
         if problem:
             self._reject(path, record, f"{_shown(path)!r}: {problem}; rename it", _digest(problem), done)
             return
@@ -249,17 +181,14 @@ class Intake:
                 return
             self._decide(folder, survey, looks, record, now, done)
         except RunChangedError:
-            self._remember(path, _Candidate(due=now + _MIN_GAP_S))
+            self._candidates.restart(path, now + _MIN_GAP_S)
         except RunRejectedError as error:
             self._reject(path, record, str(error), _digest(str(error)), done)
         except SealrunError as error:
             self._write_waiting(path, record, (str(error),), "", new=False)
-            self._remember(path, _Candidate(due=now + _RETRY_S))
+            self._candidates.restart(path, now + _RETRY_S)
         cost = self._clock.monotonic() - started
-        with self._lock:
-            memory = self._candidates.get(path)
-            if memory is not None:
-                memory.next_allowed = now + max(_MIN_GAP_S, _COST_FACTOR * cost)
+        self._candidates.hold_off(path, now + max(_MIN_GAP_S, _COST_FACTOR * cost))
 
     def _is_closed(self, path: str, record: FolderRecord | None, looks: str) -> bool:
         """Tell whether the candidate looks as it did when it was sealed or rejected: then nothing is done."""
@@ -276,8 +205,7 @@ class Intake:
         self, folder: RunFolder, survey: Survey, looks: str, record: FolderRecord | None, now: float, done: _Round
     ) -> None:
         path = folder.path
-        with self._lock:
-            memory = self._candidates.get(path) or _Candidate()
+        memory = self._candidates.get(path)
         previous, new = memory.watching, memory.watching is None
         if previous is not None and previous.fingerprint != looks:
             memory.distrusted = frozenset()
@@ -286,8 +214,7 @@ class Intake:
             previous = Watching(fingerprint=looks, first_seen=now, unchanged_since=now, idle_s=idle)
         snapshot = take_snapshot(folder, self.watch.rules, survey, distrusted=memory.distrusted)
         verdict = self._verdict(path, previous, snapshot, now)
-        memory.watching, memory.due = verdict.watching, math.inf
-        self._remember(path, memory)
+        memory.watching, memory.due = verdict.watching, inf
         match verdict:
             case Waiting(reasons=reasons, next_look_s=seconds):
                 memory.due = now + seconds
@@ -318,9 +245,7 @@ class Intake:
             return asked(writing)
         return verdict
 
-    # ------------------------------------------------------------ consequences
-
-    def _seal(self, job: SealJob, memory: _Candidate) -> None:
+    def _seal(self, job: SealJob, memory: Candidate) -> None:
         memory.sealing = True
 
         def work() -> None:
@@ -336,7 +261,7 @@ class Intake:
             memory.sealing = False
             raise
 
-    def _conclude(self, job: SealJob, memory: _Candidate, taken: Taken) -> None:
+    def _conclude(self, job: SealJob, memory: Candidate, taken: Taken) -> None:
         """May run in any thread, while `look` goes on with others."""
         now = self._clock.monotonic()
         if taken.outcome in {"again", "failed"}:
@@ -371,26 +296,13 @@ class Intake:
         if not same or (new and record is not None and record.fingerprint != looks):
             self._write(record, path, "settling", reason, looks)
 
-    def _write(self, record: FolderRecord | None, path: str, state: str, reason: str, looks: str) -> None:
-        fresh = self._acceptor.record(record, path, state, reason, looks)  # type: ignore[arg-type] # a FolderState
-        self._journal.folders.set(fresh)
-
-    def _remember(self, path: str, memory: _Candidate) -> None:
-        with self._lock:
-            self._candidates[path] = memory
+    def _write(self, record: FolderRecord | None, path: str, state: FolderState, reason: str, looks: str) -> None:
+        self._journal.folders.set(self._acceptor.record(record, path, state, reason, looks))
 
     def _forget(self, path: str) -> None:
-        with self._lock:
-            self._candidates.pop(path, None)
+        self._candidates.forget(path)
         if self._watcher is not None:
             self._watcher.unfollow(path)
-
-
-def _next(memory: _Candidate) -> float:
-    if memory.sealing:
-        return math.inf
-    hinted = memory.next_allowed if memory.dirty else math.inf
-    return min(memory.due, hinted)
 
 
 def _shown(path: str) -> str:

@@ -97,8 +97,10 @@ class Publisher:
         _check_names(records.envelope)
         outcome = self._outcome(ticket)
         if outcome is None:
-            records = self._claim(records)
-            standing = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
+            records, there = self._claim(records)
+            # Only a run.json that was there is known to be of this content: whoever sealed a free id since may have
+            # sealed something else.
+            standing = self._standing(records) if there else None
             begun = self._certainty.read(intent_key(ticket.attempt)) is not None
             if standing is None:
                 outcome, sealed = self._attempt(records, ticket, sources, resumed=begun)
@@ -174,14 +176,20 @@ class Publisher:
         keys = {digest: (stored.key, stored.size) for digest, stored in sealed.objects.items()}
         self._hints.learn(self._registry_id, keys)
 
-    def _claim(self, records: RunRecords) -> RunRecords:
-        """Find the run's place: its own id if that is free or holds the same content, else the next revision."""
+    def _standing(self, records: RunRecords) -> Outcome | None:
+        return find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
+
+    def _claim(self, records: RunRecords) -> tuple[RunRecords, bool]:
+        """Find the run's place: its own id if that is free or holds the same content, else the next revision.
+
+        Says also whether that content is there already.
+        """
         while True:
             key = run_key(records.envelope.experiment, records.envelope.run_id, RUN_FILE)
             body = self._certainty.read(key)
             adopted = records if body is None else records.adopting(body)
             if adopted is not None:
-                return adopted
+                return adopted, body is not None
             records = records.renamed(next_revision(records.envelope.run_id))
 
     def _attempt(
@@ -247,7 +255,7 @@ class Publisher:
             standing_refs != refs
         ):  # an earlier life of this attempt came this far: its choices stand, its intent pinned them
             objects = Refs.decode(standing_refs, refs_key(ticket.attempt)).objects
-        rival = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
+        rival = self._standing(records)
         outcome = self._decide(records, ticket, root=root, sealed=rival is None)
         return outcome, SealedAttempt(
             attempt=ticket.attempt,
@@ -282,7 +290,7 @@ class Publisher:
             adopted = records.adopting(standing)
             if adopted is not None:
                 break
-            records = self._claim(records)  # other content took the id since we looked
+            records, _ = self._claim(records)  # other content took the id since we looked
         manifest_key, sums_key = run_key(experiment, run_id, MANIFEST_FILE), run_key(experiment, run_id, SUMS_FILE)
         sums = Sums.build(adopted.run_json, adopted.manifest_json, adopted.manifest)
         for key, body in ((manifest_key, adopted.manifest_json), (sums_key, sums.encode())):

@@ -97,7 +97,11 @@ class Reader:
 
     def history(self, experiment: str, pointer: str) -> list[Generation]:
         """A pointer's generations, newest first."""
-        return list(self._pointers.history(PointerName.of_experiment(experiment, pointer)))
+        return self.history_of(PointerName.of_experiment(experiment, pointer))
+
+    def history_of(self, pointer: PointerName) -> list[Generation]:
+        """Generations of a pointer or of a published name, newest first; `IntegrityError` if the log is broken."""
+        return list(self._pointers.history(pointer))
 
     def resolve(self, text: str) -> Target:
         """Find what a reference names; `NotFoundError` says what is there instead."""
@@ -174,7 +178,11 @@ class Reader:
             msg = f"no sealed run {experiment}/{run_id} in {self._store.url}: {hint}"
             raise NotFoundError(msg)
         key = run_key(experiment, run_id, RUN_FILE)
-        envelope = Envelope.decode(self._store.read(key), key)
+        try:
+            envelope = Envelope.decode(self._store.read(key), key)
+        except NotFoundError as error:
+            msg = f"{experiment}/{run_id} is sealed, but {key} is gone; find the extent with: sealrun verify"
+            raise IntegrityError(msg) from error
         return Target(
             experiment=experiment,
             run_id=standing.run_id,
@@ -196,8 +204,12 @@ class Reader:
     def _content(self, urn: Urn, path: str | None) -> Target:
         for experiment in self.experiments():
             for row in reversed(self.rows(experiment)):
-                if row.urn == str(urn):
+                if row.urn != str(urn):
+                    continue
+                try:
                     return self._run(experiment, row.run_id, path)
+                except NotFoundError:
+                    continue  # retired since; the same content may stand elsewhere
         msg = f"no artifact {urn} in {self._store.url}"
         raise NotFoundError(msg)
 

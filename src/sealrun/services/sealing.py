@@ -34,7 +34,7 @@ class SealRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What sealing is told about a run. `names`: paths inside it and the names they are also published under.
 
     `fingerprint` is that of the snapshot which settled, if one did: a folder that looks different by now is not sealed.
-    `supersedes` is the run that this folder was before; a run that names itself gets it when its id turns out to be taken.
+    `supersedes` is the run that this folder was before (a run that names itself gets it when its id is found taken).
     `status` is what the evidence declared; the run's own records come before it.
     """
 

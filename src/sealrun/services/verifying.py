@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
 from typing import Literal
 
 import msgspec
 
-from sealrun.domain.address import ATTEMPTS, Digest, outcome_key, runs_prefix
+from sealrun.domain.address import (
+    ATTEMPTS,
+    NAMES,
+    Digest,
+    Key,
+    pointers_prefix,
+    retired_key,
+    runs_prefix,
+    seal_key,
+)
 from sealrun.domain.errors import IntegrityError, NotFoundError, SealrunError
+from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import ARTIFACTS, Entry, Sums
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Stored
@@ -17,6 +28,7 @@ from sealrun.ports import Store
 from sealrun.services.fanning import fan_out
 from sealrun.services.pointers import PointerName
 from sealrun.services.reading import Reader, RunView
+from sealrun.services.standing import read_outcome
 
 _CHUNK = 4 * 1024 * 1024
 Kind = Literal["seal", "refs", "missing", "size", "bytes", "pointer", "index"]
@@ -53,6 +65,7 @@ class Verifier:
         self._advance = advance
         self._seen: dict[str, Damage | None] = {}
         self._bytes = 0
+        self._counting = Lock()
 
     def run(self, target: Target) -> VerifyReport:
         """Verify one run: its seal, its refs, and every object."""
@@ -63,11 +76,17 @@ class Verifier:
         names = list(experiments) if experiments is not None else self._reader.experiments()
         targets: list[Target] = []
         damages: list[Damage] = []
+        pointers: list[PointerName] = []
         for experiment in names:
             found, wrong = self._targets(experiment)
             targets += found
             damages += wrong
-            damages += self._pointers(experiment)
+            prefix = pointers_prefix(experiment)
+            pointers += [PointerName.of_experiment(experiment, name) for name in self._store.list_folders(prefix)]
+        if experiments is None:
+            pointers += [PointerName.of_artifact(name) for name in self._store.list_folders(NAMES)]
+        for pointer in pointers:
+            damages += self._pointer(pointer, targets)
         return self._report(targets, damages)
 
     def _report(self, targets: Iterable[Target], damages: Iterable[Damage]) -> VerifyReport:
@@ -101,36 +120,51 @@ class Verifier:
                     Damage(ref=f"{experiment}/{target.run_id}", kind="index", detail="sealed, but in no index row")
                 )
         for row in rows.values():
-            if row.run_id not in sealed and self._store.stat(outcome_key(row.attempt)) is None:
-                damages.append(
-                    Damage(ref=f"{experiment}/{row.run_id}", kind="index", detail="has a row but is not sealed")
-                )
+            if row.run_id not in sealed and (wrong := self._lost(row)):
+                damages.append(Damage(ref=f"{experiment}/{row.run_id}", kind="index", detail=wrong))
         return targets, damages
+
+    def _lost(self, row: Row) -> str | None:
+        """Say what is wrong about a row whose run is not found by its folder; None if it was retired."""
+        try:
+            outcome = read_outcome(self._store, row.attempt)
+        except IntegrityError as error:
+            return str(error)
+        if outcome is None or outcome.decision != "sealed":
+            return "has a row but is not sealed"
+        if self._store.stat(retired_key(row.attempt)) is not None:
+            return None
+        if self._store.stat(seal_key(row.experiment, row.run_id, row.attempt)) is not None:
+            return None  # its folder is there and was looked at
+        return f"is sealed by attempt {row.attempt}, but its seal marker is gone from the run folder"
 
     def _announcing(self, target: Target) -> bool:
         """A run whose intent still stands is being announced; its row is on the way."""
         prefix = f"{ATTEMPTS}{target.attempt}/"
         return any(found.key.endswith("/intent.json") for found in self._store.list(prefix))
 
-    def _pointers(self, experiment: str) -> list[Damage]:
-        damages: list[Damage] = []
+    def _pointer(self, pointer: PointerName, targets: list[Target]) -> Iterator[Damage]:
+        """Check a pointer's log, and that it stands on a sealed run. A run that only a pointer keeps is verified, too."""
         try:
-            standing = self._reader.pointers(experiment)
-        except IntegrityError as error:
-            return [Damage(ref=experiment, kind="pointer", detail=str(error))]
-        for generation in standing:
-            target, label = generation.target, generation.pointer
-            try:
-                name = PointerName.of_experiment(experiment, label.partition("@")[2])
-                self._reader.history(experiment, label.partition("@")[2])
-                found = self._reader.resolve(f"{target.experiment}/{target.run_id}")
-            except (IntegrityError, NotFoundError) as error:
-                damages.append(Damage(ref=label, kind="pointer", detail=str(error)))
-                continue
-            if found.root_sha256 != target.root_sha256:
-                detail = f"{name.label} names ROOT_SHA256 {target.root_sha256}, the run has {found.root_sha256}"
-                damages.append(Damage(ref=label, kind="pointer", detail=detail))
-        return damages
+            history = self._reader.history_of(pointer)
+            target = history[0].target if history else None
+            outcome = None if target is None else read_outcome(self._store, target.attempt)
+        except (IntegrityError, NotFoundError) as error:
+            yield Damage(ref=pointer.label, kind="pointer", detail=str(error))
+            return
+        if target is None:
+            yield Damage(ref=pointer.label, kind="pointer", detail="has no generation")
+            return
+        sealed = outcome is not None and outcome.decision == "sealed" and outcome.root_sha256 == target.root_sha256
+        if outcome is None or not sealed or (outcome.experiment, outcome.run_id) != (target.experiment, target.run_id):
+            detail = (
+                f"leads to {target.experiment}/{target.run_id}, which attempt {target.attempt} did not seal like that"
+            )
+            yield Damage(ref=pointer.label, kind="pointer", detail=detail)
+            return
+        kept_by_pointer = self._store.stat(retired_key(target.attempt)) is not None
+        if kept_by_pointer and all(target.attempt != other.attempt for other in targets):
+            targets.append(msgspec.structs.replace(target, path=None))
 
     def _verify(self, target: Target) -> Iterator[Damage]:
         ref = f"{target.experiment}/{target.run_id}"
@@ -173,13 +207,21 @@ class Verifier:
             return Damage(ref="", kind="size", detail=f"{stored.key} has {found.size} bytes, sealed were {stored.size}")
         if not self._read_bytes:
             return None
-        hasher = hashlib.sha256()
-        with self._store.open(stored.key) as source:
-            while chunk := source.read(_CHUNK):
-                hasher.update(chunk)
-                self._bytes += len(chunk)
-                if self._advance is not None:
-                    self._advance(len(chunk))
-        if hasher.hexdigest() != digest:
+        try:
+            read = self._digest(stored.key)
+        except NotFoundError:
+            return Damage(ref="", kind="missing", detail=f"{stored.key} is missing")
+        if read != digest:
             return Damage(ref="", kind="bytes", detail=f"{stored.key} holds other bytes than were sealed")
         return None
+
+    def _digest(self, key: Key) -> str:
+        hasher = hashlib.sha256()
+        with self._store.open(key) as source:
+            while chunk := source.read(_CHUNK):
+                hasher.update(chunk)
+                with self._counting:
+                    self._bytes += len(chunk)
+                if self._advance is not None:
+                    self._advance(len(chunk))
+        return hasher.hexdigest()

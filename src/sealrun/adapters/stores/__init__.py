@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +28,8 @@ def open_store(
         raise ConfigurationError(f"{url}: cannot be made and read-only at once")
     options = dict(storage_options or {})
     match = _SCHEME.match(url)
+    if match is None and "::" in url:
+        raise ConfigurationError(f"{url}: a chain of file systems may answer from a cache; name the store itself")
     scheme = match[1].lower() if match else "file"
     if scheme == "file":
         return _open_directory(url, options, make=make)
@@ -40,7 +41,7 @@ def open_store(
         from sealrun.adapters.stores.s3 import S3Store  # noqa: PLC0415 - the cloud's packages load slowly
 
         return S3Store(url, options)
-    from sealrun.adapters.stores.fsspec_store import open_fsspec  # noqa: PLC0415 - fsspec loads slowly
+    from sealrun.adapters.stores.fsspec_opening import open_fsspec  # noqa: PLC0415 - fsspec loads slowly
 
     return open_fsspec(url, scheme, options)
 
@@ -61,12 +62,11 @@ def open_remover(store: Store) -> Remover:
 
         if isinstance(store, S3Store):
             return S3Remover(store)
-    if importlib.util.find_spec("fsspec"):
-        from sealrun.adapters.stores.fsspec_store import FsspecRemover, FsspecStore  # noqa: PLC0415 - as above
+    from sealrun.adapters.stores.fsspec_store import FsspecRemover, FsspecStore  # noqa: PLC0415 - as above
 
-        if isinstance(store, FsspecStore):
-            return FsspecRemover(store)
-    raise ConfigurationError(f"{store.url}: nobody knows how to delete from a store of this kind")
+    if isinstance(store, FsspecStore):
+        return FsspecRemover(store)
+    raise ConfigurationError(f"{store.url}: no remover is known for stores of this kind")
 
 
 def _open_directory(url: str, options: Mapping[str, Any], *, make: bool) -> Store:

@@ -1,7 +1,7 @@
 """The root of a directory store: whether it is still the one that was opened, and the folders below it."""
 
 # Plain strings below the root: this runs for every object, and a Path costs more than the call.
-# ruff: noqa: PTH
+# ruff: noqa: PTH102, PTH112, PTH116, PTH120
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Walks a directory store in the order of its keys."""
 
 # Plain strings below the root: this runs for every object, and a Path costs more than the call.
-# ruff: noqa: PTH
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 

@@ -1,0 +1,160 @@
+"""Opening the registries that the settings name: store, probe, record, and the memory of which one it was."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from sealrun import __version__
+from sealrun.adapters.stores import open_store
+from sealrun.domain.errors import NoRegistryError, UnsafeStoreError
+from sealrun.ports import Clock, Entropy, Journal, Store
+from sealrun.services.opening import RegistryRecord, create_registry, read_registry, require_registry
+from sealrun.services.probing import ProbeReport, probe
+from sealrun.services.reading import Reader
+from sealrun.services.upkeep import OpenedRegistry
+
+_PROBE_VALID_S = 24 * 3600.0
+_log = logging.getLogger("sealrun.registries")
+
+
+class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A registry as the settings describe it, secrets revealed: never printed."""
+
+    name: str
+    url: str
+    storage_options: Mapping[str, object] = msgspec.field(default_factory=dict)
+    single_writer: bool = False
+    read_only: bool = False
+    create: bool = True
+
+    def open_store(self, *, make: bool = False) -> Store:
+        """Open the store; nothing is written unless `make` asks for a directory to be created."""
+        return open_store(self.url, dict(self.storage_options), make=make, read_only=self.read_only and not make)
+
+
+class Opener:
+    """Opens registries in the name of one state folder."""
+
+    def __init__(self, journal: Journal, clock: Clock, entropy: Entropy) -> None:
+        """Remember in `journal` which registry was at which URL."""
+        self._journal = journal
+        self._clock = clock
+        self._entropy = entropy
+
+    def for_publishing(self, spec: RegistrySpec) -> OpenedRegistry:
+        """Open for writing: probe the store, then find the registry, or make it if there never was one.
+
+        `UnsafeStoreError` if the store fails the probe and the settings do not say that it has a single writer.
+        `NoRegistryError` if another registry, or none, is where one was before: an unmounted disk is never filled.
+        """
+        expected = self._expected(spec)
+        make = spec.create and expected is None
+        store = spec.open_store(make=make)
+        try:
+            record = read_registry(store, self._clock, self._entropy)
+            self._check_probe(spec, store, record)
+            if record is None and make:
+                record = create_registry(store, self._clock, self._entropy)
+            elif record is None or record.registry_id != expected:
+                record = require_registry(store, self._clock, self._entropy, expected)
+        except BaseException:
+            store.close()
+            raise
+        self._journal.facts.set_fact(_url_fact(spec), record.registry_id)
+        return OpenedRegistry(
+            store, record.registry_id, self._journal.hints, self._clock, self._entropy, self._journal.state_id
+        )
+
+    def probe(self, spec: RegistrySpec, store: Store) -> ProbeReport:
+        """Probe now, whatever is remembered, and remember the answer."""
+        report = probe(store, clock=self._clock, entropy=self._entropy)
+        fact = {"at": self._clock.now().timestamp(), "version": __version__, "report": msgspec.to_builtins(report)}
+        self._journal.facts.set_fact(_probe_fact(spec), fact)
+        return report
+
+    def forget(self, spec: RegistrySpec) -> None:
+        """Forget which registry was at the URL: for an operator who knows that it was replaced on purpose."""
+        self._journal.facts.set_fact(_url_fact(spec), None)
+        self._journal.facts.set_fact(_probe_fact(spec), None)
+
+    def _expected(self, spec: RegistrySpec) -> str | None:
+        known = self._journal.facts.fact(_url_fact(spec))
+        return known if isinstance(known, str) else None
+
+    def _check_probe(self, spec: RegistrySpec, store: Store, record: RegistryRecord | None) -> None:
+        report = None if record is None else self._remembered(spec)
+        report = report or self.probe(spec, store)
+        for warning in report.warnings:
+            _log.warning("%s: %s", spec.name, warning)
+        problems = report.faults if spec.single_writer else report.problems
+        if problems:
+            msg = f"registry {spec.name!r} was not opened: " + "; ".join(problems)
+            raise UnsafeStoreError(msg)
+        if report.races:
+            _log.warning("%s: opened as single-writer, without a collector: %s", spec.name, "; ".join(report.races))
+
+    def _remembered(self, spec: RegistrySpec) -> ProbeReport | None:
+        """Return a probe's answer of the last day by this version, if it was a good one."""
+        fact = self._journal.facts.fact(_probe_fact(spec))
+        if not isinstance(fact, Mapping) or fact.get("version") != __version__:
+            return None
+        age = self._clock.now().timestamp() - float(fact.get("at", 0.0))
+        if not 0 <= age < _PROBE_VALID_S:
+            return None
+        report = msgspec.convert(fact.get("report"), ProbeReport)
+        return report if report.safe else None
+
+
+def open_reader(spec: RegistrySpec, clock: Clock, entropy: Entropy) -> Reader:
+    """Open for reading: nothing is written, nothing is probed. `NoRegistryError` if there is no registry."""
+    store = spec.open_store()
+    try:
+        require_registry(store, clock, entropy)
+    except BaseException:
+        store.close()
+        raise
+    return Reader(store, clock, entropy)
+
+
+def make_registry(spec: RegistrySpec, clock: Clock, entropy: Entropy) -> str:
+    """Create the registry, or find it; return its id. `UnsafeStoreError` as when it is opened for publishing."""
+    store = spec.open_store(make=True)
+    try:
+        record = read_registry(store, clock, entropy)
+        if record is not None:
+            return record.registry_id
+        report = probe(store, clock=clock, entropy=entropy)
+        problems = report.faults if spec.single_writer else report.problems
+        if problems:
+            raise UnsafeStoreError("; ".join(problems))
+        return create_registry(store, clock, entropy).registry_id
+    finally:
+        store.close()
+
+
+def find_spec(specs: Mapping[str, RegistrySpec], wanted: str | None) -> RegistrySpec:
+    """Return the registry of that name, or of that URL, or with None the first one."""
+    if wanted is None:
+        if not specs:
+            msg = "no registry is configured; name one with --registry URL, $SEALRUN_STORE or the settings"
+            raise NoRegistryError(msg)
+        return next(iter(specs.values()))
+    if wanted in specs:
+        return specs[wanted]
+    if "/" in wanted or wanted.startswith("."):
+        same = [spec for spec in specs.values() if spec.url == wanted]
+        return same[0] if same else RegistrySpec(name=wanted, url=wanted)
+    known = ", ".join(specs) or "none"
+    msg = f"no registry {wanted!r} in the settings (they name: {known}); a URL or path works, too"
+    raise NoRegistryError(msg)
+
+
+def _url_fact(spec: RegistrySpec) -> str:
+    return f"registry:{spec.name}:{spec.url}"
+
+
+def _probe_fact(spec: RegistrySpec) -> str:
+    return f"probe:{spec.name}:{spec.url}"

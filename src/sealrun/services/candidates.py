@@ -1,0 +1,116 @@
+"""Memory of the unsettled candidates of one watch: what was seen, what is due, what was hinted at.
+
+All of it can be lost at any time for the price of settling again. Hints come from any thread; whoever looks is one
+thread. Nothing is called while the lock is held, so a hint never waits.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import msgspec
+
+from sealrun.domain.settling import Watching
+
+
+class Candidate(msgspec.Struct):
+    """One unsettled candidate. `due` and `next_allowed` are monotonic seconds: look then, and not before."""
+
+    watching: Watching | None = None
+    due: float = math.inf
+    next_allowed: float = -math.inf
+    distrusted: frozenset[str] = frozenset()
+    sealing: bool = False
+    dirty: bool = False
+
+    @property
+    def next_look(self) -> float:
+        """When to look; never while it is being sealed."""
+        if self.sealing:
+            return math.inf
+        return min(self.due, self.next_allowed if self.dirty else math.inf)
+
+
+class Candidates:
+    """The candidates `depth` levels below `root`, by path."""
+
+    def __init__(self, root: str, depth: int) -> None:
+        """Remember nothing yet."""
+        self._prefix = root.rstrip("/") + "/"
+        self._depth = depth
+        self._lock = threading.Lock()
+        self._known: dict[str, Candidate] = {}
+        self._all_wanted = False
+
+    def mark(self, path: str | None) -> None:
+        """Take a hint that `path` changed, or None for "anything may have"."""
+        parts = path.removeprefix(self._prefix).split("/") if path and path.startswith(self._prefix) else []
+        with self._lock:
+            if len(parts) < self._depth:
+                self._all_wanted = True
+                return
+            candidate = self._prefix + "/".join(parts[: self._depth])
+            self._known.setdefault(candidate, Candidate()).dirty = True
+
+    def next_look(self) -> float:
+        """When there is something to look at; infinity if only a hint or a rescan will bring work."""
+        with self._lock:
+            if self._all_wanted:
+                return -math.inf
+            return min((memory.next_look for memory in self._known.values()), default=math.inf)
+
+    def due(self, now: float) -> list[str] | None:
+        """Paths to look at by `now`; None for all there are."""
+        with self._lock:
+            if self._all_wanted:
+                return None
+            return sorted(path for path, memory in self._known.items() if memory.next_look <= now)
+
+    def begin_all(self) -> None:
+        """Everything is about to be looked at."""
+        with self._lock:
+            self._all_wanted = False
+
+    def begin(self, path: str) -> bool:
+        """Tell whether `path` may be looked at now (it is not being sealed), and take its hints as answered."""
+        with self._lock:
+            memory = self._known.get(path)
+            if memory is None:
+                return True
+            if not memory.sealing:
+                memory.dirty = False
+            return not memory.sealing
+
+    def get(self, path: str) -> Candidate:
+        """What is remembered of `path`; remembered from now on."""
+        with self._lock:
+            return self._known.setdefault(path, Candidate())
+
+    def restart(self, path: str, due: float) -> None:
+        """Forget what was seen of `path` and look again at `due`."""
+        with self._lock:
+            self._known[path] = Candidate(due=due)
+
+    def hold_off(self, path: str, until: float) -> None:
+        """Let hints not bring `path` up before `until`: some folders are written to all the time."""
+        with self._lock:
+            memory = self._known.get(path)
+            if memory is not None:
+                memory.next_allowed = until
+
+    def forget(self, path: str) -> None:
+        """Drop `path`. Harmless twice."""
+        with self._lock:
+            self._known.pop(path, None)
+
+    def paths(self) -> list[str]:
+        """Everything that is remembered."""
+        with self._lock:
+            return list(self._known)
+
+    def pause(self) -> None:
+        """Nothing is due: the root is missing, and a rescan notices its return."""
+        with self._lock:
+            for memory in self._known.values():
+                memory.due, memory.dirty = math.inf, False

@@ -1,0 +1,33 @@
+"""Whether a watch root can be believed: one that is gone or has come up empty is an alarm, never a deletion."""
+
+from __future__ import annotations
+
+from sealrun.domain.watch import WatchSpec
+from sealrun.ports import FolderSource, Journal
+
+
+class WatchedRoot:
+    """Lists the candidates of one watch, and alarms once when the listing cannot be believed."""
+
+    def __init__(self, watch: WatchSpec, source: FolderSource, journal: Journal) -> None:
+        """Believe in the root until it is seen to be missing."""
+        self._watch = watch
+        self._source = source
+        self._journal = journal
+        self.missing: str | None = None
+
+    def candidates(self) -> list[str] | None:
+        """List the candidates; None if the root is gone, or is empty though runs were seen in it (see `missing`)."""
+        listed = self._source.candidates()
+        missing = None
+        if listed is None:
+            missing = "the watch root is not there or cannot be listed"
+        elif not listed and any(record.state != "gone" for record in self._journal.folders.all(self._watch.name)):
+            missing = "the watch root is empty, though runs were seen in it"
+        events, name = self._journal.events, self._watch.name
+        if missing and not self.missing:
+            events.record("watch.missing", self._watch.path, watch=name, reason=missing)
+        if self.missing and not missing:
+            events.record("watch.returned", self._watch.path, watch=name)
+        self.missing = missing
+        return None if missing else list(listed or ())

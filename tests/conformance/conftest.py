@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sealrun.ports import Store
+from tests.conformance.factories import FACTORIES
+
+
+@pytest.fixture(params=sorted(FACTORIES))
+def store_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def store(store_kind: str, tmp_path: Path) -> Iterator[Store]:
+    with FACTORIES[store_kind](tmp_path) as opened:
+        yield opened
+        opened.close()

@@ -1,0 +1,53 @@
+"""Every store that has to pass the suite. A store joins with one entry: a context manager that gives an empty store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+
+from sealrun.adapters.stores import open_store
+from sealrun.adapters.stores.fsspec_store import FsspecStore
+from sealrun.adapters.stores.memory import forget_space
+from sealrun.ports import Store
+
+Factory = Callable[[Path], AbstractContextManager[Store]]
+"""Takes an empty folder of the test's own; gives a store without keys."""
+
+
+@contextmanager
+def memory_store(_room: Path) -> Iterator[Store]:
+    name = uuid4().hex
+    yield open_store(f"memory://{name}")
+    forget_space(name)
+
+
+@contextmanager
+def posix_store(room: Path) -> Iterator[Store]:
+    yield open_store(f"file://{room}/registry", make=True)
+
+
+@contextmanager
+def fsspec_memory_store(_room: Path) -> Iterator[Store]:
+    fs = fsspec.filesystem("memory", global_store=False, skip_instance_cache=True)
+    yield FsspecStore(fs, "/registry", "memory://registry", parallel=2)
+
+
+@contextmanager
+def fsspec_local_store(room: Path) -> Iterator[Store]:
+    fs = fsspec.filesystem("file", skip_instance_cache=True)
+    yield FsspecStore(fs, f"{room}/registry", f"file://{room}/registry", parallel=2)
+
+
+FACTORIES: dict[str, Factory] = {
+    "memory": memory_store,
+    "posix": posix_store,
+    "fsspec-memory": fsspec_memory_store,
+    "fsspec-local": fsspec_local_store,
+}
+
+SINGLE_WRITER = {"fsspec-memory", "fsspec-local"}
+"""Stores that cannot create exclusively: they must say so, and are then excused from the race."""

@@ -1,0 +1,91 @@
+"""The smallest collector that obeys the protocol: enough to test what publishers and movers do about one."""
+
+from __future__ import annotations
+
+from sealrun.domain.address import (
+    ATTEMPTS,
+    EXPERIMENTS,
+    NAMES,
+    OBJECTS,
+    AttemptId,
+    Digest,
+    Key,
+    attempt_of,
+    parse_object_key,
+    refs_key,
+    retired_key,
+)
+from sealrun.domain.errors import NotFoundError
+from sealrun.domain.pointing import Generation
+from sealrun.domain.publication import Condemned, Intent, Refs
+from sealrun.domain.records import canonical_json
+from sealrun.ports import Remover, Store
+from sealrun.services.standing import read_outcome
+
+
+class Collector:
+    """Condemns what nothing needs, marks again, decides, deletes. No grace: every object is old enough."""
+
+    def __init__(self, store: Store, remover: Remover, batch: str) -> None:
+        self._store = store
+        self._remover = remover
+        self._batch = batch
+
+    def collect(self) -> list[Key]:
+        """Collect once; return what was deleted."""
+        needed = self._needed()
+        candidates = [
+            found.key
+            for found in self._store.list(OBJECTS)
+            if found.key not in needed and read_outcome(self._store, parse_object_key(found.key).creator) is not None
+        ]
+        if not candidates:
+            return []
+        condemned = Condemned(batch=self._batch, keys=tuple(candidates))
+        self._store.create(Key(f"gc/{self._batch}/condemned.json"), condemned.encode())
+        pinned = self._pinned()
+        needed = self._needed()
+        swept = [key for key in candidates if key not in needed and parse_object_key(key).digest not in pinned]
+        self._store.create(Key(f"gc/{self._batch}/verdict.json"), canonical_json({"sweep": swept}))
+        for key in swept:
+            self._store.stat(key)  # time passes between the deletes
+            self._remover.delete([key])
+        self._remover.delete([Key(f"gc/{self._batch}/condemned.json")])
+        return swept
+
+    def _pinned(self) -> set[Digest]:
+        pinned: set[Digest] = set()
+        for found in self._store.list(ATTEMPTS):
+            if not found.key.endswith("/intent.json"):
+                continue
+            try:
+                intent = Intent.decode(self._store.read(found.key), found.key)
+            except NotFoundError:
+                continue
+            outcome = read_outcome(self._store, intent.attempt)
+            if outcome is None or outcome.decision != "void":
+                pinned |= set(intent.digests)
+        return pinned
+
+    def _needed(self) -> set[Key]:
+        """Mark: pointers, then outcomes and retirements."""
+        roots = self._pointed()
+        attempts = {attempt_of(f.key) for f in self._store.list(ATTEMPTS) if f.key.endswith("/outcome.json")}
+        for attempt in attempts:
+            outcome = read_outcome(self._store, attempt)
+            sealed = outcome is not None and outcome.decision == "sealed"
+            if sealed and self._store.stat(retired_key(attempt)) is None:
+                roots.add(attempt)
+        needed: set[Key] = set()
+        for attempt in roots:
+            key = refs_key(attempt)
+            needed |= {stored.key for stored in Refs.decode(self._store.read(key), key).objects.values()}
+        return needed
+
+    def _pointed(self) -> set[AttemptId]:
+        logs = [f"{NAMES}{name}/" for name in self._store.list_folders(NAMES)]
+        for experiment in self._store.list_folders(EXPERIMENTS):
+            prefix = f"{EXPERIMENTS}{experiment}/pointers/"
+            logs += [f"{prefix}{name}/" for name in self._store.list_folders(prefix)]
+        heads = [next(iter(self._store.list(log, limit=1))) for log in logs]
+        return {Generation.decode(self._store.read(head.key), head.key).target.attempt for head in heads}
