@@ -50,7 +50,6 @@ def _choice(known: Sequence[str]) -> Callable[[str], list[str]]:
 def main(argv: Sequence[str]) -> int:
     """Measure, print the table, and say with the exit code whether sealrun ran through."""
     options = _options(argv)
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # tools of this environment
     parties = [party for party in PARTIES if party.name in options.parties]
     present = [party for party in parties if party.installed()]
     missing = {party.name for party in parties} - {party.name for party in present}

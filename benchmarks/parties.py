@@ -35,7 +35,7 @@ class Room:
     def environment(self) -> Mapping[str, str]:
         """Return what every command runs with: no settings of the user, the server's keys, state inside the room."""
         return {
-            "PATH": os.environ["PATH"],
+            "PATH": server.search_path(),
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "AWS_ACCESS_KEY_ID": server.ACCESS_KEY,
@@ -71,11 +71,11 @@ class Party:
 
     def installed(self) -> bool:
         """Is it here?"""
-        return shutil.which(self.program) is not None
+        return shutil.which(self.program, path=server.search_path()) is not None
 
     def version(self) -> str:
         """Return the first line that the program says of its version."""
-        argv = [self.program, *self.asks_version]
+        argv = [shutil.which(self.program, path=server.search_path()) or self.program, *self.asks_version]
         said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout  # noqa: S603 - see the parties
         return said.strip().split("\n", 1)[0]
 

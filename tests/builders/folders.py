@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import msgspec
+from tests.fakes.clock import FakeClock
+from tests.fakes.journal import FakeJournal
 
 from sealrun.adapters.sources import LocalFolderSource
 from sealrun.domain.run import Completion, Envelope
 from sealrun.domain.watch import WatchSpec
-from sealrun.ports import OpenWriters, RunFolder, Watcher
+from sealrun.ports import Journal, OpenWriters, RunFolder, Watcher
 from sealrun.services.accepting import Acceptor, Sealer
-from sealrun.services.intake import Intake, IntakeReport
+from sealrun.services.intake import Intake
+from sealrun.services.rounds import IntakeReport
 from sealrun.services.sealing import Sealing, SealRequest, seal
-from tests.fakes.clock import FakeClock
-from tests.fakes.journal import FakeJournal
 
 BY_COMMAND = Completion("command", "seal", "declared")
 A_MOMENT = 1_768_660_252
@@ -34,6 +37,12 @@ def a_folder(path: Path, files: Mapping[str, bytes | str], *, at: float | None =
             os.utime(file, (at, at))
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def sha256sum(folder: Path, *words: str) -> bytes:
+    """Run the real tool in `folder` and return what it prints; it must succeed."""
+    command = ["sha256sum", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout  # noqa: S603 - words of a test
 
 
 class Writers:
@@ -84,9 +93,10 @@ class Station:
         self.sealer = CountingSealer()
         plain = {"name": "w", "path": str(root), "experiment": "train", "registries": ("main", "cloud"), **settings}
         self.watch = msgspec.convert(plain, WatchSpec)
+        rooms = cast("Journal", self.journal)  # its rooms are fakes, which tests look into
         source = LocalFolderSource(self.watch, self.journal.hashes)
         sealer: Sealer = self.sealer
-        acceptor = Acceptor(self.watch, source, self.journal, self.clock, sealer=sealer)
+        acceptor = Acceptor(self.watch, source, rooms, self.clock, sealer=sealer)
         self.intake = Intake(acceptor, writers or self.writers, watcher=watcher, settle_now=settle_now)
 
     def rescan(self, after: float = 0.0) -> IntakeReport:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.conformance.factories import FACTORIES
 
 from sealrun.ports import Store
-from tests.conformance.factories import FACTORIES
 
 
 @pytest.fixture(params=sorted(FACTORIES))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
 
 from sealrun.domain.address import Key
-from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Stage, Store
+from sealrun.ports import Capabilities, Creation, ObjectStat, Remover, Source, Stage, Store
 
 T = TypeVar("T")
-_WRITES = {"create", "put_many", "put", "replace", "copy", "discard"}
+_WRITES = {"create", "put_many", "put", "replace", "copy", "discard", "delete"}
 
 
 class Call(NamedTuple):
@@ -55,7 +56,7 @@ class GatedStore:
         self, items: Iterable[tuple[Key, Source]], on_stored: Callable[[Key, int], None] | None = None
     ) -> None:
         for item in items:
-            self._gate(Call("put_many", item[0]), lambda item=item: self._inner.put_many([item]))  # type: ignore[misc] # mypy: lambda with default
+            self._gate(Call("put_many", item[0]), partial(self._inner.put_many, [item]))
             if on_stored is not None:
                 on_stored(item[0], item[1].size)
 
@@ -87,6 +88,13 @@ class GatedStore:
 
     def discard(self, key: Key) -> None:
         self._gate(Call("discard", key), lambda: self._inner.discard(key))
+
+    def delete(self, keys: Sequence[Key]) -> Mapping[Key, str]:
+        """`ports.Remover`, one call per key, where the inner store is one."""
+        remover = cast("Remover", self._inner)
+        for key in keys:
+            self._gate(Call("delete", key), partial(remover.delete, [key]))
+        return {}
 
     def stage(self) -> Stage | None:
         return self._inner.stage()

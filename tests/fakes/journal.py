@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from tests.fakes.hints import FakeHints
 
 from sealrun.domain.address import AttemptId, Digest
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Delivery, DeliveryState, FileFacts, FolderRecord
-from tests.fakes.hints import FakeHints
 
 
 class FakeHashes:

@@ -178,7 +178,8 @@ def explore(make: Callable[[], Play], preemptions: int) -> int:
     """Play every schedule with at most that many preemptions (switches away from somebody who could go on).
 
     Switches are tried where they can matter; what can matter is learnt on the way, and everything is played again
-    until nothing new is learnt. Returns the number of schedules; the first one that breaks anything is raised.
+    until nothing new is learnt. The first switch is also tried before every write, since the invariants, which are
+    checked after each, look at everything. Returns the number of schedules; the first one that breaks anything is raised.
     """
     conflicts, seen, played, allowed = _Conflicts(), set[int](), 0, 0
     while True:
@@ -189,7 +190,7 @@ def explore(make: Callable[[], Play], preemptions: int) -> int:
             steps = _play(make(), _following(prefix), seen)
             played += 1
             news |= conflicts.learn(steps)
-            todo += _branches(steps, len(prefix), left, conflicts)
+            todo += _branches(steps, len(prefix), left, conflicts, fresh=left == allowed)
         if not news and allowed == preemptions:
             return played
         allowed += not news  # learn from the short explorations before the long one
@@ -224,14 +225,16 @@ def _following(prefix: Sequence[str]) -> Choose:
 
 
 def _branches(
-    steps: Sequence[Step], start: int, left: int, conflicts: _Conflicts
+    steps: Sequence[Step], start: int, left: int, conflicts: _Conflicts, *, fresh: bool
 ) -> list[tuple[list[str], int]]:
     found = []
     for number in range(start, len(steps)):
         step = steps[number]
         forced = step.before is not None
-        if forced and (not left or not conflicts.matters(step.before or "", step.options[step.before or ""])):
-            continue
+        if step.before is not None:
+            call = step.options[step.before]
+            if not left or not (conflicts.matters(step.before, call) or (fresh and call.writes)):
+                continue
         taken = [earlier.chosen for earlier in steps[:number]]
         found += [([*taken, name], left - forced) for name in step.options if name != step.chosen]
     return found

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from sealrun.domain.address import outcome_key
+from sealrun.domain.address import Key, outcome_key, retired_key
 from sealrun.domain.errors import NotFoundError
+from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import Outcome
+from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published
 from sealrun.ports import Store
-from tests.builders.runs import a_run
-from tests.builders.worlds import World, retire
-from tests.fakes.gated import GatedStore
+from tests.builders.runs import BytesSource
+from tests.builders.worlds import REGISTRY_ID, World, retire
 from tests.faults.scenarios import Planned, kill_before, planned
 from tests.interleavings.baton import Task
 from tests.interleavings.collector import Collector
-from tests.invariants import Expected, check_settled
+from tests.invariants import Expected, check_invariants, check_settled
 
 _TWO_DAYS_S = 2 * 24 * 3600.0
 OLD = planned({"a": b"1"}, name="old", finished_at="2026-01-16T10:00:00Z", publish_names={"a": "a"})
@@ -53,7 +54,7 @@ class _Base:
     def conclude(self, results: Mapping[str, object]) -> None:
         for name, result in results.items():
             if isinstance(result, Published):
-                assert result.experiment == "train", name
+                assert result.experiment == "train", f"{name} published elsewhere"
         self.world.clock.advance(_TWO_DAYS_S)
         self.world.machine("sweeper").recover()
         check_settled(self.world.store, self.expected, pointers=self.pointers)
@@ -77,9 +78,10 @@ class SameNameTwice(_Base):
         self.expected = []
         for name, what in ends.items():
             result = results[name]
-            assert isinstance(result, Published)
+            assert isinstance(result, Published), result
             self.expected.append(Expected("train", result.run_id, what.expected.files))
-        assert {run.run_id for run in self.expected} == {_ID, f"{_ID}.r2"}
+        ids = {run.run_id for run in self.expected}
+        assert ids == {_ID, f"{_ID}.r2"}, f"one of the two was lost: {ids}"
         super().conclude(results)
 
 
@@ -106,6 +108,14 @@ class VoidedAnyTime(_Base):
             "m1": self.publishes("m1", OLD),
             "stranger": lambda store: self.world.machine("m2").recover(store, dead_after_s=-1),
         }
+
+
+class VoidedOnReturn(VoidedAnyTime):
+    """The same, when the publisher was dead indeed and comes back to its attempt at that moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.machine("m1").begin_attempt(OLD.run, OLD.sources)
 
 
 class ReplayedTwice(_Base):
@@ -140,7 +150,8 @@ class TwoMovers(_Base):
 
     def conclude(self, results: Mapping[str, object]) -> None:
         history = self.world.reader().history("train", "best")
-        assert all(result in history for result in results.values() if not isinstance(result, Published))
+        made = [result for result in results.values() if isinstance(result, Generation)]
+        assert all(generation in history for generation in made), "a mover was told of a move that did not happen"
         super().conclude(results)
 
 
@@ -173,7 +184,7 @@ class Listed(_Base):
         for row in rows:
             outcome = self.world.store.bodies.get(outcome_key(row.attempt))
             assert outcome is not None, f"{row.run_id} is listed and undecided"
-            assert Outcome.decode(outcome, row.attempt).decision == "sealed"
+            assert Outcome.decode(outcome, row.attempt).decision == "sealed", f"{row.run_id} is listed and void"
             self.world.reader().load(self.world.target(f"train/{row.run_id}"))
         reader = self.world.reader(store)
         view = reader.load(reader.resolve("train@latest"))
@@ -212,33 +223,75 @@ class Collected(_Base):
     def tasks(self) -> Mapping[str, Task]:
         return {
             "m1": self.publishes("m1", OLD),
-            "collector": lambda store: Collector(store, self.world.store, "b1").collect(),
+            "collector": lambda store: Collector(store, "b1").collect(),
         }
 
     def conclude(self, results: Mapping[str, object]) -> None:
         for run in self.expected:
             reader = self.world.reader()
             view = reader.load(reader.resolve(f"train/{run.run_id}"))
-            assert {e.path: b"".join(reader.chunks(view, e)) for e in view.manifest.entries} == run.files
+            found = {entry.path: b"".join(reader.chunks(view, entry)) for entry in view.manifest.entries}
+            assert found == run.files, f"{run.run_id} reads back differently"
 
 
 class CollectedVoid(Collected):
-    """The bytes that are hinted at belong to a void attempt, whose late upload may still arrive or be collected."""
+    """The hinted key is that of a void attempt: it is collected, uploaded again by its late owner, deleted again."""
 
     def __init__(self) -> None:
         _Base.__init__(self)
         self.has(LAST)
-        run, sources = a_run({"a": b"1", "z": b"zz"}, name="wreck", finished_at="2026-01-15T10:00:00Z")
-        wreck = Planned(run, sources, Expected("train", run.envelope().run_id, {"a": b"1", "z": b"zz"}))
+        wreck = planned({"a": b"1"}, name="wreck", finished_at="2026-01-15T10:00:00Z")
         kill_before(self.world, "wreck", wreck, lambda call: call.op == "create" and "/runs/" in call.key)
         self.world.machine("m2").recover(dead_after_s=-1)
-        hints = self.world.machine("m1").hints
-        for key in self.world.store.bodies:
-            if key.startswith("store/") and len(self.world.store.bodies[key]) == 1:
-                from sealrun.domain.address import Key, parse_object_key
-                from tests.builders.worlds import REGISTRY_ID
+        body = b"1"
+        self.key = next(Key(key) for key in self.world.store.bodies if key.endswith(self.wrecked) and "store/" in key)
+        self.world.machine("m1").hints.learn(REGISTRY_ID, {sha256(body): (self.key, len(body))})
 
-                hints.learn(REGISTRY_ID, {parse_object_key(key).digest: (Key(key), 1)})
+    @property
+    def wrecked(self) -> str:
+        """The void attempt."""
+        return next(
+            key.split("/")[1]
+            for key, body in self.world.store.bodies.items()
+            if key.endswith("/outcome.json") and Outcome.decode(body, key).decision == "void"
+        )
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "m1": self.publishes("m1", OLD),
+            "collector": lambda store: Collector(store, "b1", echo=True).collect(),
+            "zombie": lambda store: store.put_many([(self.key, BytesSource(b"1"))]),
+        }
 
 
-__all__ = ["Callable", "GatedStore", "NotFoundError"]
+class MovedWhileRetired(_Base):
+    """A pointer is moved to a run that is retired and collected at that moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has(planned({"a": b"1"}, name="gone", finished_at="2026-01-15T10:00:00Z"))
+        self.has(LAST)
+        self.run_id = self.expected[0].run_id
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"mover": self.move, "collector": self.retire_and_collect}
+
+    def move(self, store: Store) -> object:
+        """Move, or be told that the run is gone."""
+        try:
+            return self.world.machine("m1").move(f"train/{self.run_id}", "best", store)
+        except NotFoundError as error:
+            return str(error)
+
+    def retire_and_collect(self, store: Store) -> object:
+        """Retention and collection, one after the other."""
+        attempt = self.world.target(f"train/{self.run_id}").attempt
+        store.stat(retired_key(attempt))
+        retire(self.world, attempt)
+        return Collector(store, "b1").collect()
+
+    def conclude(self, results: Mapping[str, object]) -> None:
+        stands = self.world.reader().pointers("train")
+        moved = isinstance(results["mover"], Generation)
+        assert moved == any(found.pointer == "train@best" for found in stands), "the mover was told something else"
+        check_invariants(self.world.store)

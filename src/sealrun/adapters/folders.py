@@ -28,8 +28,11 @@ _Cache = dict[str, tuple[FileFacts, Digest]]
 
 
 def default_workers() -> int:
-    """How many threads hash: a few more than processors, since some of them wait for the disk."""
-    return min(8, (os.cpu_count() or 1) + 2)
+    """How many threads hash: as many as there are processors, within reason; two where one would wait for the disk.
+
+    More do not pay: for small files the threads wait for the interpreter, for large ones for the processors.
+    """
+    return max(2, min(8, os.cpu_count() or 1))
 
 
 class LocalSource:
@@ -88,11 +91,11 @@ class LocalFolder:
         self._hashes = hashes
         self._workers = workers or default_workers()
         self._wall_ns = wall_ns
-        self._root = os.path.dirname(path) if unit == "file" else path
+        self._root = os.path.realpath(os.path.dirname(path)) if unit == "file" else path
 
     def survey(self) -> Survey:
         """List everything; see the port."""
-        return survey_file(self.path) if self.unit == "file" else survey_folder(self.path, self._patterns)
+        return survey_file(self._root, self.name) if self.unit == "file" else survey_folder(self.path, self._patterns)
 
     def scan(self) -> Tree:
         """List everything, or raise `RunRejectedError`; see the port."""

@@ -52,15 +52,14 @@ def survey_folder(root: str, patterns: Patterns) -> Survey:
     return Survey(tree, min(found.problems)[1] if found.problems else None)
 
 
-def survey_file(path: str) -> Survey:
-    """Look at the one file of a file unit."""
-    folder, name = os.path.split(path)
+def survey_file(folder: str, name: str) -> Survey:
+    """Look at the one file of a file unit, directly below `folder`."""
     found = _Found({}, [], [], [])
     try:
         with opened_folder(folder) as descriptor:
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
     except OSError as error:
-        raise translate(error, path) from error
+        raise translate(error, os.path.join(folder, name)) from error
     _add(found, folder, name, name, status)
     return Survey(Tree(found.files, (), ()), found.problems[0][1] if found.problems else None)
 

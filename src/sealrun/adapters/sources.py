@@ -1,6 +1,6 @@
 """Where a watch's candidates are found, and with which patterns each is opened."""
 
-# ruff: noqa: PTH112, PTH118 - names go to and from the kernel as they are
+# ruff: noqa: PTH110, PTH112, PTH118 - names go to and from the kernel as they are
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from sealrun.adapters.beneath import open_file, opened_folder, printable
 from sealrun.adapters.folders import LocalFolder
-from sealrun.domain.errors import ConfigurationError, RunRejectedError
+from sealrun.domain.errors import ConfigurationError, RunRejectedError, UsageError
 from sealrun.domain.patterns import IGNORE_FILE, Patterns, check_patterns
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import HashCache
@@ -45,7 +45,7 @@ class LocalFolderSource:
 
     def _candidate_patterns(self) -> Patterns:
         try:
-            outer = _ignore_lines(self._watch.path)
+            outer = _ignore_lines(os.path.realpath(self._watch.path))
         except RunRejectedError:
             outer = ()  # `open` raises the same again, with every candidate's name on it
         if self._watch.unit == "folder":
@@ -72,14 +72,21 @@ class LocalFolderSource:
             include=watch.include,
             exclude=watch.exclude,
             inner=_ignore_lines(path),
-            outer=_ignore_lines(watch.path),
+            outer=_ignore_lines(os.path.realpath(watch.path)),
             outer_prefix=self._below(path),
         )
         return LocalFolder(path, patterns=patterns, hashes=self._hashes, workers=self._workers)
 
 
 def open_alone(path: str, hashes: HashCache, exclude: tuple[str, ...] = (), workers: int | None = None) -> LocalFolder:
-    """Return one folder or file that belongs to no watch, for commands that are given a path."""
+    """Return one folder or file that belongs to no watch, for commands that are given a path.
+
+    A link is looked through: whoever names it means what it points to. `UsageError` if nothing is there.
+    """
+    path = os.path.realpath(path)
+    if not os.path.exists(path):
+        msg = f"{printable(path)}: is not there; name a run folder or a file"
+        raise UsageError(msg)
     if not os.path.isdir(path):
         return LocalFolder(path, unit="file", hashes=hashes, workers=workers)
     patterns = Patterns(exclude=exclude, inner=_ignore_lines(path))

@@ -59,11 +59,19 @@ def is_remote(kind: str) -> bool:
 class _Root(msgspec.Struct):
     """A watched root: who is told, which folder it was when it was armed (None: not armed), and why not."""
 
-    on_change: OnChange
+    listeners: list[OnChange]
     armed: tuple[int, int] | None = None
     watch: ObservedWatch | None = None
     reason: str = "not looked at yet"
     remote: bool = False
+
+    def tell(self, path: str | None) -> None:
+        """Report a hint. Whoever is told may fail; the thread that tells must live."""
+        for on_change in list(self.listeners):
+            try:
+                on_change(path)
+            except Exception:  # noqa: BLE001 - watchdog's thread has to live; the log says what failed
+                _LOG.exception("whoever listens to changes failed on %r", path)
 
 
 class LocalWatcher:
@@ -83,7 +91,10 @@ class LocalWatcher:
     def watch(self, root: str, on_change: OnChange) -> None:
         """Report what changes below `root`; see the port. A root that is not there yet is armed when it comes."""
         with self._lock:
-            self._roots[root] = _Root(on_change)
+            if root in self._roots:
+                self._roots[root].listeners.append(on_change)
+                return
+            self._roots[root] = _Root([on_change])
             self._arm(root)
             if self._checker is None:
                 self._checker = threading.Thread(target=self._look_after, name="sealrun-watch", daemon=True)
@@ -117,9 +128,9 @@ class LocalWatcher:
             if self._observer is not None and not self._is_healthy():
                 _LOG.warning("the watching threads died; they are started again and everything is looked at")
                 self._start_again()
-            told = [root.on_change for path, root in self._roots.items() if self._tend(path, root)]
-        for on_change in told:
-            _tell(on_change, None)
+            told = [root for path, root in self._roots.items() if self._tend(path, root)]
+        for root in told:
+            root.tell(None)
 
     def close(self) -> None:
         """Stop; see the port."""
@@ -138,9 +149,9 @@ class LocalWatcher:
     def overflowed(self) -> None:
         """Events were lost: anything may have changed."""
         with self._lock:
-            told = [root.on_change for root in self._roots.values()]
-        for on_change in told:
-            _tell(on_change, None)
+            told = list(self._roots.values())
+        for root in told:
+            root.tell(None)
 
     # -- with the lock held
 
@@ -182,7 +193,10 @@ class LocalWatcher:
             return None
         try:
             observer = self._observer or self._start()
-            return observer.schedule(_handler(root.on_change), path, recursive=recursive, event_filter=_events())
+            real = os.path.realpath(
+                path
+            )  # inotify is told not to follow links, so a root that is one is looked through
+            return observer.schedule(_handler(root, real, path), real, recursive=recursive, event_filter=_events())
         except OSError as error:
             exhausted = error.errno in {errno.ENOSPC, errno.EMFILE}
             advice = "; raise fs.inotify.max_user_watches and max_user_instances" if exhausted else ""
@@ -239,14 +253,6 @@ def _identity(path: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino)
 
 
-def _tell(on_change: OnChange, path: str | None) -> None:
-    """Report a hint. Whoever is told may fail; the thread that tells must live."""
-    try:
-        on_change(path)
-    except Exception:  # noqa: BLE001 - watchdog's thread has to live; the log says what failed
-        _LOG.exception("whoever listens to changes failed on %r", path)
-
-
 def _events() -> list[type[FileSystemEvent]]:
     from watchdog import events  # noqa: PLC0415 - heavy; only a daemon watches
 
@@ -261,14 +267,15 @@ def _events() -> list[type[FileSystemEvent]]:
     ]
 
 
-def _handler(on_change: OnChange) -> FileSystemEventHandler:
+def _handler(root: _Root, real: str, shown: str) -> FileSystemEventHandler:
     from watchdog.events import FileSystemEventHandler  # noqa: PLC0415 - heavy; only a daemon watches
 
     class Handler(FileSystemEventHandler):
         def on_any_event(self, event: FileSystemEvent) -> None:
             for path in (event.src_path, event.dest_path):
                 if path:
-                    _tell(on_change, os.fsdecode(path))
+                    name = os.fsdecode(path)
+                    root.tell(shown + name.removeprefix(real) if name.startswith(real) else name)
 
     return Handler()
 

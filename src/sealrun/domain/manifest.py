@@ -27,7 +27,7 @@ SUMS_FILE = "MANIFEST.sha256"
 ARTIFACTS = "artifacts/"
 _ROOT_PREFIX = "# ROOT_SHA256 "
 _MAX_COMPONENT_BYTES = 255
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r"}
 _ESCAPED = re.compile(r"\\([\\nr])")
 
@@ -102,17 +102,17 @@ class Manifest(Record, frozen=True, kw_only=True):
     def build(cls, entries: Iterable[Entry], directories: Iterable[str] = (), links: Iterable[Link] = ()) -> Self:
         """Sort, check and digest the content of a run; raise `RunRejectedError` for what no run may hold."""
         ordered = tuple(sorted(entries))
-        manifest = cls(
+        content = cls(
             entries=ordered,
             directories=tuple(sorted(directories)),
             links=tuple(sorted(links)),
-            tree_digest=tree_digest(ordered),
+            tree_digest=Digest(""),
             size=sum(entry.size for entry in ordered),
         )
-        problem = manifest.problem()
+        problem = content.problem()
         if problem:
             raise RunRejectedError(problem)
-        return manifest
+        return msgspec.structs.replace(content, tree_digest=tree_digest(ordered))
 
     def problem(self) -> str | None:
         """Say what makes this content impossible or unsafe to restore, or return None."""
@@ -172,6 +172,10 @@ class Manifest(Record, frozen=True, kw_only=True):
         if tuple(sorted(manifest.entries)) != manifest.entries or tree_digest(manifest.entries) != manifest.tree_digest:
             msg = f"{where}: the tree digest does not match the entries"
             raise IntegrityError(msg)
+        sizes = [entry.size for entry in manifest.entries]
+        if sum(sizes) != manifest.size or min(sizes, default=0) < 0:
+            msg = f"{where}: the size does not match the entries"
+            raise IntegrityError(msg)
         return manifest
 
     def digests(self) -> dict[Digest, int]:
@@ -184,7 +188,7 @@ def sum_line(digest: str, path: str) -> str:
 
     Source of the rule: GNU coreutils manual, "md5sum invocation"; checked against coreutils 9.1.
     """
-    escaped = "".join(_ESCAPES.get(sign, sign) for sign in path)
+    escaped = path.translate(_ESCAPES)
     mark = "\\" if escaped != path else ""
     return f"{mark}{digest}  {escaped}\n"
 

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, RunId
-from sealrun.domain.records import Record
+from sealrun.domain.records import Record, canonical_json_without_floats
 
 
 class Intent(Record, frozen=True, kw_only=True):
@@ -36,6 +36,10 @@ class Intent(Record, frozen=True, kw_only=True):
     created_at: str
     heartbeat_at: str
     digests: tuple[Digest, ...]
+
+    def encode(self) -> bytes:
+        """Return the record's canonical bytes."""
+        return canonical_json_without_floats(self.to_json())
 
 
 class Outcome(Record, frozen=True, kw_only=True):
@@ -70,6 +74,10 @@ class Refs(Record, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "refs"
     attempt: AttemptId
     objects: dict[Digest, Stored]
+
+    def encode(self) -> bytes:
+        """Return the record's canonical bytes."""
+        return canonical_json_without_floats(self.to_json())
 
 
 class Seal(Record, frozen=True, kw_only=True):

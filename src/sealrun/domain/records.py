@@ -19,7 +19,7 @@ from sealrun.domain.errors import UnsupportedFormatError
 
 FORMAT = "sealrun/1"
 _READABLE = re.compile(r"sealrun/1(\.[0-9]+)?\Z")
-_NON_ASCII = re.compile(r"[^\x00-\x7f]")
+_ESCAPED = re.compile(r"[^\x00-\x7e]")  # DEL too: the standard library escapes it
 
 JsonObject = dict[str, Any]
 """A decoded JSON object; values are whatever JSON holds."""
@@ -42,9 +42,9 @@ def canonical_json_without_floats(value: object) -> bytes:
     """
     compact = msgspec.json.encode(value, order="sorted")
     text = msgspec.json.format(compact, indent=2)
-    if text.isascii():
+    if text.isascii() and b"\x7f" not in text:
         return text + b"\n"
-    return _NON_ASCII.sub(_escape, text.decode("utf-8")).encode("ascii") + b"\n"
+    return _ESCAPED.sub(_escape, text.decode("utf-8")).encode("ascii") + b"\n"
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -61,14 +61,19 @@ def json_line(value: object) -> bytes:
 def parse_object(body: bytes, where: str) -> JsonObject:
     """Decode a JSON object, or raise `UnsupportedFormatError` that names `where`."""
     try:
-        value = json.loads(body)
-    except ValueError as error:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         msg = f"{where}: not valid JSON ({error})"
         raise UnsupportedFormatError(msg) from error
     if not isinstance(value, dict):
         msg = f"{where}: not a JSON object"
         raise UnsupportedFormatError(msg)
     return value
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"JSON has no {name}"
+    raise ValueError(msg)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):

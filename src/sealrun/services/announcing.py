@@ -161,7 +161,7 @@ class Announcer:
         self._store.replace(Key(key + META_SUFFIX), canonical_json(meta))
 
     def _load_other(self, attempt: AttemptId) -> SealedAttempt | None:
-        """Return another sealed attempt, or None if its records are damaged: no reason to keep ours from being found."""
+        """Return another sealed attempt, or None if its records are damaged: that must not stop us."""
         outcome = read_outcome(self._store, attempt)
         try:
             return None if outcome is None else load_sealed(self._store, outcome)

@@ -11,8 +11,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
-import msgspec
-
 from sealrun.domain.errors import RunChangedError, RunRejectedError, SealrunError
 from sealrun.domain.manifest import path_problem
 from sealrun.domain.settling import (
@@ -31,6 +29,7 @@ from sealrun.services.accepting import Acceptor, SealJob, Taken
 from sealrun.services.candidates import Candidate, Candidates
 from sealrun.services.detecting import fingerprint_of, take_snapshot
 from sealrun.services.rooting import WatchedRoot
+from sealrun.services.rounds import IntakeReport, Round
 
 _MIN_GAP_S = 1.0
 _COST_FACTOR = 10.0
@@ -38,36 +37,6 @@ _RETRY_S = 30.0
 _CLOSED_STATES = {"sealed", "rejected", "skipped"}
 
 Launch = Callable[[Callable[[], None]], object]
-
-
-class IntakeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round did. `missing`: why the watch root cannot be believed (None: it can)."""
-
-    looked: int = 0
-    settled: tuple[str, ...] = ()
-    rejected: tuple[str, ...] = ()
-    stale: tuple[str, ...] = ()
-    waiting: tuple[str, ...] = ()
-    gone: tuple[str, ...] = ()
-    missing: str | None = None
-
-
-class _Round(msgspec.Struct):
-    looked: int = 0
-    settled: list[str] = []
-    rejected: list[str] = []
-    stale: list[str] = []
-    waiting: list[str] = []
-
-    def report(self, gone: Iterable[str] = ()) -> IntakeReport:
-        return IntakeReport(
-            looked=self.looked,
-            settled=tuple(self.settled),
-            rejected=tuple(self.rejected),
-            stale=tuple(self.stale),
-            waiting=tuple(self.waiting),
-            gone=tuple(gone),
-        )
 
 
 def run_now(work: Callable[[], None]) -> None:
@@ -157,15 +126,15 @@ class Intake:
                 gone.append(path)
         return gone
 
-    def _round(self, paths: Iterable[str], known: Mapping[str, FolderRecord | None], now: float) -> _Round:
-        done = _Round(settled=[], rejected=[], stale=[], waiting=[])
+    def _round(self, paths: Iterable[str], known: Mapping[str, FolderRecord | None], now: float) -> Round:
+        done = Round()
         for path in paths:
             if self._candidates.begin(path):
                 done.looked += 1
                 self._look_at(path, known.get(path), now, done)
         return done
 
-    def _look_at(self, path: str, record: FolderRecord | None, now: float, done: _Round) -> None:
+    def _look_at(self, path: str, record: FolderRecord | None, now: float, done: Round) -> None:
         problem = path_problem(path.removeprefix(self.watch.path.rstrip("/") + "/"))
         if problem:
             self._reject(path, record, f"{_shown(path)!r}: {problem}; rename it", _digest(problem), done)
@@ -202,7 +171,7 @@ class Intake:
         return True
 
     def _decide(
-        self, folder: RunFolder, survey: Survey, looks: str, record: FolderRecord | None, now: float, done: _Round
+        self, folder: RunFolder, survey: Survey, looks: str, record: FolderRecord | None, now: float, done: Round
     ) -> None:
         path = folder.path
         memory = self._candidates.get(path)
@@ -211,6 +180,7 @@ class Intake:
             memory.distrusted = frozenset()
         if previous is None and record is not None and record.fingerprint == looks:
             idle = max(0.0, self._clock.now().timestamp() - record.since)
+            idle = max(idle, self.watch.stale_after_s) if record.state == "stale" else idle
             previous = Watching(fingerprint=looks, first_seen=now, unchanged_since=now, idle_s=idle)
         snapshot = take_snapshot(folder, self.watch.rules, survey, distrusted=memory.distrusted)
         verdict = self._verdict(path, previous, snapshot, now)
@@ -267,12 +237,12 @@ class Intake:
         if taken.outcome in {"again", "failed"}:
             if taken.outcome == "again" and job.completion.evidence == SUMS_MARKER:
                 memory.distrusted = frozenset({SUMS_MARKER})
-            record = self._journal.folders.get(self.watch.name, job.path)
-            self._write_waiting(job.path, record, (taken.reason,), "", new=False)
-            keeps = memory.watching is not None and bool(memory.distrusted)
-            memory.watching = memory.watching if keeps else None
+            if not memory.distrusted:
+                memory.watching = None
             memory.due = now + (_MIN_GAP_S if taken.outcome == "again" else _RETRY_S)
             memory.sealing = False
+            record = self._journal.folders.get(self.watch.name, job.path)
+            self._write_waiting(job.path, record, (taken.reason,), "", new=False)
             return
         memory.sealing = False
         if not memory.dirty:
@@ -280,7 +250,7 @@ class Intake:
             return
         memory.watching = None  # something was reported while it was sealed: look once more
 
-    def _reject(self, path: str, record: FolderRecord | None, reason: str, looks: str, done: _Round) -> None:
+    def _reject(self, path: str, record: FolderRecord | None, reason: str, looks: str, done: Round) -> None:
         self._forget(path)
         if record is not None and record.state == "rejected" and record.fingerprint == looks:
             return

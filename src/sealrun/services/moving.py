@@ -52,7 +52,7 @@ class PointerMover:
         return PlannedMove(experiment, pointer, current.target if current else None, target, why)
 
     def plan_rollback(self, experiment: str, pointer: str, to: int | None, why: str) -> PlannedMove:
-        """Say what a rollback to generation `to` (default: the one before) would do: add a generation with its target."""
+        """Say what a rollback to generation `to` (default: the one before) would do: add one with its target."""
         generation = self._pointers.at(PointerName.of_experiment(experiment, pointer), to)
         return self.plan_set(experiment, pointer, generation.target, why)
 

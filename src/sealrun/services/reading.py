@@ -151,7 +151,7 @@ class Reader:
         return self._store.open(self.stored(view, entry).key)
 
     def chunks(self, view: RunView, entry: Entry) -> Iterator[bytes]:
-        """Yield an entry's bytes in bounded pieces; at the end `DigestMismatchError` if they were not the sealed ones."""
+        """Yield an entry's bytes in bounded pieces; at the end `DigestMismatchError` if they are not as sealed."""
         hasher = hashlib.sha256()
         with self.open(view, entry) as source:
             while chunk := source.read(_CHUNK):

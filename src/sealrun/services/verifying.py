@@ -114,14 +114,14 @@ class Verifier:
             return targets, [*damages, Damage(ref=experiment, kind="index", detail=str(error))]
         sealed = {target.run_id for target in targets}
         in_index = {row.run_id for row in rows.values()}
-        for target in targets:
-            if target.run_id not in in_index and not self._announcing(target):
-                damages.append(
-                    Damage(ref=f"{experiment}/{target.run_id}", kind="index", detail="sealed, but in no index row")
-                )
-        for row in rows.values():
-            if row.run_id not in sealed and (wrong := self._lost(row)):
-                damages.append(Damage(ref=f"{experiment}/{row.run_id}", kind="index", detail=wrong))
+        wrong = {
+            target.run_id: "sealed, but in no index row"
+            for target in targets
+            if target.run_id not in in_index and not self._announcing(target)
+        }
+        lost = {row.run_id: self._lost(row) for row in rows.values() if row.run_id not in sealed}
+        wrong |= {run_id: detail for run_id, detail in lost.items() if detail is not None}
+        damages += [Damage(ref=f"{experiment}/{run_id}", kind="index", detail=wrong[run_id]) for run_id in wrong]
         return targets, damages
 
     def _lost(self, row: Row) -> str | None:
@@ -144,7 +144,7 @@ class Verifier:
         return any(found.key.endswith("/intent.json") for found in self._store.list(prefix))
 
     def _pointer(self, pointer: PointerName, targets: list[Target]) -> Iterator[Damage]:
-        """Check a pointer's log, and that it stands on a sealed run. A run that only a pointer keeps is verified, too."""
+        """Check a pointer's log, and that it stands on a sealed run; one that only a pointer keeps joins `targets`."""
         try:
             history = self._reader.history_of(pointer)
             target = history[0].target if history else None
@@ -157,9 +157,8 @@ class Verifier:
             return
         sealed = outcome is not None and outcome.decision == "sealed" and outcome.root_sha256 == target.root_sha256
         if outcome is None or not sealed or (outcome.experiment, outcome.run_id) != (target.experiment, target.run_id):
-            detail = (
-                f"leads to {target.experiment}/{target.run_id}, which attempt {target.attempt} did not seal like that"
-            )
+            ref = f"{target.experiment}/{target.run_id}"
+            detail = f"leads to {ref}, which attempt {target.attempt} did not seal like that"
             yield Damage(ref=pointer.label, kind="pointer", detail=detail)
             return
         kept_by_pointer = self._store.stat(retired_key(target.attempt)) is not None

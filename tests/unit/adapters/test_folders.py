@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.builders.folders import a_folder
+from tests.builders.runs import BytesSource
+from tests.fakes.journal import FakeHashes
 
-from sealrun.adapters import beneath
 from sealrun.adapters.folders import LocalFolder, NoHashes
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UnavailableError
 from sealrun.domain.manifest import Entry, Link
 from sealrun.domain.patterns import Patterns
 from sealrun.ports import FileFacts, HashCache, Source
-from tests.builders.folders import a_folder
-from tests.builders.runs import BytesSource
-from tests.fakes.journal import FakeHashes
 
 
 def nothing(_path: str, _facts: FileFacts) -> bool:
@@ -181,7 +180,7 @@ def test_an_unreadable_file_rejects_the_run_and_an_io_error_does_not(
                 raise OSError(code, os.strerror(code))
             return real_open(path, flags, *args, dir_fd=dir_fd)
 
-        monkeypatch.setattr(beneath.os, "open", opened)
+        monkeypatch.setattr(os, "open", opened)
 
     refuse(13)
     with pytest.raises(RunRejectedError, match="permission") as caught:

@@ -30,7 +30,9 @@ QUIET = Snapshot(fingerprint="f1", files=2, size=10, newest=0)
 MARKED = msgspec.structs.replace(QUIET, marks=(Mark("_SUCCESS", "success"),))
 
 
-def look_twice(snapshot: Snapshot, seconds: float, rules: SettleRules = RULES, writers: tuple[str, ...] = ()) -> Verdict:
+def look_twice(
+    snapshot: Snapshot, seconds: float, rules: SettleRules = RULES, writers: tuple[str, ...] = ()
+) -> Verdict:
     first = decide(rules, None, snapshot, 100.0)
     return decide(rules, first.watching, snapshot, 100.0 + seconds, writers)
 

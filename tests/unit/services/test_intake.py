@@ -3,18 +3,18 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.builders.folders import Station, Writers, a_folder, sha256sum
 
 from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.sources import open_alone
+from sealrun.domain.errors import NoSpaceError
 from sealrun.domain.settling import SettleRules
 from sealrun.ports import FolderRecord
 from sealrun.services.detecting import Explanation, explain, find_framework
-from tests.builders.folders import Station, Writers, a_folder
 
 
 class Following:
@@ -166,6 +166,46 @@ def test_staleness_survives_a_restart(tmp_path: Path) -> None:
     assert again.state("run") == "stale"
 
 
+def test_a_stale_folder_stays_stale_over_a_restart_without_a_second_alarm(tmp_path: Path) -> None:
+    station = Station(tmp_path / "outbox", require=("x",), stale_after_s=3600.0)
+    a_folder(station.root / "run", {"a": "1"})
+    station.rescan()
+    station.rescan(3600)
+    again = Station(station.root, journal=station.journal, require=("x",), stale_after_s=3600.0)
+    again.rescan()
+    assert again.state("run") == "stale"
+    assert station.journal.events.kinds() == ["run.stale"]
+
+
+@pytest.mark.parametrize("unit", ["folder", "file"])
+def test_a_watch_root_may_be_a_link(tmp_path: Path, unit: str) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "outbox").symlink_to("real")
+    (tmp_path / "real/.sealignore").write_text("*.log\n")
+    station = Station(tmp_path / "outbox", unit=unit)
+    a_folder(station.root, {"thing": "1", "x.log": "2"} if unit == "file" else {"thing/a": "1", "thing/b.log": "2"})
+    station.settle()
+    assert station.state("thing") == "sealed"
+    (envelope,) = station.envelopes()
+    assert envelope.files == 1
+
+
+def test_a_journal_that_fails_once_does_not_wedge_the_folder(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_folder(station.root / "run", {"a": "1"})
+    station.rescan()
+    monkeypatch.setattr(station.journal.deliveries, "accept", _no_space)
+    station.rescan(30)
+    assert (station.state("run"), station.reason("run")) == ("settling", "the disk is full")
+    monkeypatch.undo()
+    station.look(30)
+    station.look(30)
+    assert station.state("run") == "sealed"
+
+
+def _no_space(*_args: object) -> int:
+    raise NoSpaceError("the disk is full")
+
+
 def test_a_restart_settles_again_before_sealing(station: Station) -> None:
     a_folder(station.root / "run", {"a": "1"})
     station.rescan()
@@ -250,7 +290,11 @@ def test_the_same_content_touched_again_is_no_new_run(station: Station) -> None:
 
 def test_a_folder_that_changes_while_it_is_sealed_settles_again(station: Station) -> None:
     run = a_folder(station.root / "run", {"a": "1"})
-    station.sealer.before = lambda: (run / "late").write_bytes(b"2") and None
+
+    def interfere() -> None:
+        (run / "late").write_bytes(b"2")
+
+    station.sealer.before = interfere
     station.settle()
     assert station.state("run") == "settling"
     assert station.journal.events.kinds() == ["run.changed"]
@@ -262,7 +306,7 @@ def test_a_folder_that_changes_while_it_is_sealed_settles_again(station: Station
 
 def test_a_false_manifest_counts_for_nothing_and_quiet_decides(station: Station) -> None:
     run = a_folder(station.root / "run", {"a": "1"})
-    sums = subprocess.run(["sha256sum", "a"], cwd=run, capture_output=True, check=True).stdout
+    sums = sha256sum(run, "a")
     a_folder(run, {"MANIFEST.sha256": sums.replace(b"6", b"7")})
     station.rescan()
     station.rescan(2)
@@ -274,7 +318,7 @@ def test_a_false_manifest_counts_for_nothing_and_quiet_decides(station: Station)
 
 def test_a_true_manifest_is_a_marker(station: Station) -> None:
     run = a_folder(station.root / "run", {"a": "1", "d/b": "2"})
-    sums = subprocess.run(["sha256sum", "./a", "d/b"], cwd=run, capture_output=True, check=True).stdout
+    sums = sha256sum(run, "./a", "d/b")
     a_folder(run, {"MANIFEST.sha256": b"# made by hand\n" + sums})
     station.rescan()
     station.rescan(2)
@@ -283,7 +327,11 @@ def test_a_true_manifest_is_a_marker(station: Station) -> None:
 
 @pytest.mark.parametrize(
     ("on_failed", "state", "event"),
-    [("seal", "sealed", "run.sealed"), ("skip", "skipped", "run.skipped"), ("quarantine", "rejected", "run.quarantined")],
+    [
+        ("seal", "sealed", "run.sealed"),
+        ("skip", "skipped", "run.skipped"),
+        ("quarantine", "rejected", "run.quarantined"),
+    ],
 )
 def test_what_becomes_of_failed_runs_is_the_watchs_choice(
     tmp_path: Path, on_failed: str, state: str, event: str

@@ -3,18 +3,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.builders.folders import A_MOMENT, BY_COMMAND, a_folder, sha256sum
 
 from sealrun.adapters.folders import LocalFolder, NoHashes
 from sealrun.adapters.sources import open_alone
 from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.domain.run import Completion
 from sealrun.services.sealing import Sealing, SealRequest, seal
-from tests.builders.folders import A_MOMENT, BY_COMMAND, a_folder
 
 TRAINED = {"model.bin": "weights", "logs/out.txt": "fine", "run.sh": "#!/bin/sh\n"}
 
@@ -60,8 +59,7 @@ def test_a_sealed_folder_verifies_with_stock_tools(tmp_path: Path) -> None:
     (place / "run.json").write_bytes(sealing.run.run_json)
     (place / "manifest.json").write_bytes(sealing.run.manifest_json)
     (place / "MANIFEST.sha256").write_bytes(sealing.run.sums().encode())
-    done = subprocess.run(["sha256sum", "--strict", "-c", "MANIFEST.sha256"], cwd=place, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert sha256sum(place, "--strict", "--quiet", "-c", "MANIFEST.sha256") == b""
 
 
 def test_a_run_that_names_itself_keeps_its_name(tmp_path: Path) -> None:
@@ -196,7 +194,7 @@ def test_a_folder_that_looks_different_from_what_settled_is_not_sealed(tmp_path:
 
 def test_a_producers_own_sums_must_be_true_where_they_were_the_evidence(tmp_path: Path) -> None:
     run = a_folder(tmp_path / "run", {"a": "1", "b c": "2"})
-    sums = subprocess.run(["sha256sum", "./a", "b c"], cwd=run, capture_output=True, check=True).stdout
+    sums = sha256sum(run, "./a", "b c")
     (run / "MANIFEST.sha256").write_bytes(sums)
     by_sums = Completion("marker", "MANIFEST.sha256", "declared")
     seal_it(run, completion=by_sums)

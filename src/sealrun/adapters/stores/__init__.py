@@ -62,7 +62,8 @@ def open_remover(store: Store) -> Remover:
 
         if isinstance(store, S3Store):
             return S3Remover(store)
-    from sealrun.adapters.stores.fsspec_store import FsspecRemover, FsspecStore  # noqa: PLC0415 - as above
+    from sealrun.adapters.stores.fsspec_removal import FsspecRemover  # noqa: PLC0415 - as above
+    from sealrun.adapters.stores.fsspec_store import FsspecStore  # noqa: PLC0415 - as above
 
     if isinstance(store, FsspecStore):
         return FsspecRemover(store)

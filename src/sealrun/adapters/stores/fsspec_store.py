@@ -8,7 +8,7 @@ import io
 import tempfile
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,12 +21,10 @@ from sealrun.adapters.stores.fsspec_facts import (
     renames,
     translated,
 )
-from sealrun.adapters.stores.fsspec_reading import Ranges
+from sealrun.adapters.stores.fsspec_reading import Ranges, copy_checked
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import (
     NotFoundError,
-    RunChangedError,
-    SealrunError,
     UnavailableError,
     UsageError,
 )
@@ -109,14 +107,7 @@ class FsspecStore:
     def _upload(self, key: Key, source: Source) -> None:
         path = self._place(key)
         with tempfile.NamedTemporaryFile() as spool:
-            digest = hashlib.sha256()
-            with source.open() as stream:
-                while chunk := stream.read(_CHUNK):
-                    digest.update(chunk)
-                    spool.write(chunk)
-            if digest.hexdigest() != source.digest:
-                raise RunChangedError(f"{key}: the bytes read are not the ones that were hashed; settle again")
-            spool.flush()
+            copy_checked(key, source, spool)
             with self._translated(key, "stored"):
                 self._send(path, spool.name, source.size)
         with self.open(key) as stored:
@@ -312,21 +303,3 @@ class FsspecStore:
 
     def _translated(self, key: str, verb: str, *, ambiguous: bool = False) -> contextlib.AbstractContextManager[None]:
         return translated(f"{self._url}: {key} cannot be {verb}", ambiguous=ambiguous)
-
-
-class FsspecRemover:
-    """`ports.Remover` on an fsspec file system: one request per key, so that no failure is swallowed."""
-
-    def __init__(self, store: FsspecStore) -> None:
-        """Delete what `store` sees."""
-        self._store = store
-
-    def delete(self, keys: Sequence[Key]) -> Mapping[Key, str]:
-        """Delete `keys`; see the port."""
-        failures: dict[Key, str] = {}
-        for key in keys:
-            try:
-                self._store.remove(key)
-            except SealrunError as error:
-                failures[key] = str(error)
-        return failures

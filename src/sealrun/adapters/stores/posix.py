@@ -110,6 +110,8 @@ class PosixStore:
         try:
             self._link_or_copy(origin, final)
         except FileNotFoundError as error:
+            if os.path.lexists(origin):  # then it was the target's folder that went away, again and again
+                raise translate(error, f"{final}: cannot be made") from error
             raise self._absent(source) from error
         except OSError as error:
             raise translate(error, f"{final}: cannot be made from {source}") from error

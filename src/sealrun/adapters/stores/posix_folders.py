@@ -17,7 +17,7 @@ from sealrun.domain.errors import UnavailableError, UsageError
 PRIVATE = ".sealrun"
 """Top folder for bytes without a name; no key begins with it and no listing shows it."""
 _REFUSED = {"", ".", ".."}
-_RIVAL_REMOVALS = 3
+_RIVAL_REMOVALS = 32
 
 T = TypeVar("T")
 

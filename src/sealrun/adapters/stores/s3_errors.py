@@ -1,0 +1,168 @@
+"""What S3, botocore and aiohttp raise, in our words.
+
+Messages give the operation, the S3 error code and what to do. The server's own text is left out, as is the client's:
+they may hold an access key, a signature or a request. See the "List of error codes" in the S3 API reference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from sealrun.domain.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    DigestMismatchError,
+    NoSpaceError,
+    NotFoundError,
+    OutcomeUnknownError,
+    SealrunError,
+    UnavailableError,
+    UnsafeStoreError,
+)
+
+_CREDENTIALS = {
+    "AccessDenied": "the credentials do not permit this; see the policy of the user and of the bucket",
+    "InvalidAccessKeyId": "the access key is unknown there; check the credentials and the endpoint",
+    "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
+    "ExpiredToken": "the session token has expired; renew the credentials",
+    "ExpiredTokenException": "the session token has expired; renew the credentials",
+    "InvalidToken": "the session token is not valid; renew the credentials",
+    "TokenRefreshRequired": "the session token has to be renewed",
+    "RequestTimeTooSkewed": "this machine's clock and the server's are too far apart; set the clock",
+    "AuthorizationHeaderMalformed": "the region is wrong; set client_kwargs = { region_name = … }",
+    "PermanentRedirect": "the bucket is in another region or at another endpoint; set region_name or endpoint_url",
+    "IllegalLocationConstraintException": "the bucket is in another region; set client_kwargs = { region_name = … }",
+    "RequestExpired": "this machine's clock is wrong; set it",
+}
+_FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity", "InsufficientStorage", "QuotaLimitExceeded"}
+_DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody"}
+_BUSY = {"SlowDown", "RequestTimeout", "OperationAborted", "Throttling", "TooManyRequests", "ConditionalRequestConflict"}
+_DENIED = {401, 403}
+_REFUSED = 400
+_GONE = 404
+_BUSY_STATUS = {408, 409, 412, 429}
+_SERVER_ERROR = 500
+_NOT_IMPLEMENTED = 501
+_FULL_STATUS = 507
+
+
+class Refusal(NamedTuple):
+    """An answer that says no: S3's error code and the HTTP status (0 if there is none, as inside a 200)."""
+
+    code: str
+    status: int
+
+    def __str__(self) -> str:
+        """Show both, once."""
+        return self.code if self.code == str(self.status) else f"{self.code}, HTTP {self.status or 200}"
+
+
+def refusal_of(error: BaseException) -> Refusal | None:
+    """Return the answer that `error` stands for, or None if it is something else than an answer."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - loads slowly
+
+    if not isinstance(error, ClientError):
+        return None
+    told = error.response.get("Error", {})
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return Refusal(str(told.get("Code") or status), int(status))
+
+
+def foreign() -> tuple[type[BaseException], ...]:
+    """Return the classes that using a client may raise; anything else is a mistake of ours and is not hidden."""
+    import aiohttp  # noqa: PLC0415 - loads slowly
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
+
+    return (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+def translate(error: BaseException, what: str, endpoint: str, *, write_once: bool, fresh: bool) -> SealrunError:
+    """Return what `error` means for `what`, such as ``s3://bucket/key: cannot be read``.
+
+    For a `write_once` request everything that leaves the outcome open is an `OutcomeUnknownError`. `fresh` says that
+    the client had no connection which it might have used before the one that failed.
+    """
+    refusal = refusal_of(error)
+    if refusal is not None:
+        return _refused(refusal, what, write_once=write_once)
+    return _failed(error, what, endpoint, write_once=write_once, fresh=fresh)
+
+
+def _refused(refusal: Refusal, what: str, *, write_once: bool) -> SealrunError:
+    code, status = refusal
+    said = f"{what} ({refusal})"
+    if code == "NoSuchBucket":
+        return NotFoundError(f"{said}: there is no such bucket; create it, or correct the URL or the endpoint")
+    if code in _FULL or status == _FULL_STATUS:
+        return NoSpaceError(f"{said}: the store is full or over its quota; make room")
+    if code in _CREDENTIALS or status in _DENIED:
+        return AccessDeniedError(f"{said}: {_CREDENTIALS.get(code, 'access is denied; check the credentials')}")
+    if code in _DAMAGED:
+        return UnavailableError(f"{said}: the bytes were damaged on the way and not stored; try again")
+    if code == "NotImplemented" or status == _NOT_IMPLEMENTED:
+        return UnsafeStoreError(f"{said}: the server does not know this kind of request; use another store")
+    if code in _BUSY or status in _BUSY_STATUS or not 0 < status < _SERVER_ERROR:
+        if write_once:
+            return OutcomeUnknownError(f"{said}: it may have happened all the same; the same write has to be repeated")
+        return UnavailableError(f"{said}: the server is busy or unwell; try again later")
+    if status == _GONE:
+        return NotFoundError(f"{said}: there is no such key")
+    if write_once and code in {"InvalidArgument", "InvalidRequest"}:
+        return UnsafeStoreError(f"{said}: the server refuses conditional writes; use a store that honours them")
+    if status == _REFUSED and code == str(_REFUSED):  # a HEAD tells no reason
+        return AccessDeniedError(f"{said}: refused without a reason, as with an expired token or a wrong region")
+    return AccessDeniedError(f"{said}: the server refuses this request; check the settings of this store")
+
+
+def _failed(error: BaseException, what: str, endpoint: str, *, write_once: bool, fresh: bool) -> SealrunError:
+    from botocore import exceptions as known  # noqa: PLC0415 - loads slowly
+
+    kind = type(error).__name__
+    said = f"{what} ({kind})"
+    no_credentials = (known.NoCredentialsError, known.PartialCredentialsError, known.NoAuthTokenError, known.SSOError)
+    if isinstance(error, no_credentials):
+        return AccessDeniedError(
+            f"{said}: there are no usable credentials; set key and secret or profile in storage_options, "
+            "or what the AWS tools read (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)"
+        )
+    if isinstance(error, known.CredentialRetrievalError | known.TokenRetrievalError | known.MetadataRetrievalError):
+        return UnavailableError(f"{said}: the credentials cannot be fetched now; try again later")
+    if isinstance(error, known.ParamValidationError | known.InvalidRegionError | known.UnsupportedS3ArnError):
+        return ConfigurationError(f"{said}: not acceptable for S3; check the bucket's name and the region")
+    if isinstance(error, known.FlexibleChecksumError | known.ChecksumError):
+        return DigestMismatchError(f"{said}: the bytes do not have the checksum that the server keeps of them")
+    unreached = _never_connected(error)
+    if write_once and not (unreached and fresh):
+        # Even "connection refused": the client may have sent the request over an older connection first, lost that,
+        # and been refused only when it sent it again.
+        return OutcomeUnknownError(f"{said}: it may have happened all the same; the same write has to be repeated")
+    if unreached:
+        return UnavailableError(f"{said}: {endpoint} cannot be reached; check endpoint_url, the network and the server")
+    return UnavailableError(f"{said}: the connection to {endpoint} failed; try again later")
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Tell whether the connection that failed was never made, so that nothing was sent over it."""
+    import aiohttp  # noqa: PLC0415 - loads slowly
+    from botocore import exceptions as known  # noqa: PLC0415 - as above
+
+    if isinstance(error, known.ConnectTimeoutError | known.ProxyConnectionError | known.SSLError):
+        return True
+    inner = getattr(error, "kwargs", {}).get("error")
+    return isinstance(error, known.EndpointConnectionError) and isinstance(inner, aiohttp.ClientConnectorError)
+
+
+def lost_race(refusal: Refusal | None) -> bool:
+    """Tell whether a conditional write was refused because its key exists.
+
+    412 is S3's answer, with or without the element that names the condition. A 409 is not: it says that another
+    write of the key was under way, which may yet fail.
+    """
+    return refusal is not None and (refusal.code == "PreconditionFailed" or refusal.status == 412)  # noqa: PLR2004 - HTTP
+
+
+def is_missing(refusal: Refusal | None) -> bool:
+    """Tell whether the answer was that there is no such key; HEAD cannot say whether there is a bucket."""
+    return refusal is not None and refusal.status == _GONE and refusal.code != "NoSuchBucket"

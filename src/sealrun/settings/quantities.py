@@ -1,0 +1,63 @@
+"""Reading durations, shares and schedules as people write them. Pure; `ValueError` says what is expected."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw])")
+_NICKNAMES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
+_FIELD = re.compile(r"[0-9A-Za-z*/,\-]+\Z")
+_FIELDS = 5
+_LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):([0-9]{1,5})\Z")
+_MAX_PORT = 65535
+
+
+def parse_duration(value: str | float) -> float:
+    """Read ``"30s"``, ``"1h30m"`` or a number of seconds; at least 0."""
+    if isinstance(value, str):
+        parts = _PART.findall(value)
+        if not parts or "".join(number + unit for number, unit in parts) != value.strip().replace(" ", ""):
+            raise ValueError(f'expected a duration such as "30s", "1h30m" or "14d", got {value!r}')
+        value = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"expected a duration of at least 0 seconds, got {value!r}")
+    return float(value)
+
+
+def parse_share(value: str | float) -> float:
+    """Read ``"5%"`` or a number between 0 and 1."""
+    share: float | None = None
+    if not isinstance(value, str):
+        share = float(value)
+    elif re.fullmatch(r"[0-9]+(\.[0-9]+)?\s*%", value.strip()):
+        share = float(value.strip().rstrip("%")) / 100
+    if share is None or not 0 <= share <= 1:
+        raise ValueError(f'expected a share such as "5%" or 0.05, from 0 to 1, got {value!r}')
+    return share
+
+
+def check_schedule(text: str) -> str:
+    """Return `text` if it looks like five cron fields or one of the nicknames. What the fields mean is not checked."""
+    fields = text.split()
+    if text in _NICKNAMES or (len(fields) == _FIELDS and all(_FIELD.match(field) for field in fields)):
+        return text
+    known = ", ".join(sorted(_NICKNAMES))
+    raise ValueError(f'expected five cron fields such as "30 3 * * *", or one of {known}, got {text!r}')
+
+
+def check_listen(text: str) -> str:
+    """Return `text` if it is HOST:PORT."""
+    match = _LISTEN.match(text)
+    if match is None or int(match[1]) > _MAX_PORT:
+        raise ValueError(f'expected HOST:PORT such as "127.0.0.1:9478", got {text!r}')
+    return text
+
+
+def duration_text(seconds: float) -> str:
+    """Write seconds as `parse_duration` reads them, in the largest unit that fits."""
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds / _UNITS[unit]:g}{unit}"
+    return f"{seconds:g}s"

@@ -1,0 +1,142 @@
+"""The settings file as it is written: one struct per table. Nothing is resolved here; see `resolved`.
+
+Durations and percentages stay as written until `checking` reads them. Every field's description is part of the
+published JSON Schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sealrun.domain.settling import DEFAULT_FORBID, DEFAULT_MARKERS
+
+Duration = str | float
+"""``"30s"``, ``"1h30m"``, ``"14d"``, or a number of seconds."""
+Percent = str | float
+"""``"5%"``, or a share between 0 and 1."""
+
+Count = Annotated[int, Meta(ge=1)]
+Table = Annotated[dict[str, Any], Meta(description="Handed to fsspec as it is; values may be secret tables.")]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table: unknown keys are errors."""
+
+
+class SecretTable(_Table, frozen=True, kw_only=True):
+    """Where a secret comes from: exactly one of the three."""
+
+    env: Annotated[str | None, Meta(description="Name of an environment variable.")] = None
+    file: Annotated[str | None, Meta(description="Path of a file; a final newline does not count.")] = None
+    credential: Annotated[str | None, Meta(description="Name of a file in $CREDENTIALS_DIRECTORY (systemd).")] = None
+
+
+class RegistryTable(_Table, frozen=True, kw_only=True):
+    """``[registry.NAME]``: a place where runs are published."""
+
+    url: Annotated[str, Meta(description="A directory's path, or a URL that fsspec knows: s3://bucket/prefix, …")]
+    storage_options: Table = {}
+    single_writer: Annotated[
+        bool, Meta(description="This is the only writer: accept a store without write-once creation.")
+    ] = False
+    read_only: Annotated[bool, Meta(description="Read from it, never publish to it.")] = False
+    create: Annotated[bool, Meta(description="Create the registry if there never was one.")] = True
+
+
+class ReclaimTable(_Table, frozen=True, kw_only=True):
+    """``reclaim``: delete a run's source folder once enough registries verified their copy."""
+
+    after: Annotated[Duration, Meta(description="How long after publishing.")]
+    copies: Annotated[Count, Meta(description="How many registries must have verified it.")] = 1
+
+
+class WatchTable(_Table, frozen=True, kw_only=True):
+    """``[[watch]]``: this folder, these runs, this experiment, these registries."""
+
+    path: Annotated[str, Meta(description="The folder in which runs appear.")]
+    name: Annotated[str | None, Meta(description="Default: the path's last component.")] = None
+    experiment: Annotated[str | None, Meta(description="Default: the watch's name.")] = None
+    unit: Annotated[
+        Literal["folder", "file"], Meta(description="What a run is: a folder, or each dropped file.")
+    ] = "folder"
+    glob: Annotated[str, Meta(description="How deep the runs lie: * is directly below, */* one deeper.")] = "*"
+    preset: Annotated[str, Meta(description="Whose status files are believed; auto asks each.")] = "auto"
+    settle: Annotated[Duration, Meta(description="No change for so long means complete.")] = "30s"
+    markers: Annotated[list[str], Meta(description="Files that declare a run complete.")] = list(DEFAULT_MARKERS)
+    require: Annotated[list[str], Meta(description="Patterns; until each matches a file, the run waits.")] = []
+    forbid: Annotated[list[str], Meta(description="Patterns; while one matches, the run waits.")] = list(
+        DEFAULT_FORBID
+    )
+    include: Annotated[list[str], Meta(description="Patterns; only what matches is part of the run.")] = []
+    exclude: Annotated[list[str], Meta(description="Patterns; what matches is not part of the run.")] = []
+    on_failed: Annotated[
+        Literal["seal", "skip", "quarantine"], Meta(description="What becomes of a run that declares failure.")
+    ] = "seal"
+    stale_after: Annotated[Duration, Meta(description="Unchanged and incomplete for so long is an alarm.")] = "72h"
+    seal: Annotated[Literal["outside", "in-place"], Meta(description="Where the seal is written.")] = "outside"
+    registries: Annotated[list[str] | None, Meta(description="Default: every registry that is not read-only.")] = None
+    names: Annotated[dict[str, str], Meta(description="Path inside the run = name it is also published under.")] = {}
+    reclaim: ReclaimTable | None = None
+
+
+class RetentionTable(_Table, frozen=True, kw_only=True):
+    """``[retention.EXPERIMENT]``, or ``[retention.default]``: which runs are kept."""
+
+    keep_last: Count | None = None
+    keep_daily: Count | None = None
+    keep_weekly: Count | None = None
+    keep_monthly: Count | None = None
+    keep_within: Duration | None = None
+    keep_tags: list[str] = []
+
+
+class GcTable(_Table, frozen=True, kw_only=True):
+    """``[gc]``: when unreachable objects are condemned and deleted."""
+
+    schedule: Annotated[str, Meta(description="Five cron fields, or @daily and the like; UTC.")] = "30 3 * * *"
+    grace: Annotated[Duration, Meta(description="Objects younger than this are never touched.")] = "24h"
+    max_delete_ratio: Annotated[Percent, Meta(description="A batch that would delete a larger share stops.")] = 0.2
+
+
+class VerifyTable(_Table, frozen=True, kw_only=True):
+    """``[verify]``: when stored bytes are read again and compared."""
+
+    schedule: Annotated[str, Meta(description="Five cron fields, or @weekly and the like; UTC.")] = "@weekly"
+    subset: Annotated[Percent, Meta(description="How much of the store each time.")] = "5%"
+
+
+class NotifyTable(_Table, frozen=True, kw_only=True):
+    """``[[notify]]``: whom to tell what happened."""
+
+    on: Annotated[list[str], Meta(description="Kinds of events: run.published, run.rejected, …", min_length=1)]
+    url: Annotated[str | SecretTable, Meta(description="Where a JSON object is posted to.")]
+    secret: Annotated[str | SecretTable | None, Meta(description="Signs what is posted.")] = None
+
+
+class HttpTable(_Table, frozen=True, kw_only=True):
+    """``[http]``: the daemon's own page and metrics."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT.")] = "127.0.0.1:9478"
+
+
+class SettingsFile(_Table, frozen=True, kw_only=True):
+    """A whole settings file."""
+
+    version: Annotated[Literal[1], Meta(description="Version of this format.")]
+    state: Annotated[str | None, Meta(description="Where the daemon keeps its journal.")] = None
+    registry: dict[str, RegistryTable] = {}
+    watch: list[WatchTable] = []
+    retention: dict[str, RetentionTable] = {}
+    gc: GcTable | None = None
+    verify: VerifyTable | None = None
+    notify: list[NotifyTable] = []
+    http: HttpTable | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a settings file, for editors."""
+    schema = msgspec.json.schema(SettingsFile)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sealrun settings", **schema}

@@ -1,0 +1,287 @@
+"""Every rule that the protocol leans on is taken away once: a suite that does not notice has a hole.
+
+Each mutant replaces one method in the test; the product knows nothing of it. What must be noticed is named by `match`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+import sealrun.services.pointers
+import sealrun.services.reusing
+from sealrun.domain.address import Digest, Key, generation_key, intent_key, object_key, pending_prefix
+from sealrun.domain.indexing import Row, merge_rows
+from sealrun.domain.pointing import Generation
+from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Stored
+from sealrun.services.announcing import Announcer, SealedAttempt
+from sealrun.services.certainty import Certainty
+from sealrun.services.indexing import Index
+from sealrun.services.moving import PlannedMove, PointerMover
+from sealrun.services.pointers import PointerName, Pointers
+from sealrun.services.publishing import Publisher, RunRecords, Sources
+from sealrun.services.recovering import Found, Recovery
+from sealrun.services.reusing import Reuse, read_condemned
+from tests.faults import scenarios
+from tests.faults.lives import Mode, Scenario, cases, good_calls, live_through
+from tests.interleavings import plays
+from tests.interleavings.baton import Play, explore
+
+Patch = pytest.MonkeyPatch
+
+
+def _noticed_by_work(scenario: type[Scenario], match: str) -> None:
+    with pytest.raises(AssertionError, match=match):
+        good_calls(scenario())
+
+
+def _noticed_by_faults(scenario: type[Scenario], match: str, *modes: Mode) -> None:
+    with pytest.raises(AssertionError, match=match):  # noqa: PT012 - any of the cases may be the one that notices
+        for number, mode in cases(good_calls(scenario()), modes):
+            live_through(scenario(), [{number: mode}])
+
+
+def _noticed_by_play(play: type[Play], preemptions: int, match: str) -> None:
+    with pytest.raises(AssertionError, match=match):
+        explore(play, preemptions)
+
+
+# ---------------------------------------------------------------- the order of writes
+
+
+def test_an_outcome_before_the_uploads_is_noticed(monkeypatch: Patch) -> None:
+    def attempt(
+        self: Publisher, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
+    ) -> tuple[Outcome, SealedAttempt]:
+        assert not resumed
+        self._certainty.create(intent_key(ticket.attempt), _intent(records, ticket).encode())
+        sizes = records.manifest.digests()
+        keys = {digest: object_key(digest, ticket.attempt) for digest in sizes}
+        done = self._commit(records, ticket, {digest: Stored(keys[digest], sizes[digest]) for digest in keys})
+        first = {entry.sha256: entry for entry in records.manifest.entries}
+        self._store.put_many([(keys[digest], sources(first[digest])) for digest in keys])
+        return done
+
+    monkeypatch.setattr(Publisher, "_attempt", attempt)
+    _noticed_by_work(scenarios.FirstPublish, "I8")
+
+
+def test_bytes_chosen_before_the_intent_are_noticed(monkeypatch: Patch) -> None:
+    def attempt(
+        self: Publisher, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
+    ) -> tuple[Outcome, SealedAttempt]:
+        intent = _intent(records, ticket)
+        objects = self._store_bytes(records.manifest, records.manifest.digests(), intent, sources, resumed=resumed)
+        self._certainty.create(intent_key(ticket.attempt), intent.encode())
+        return self._commit(records, ticket, objects)
+
+    monkeypatch.setattr(Publisher, "_attempt", attempt)
+    _noticed_by_play(plays.Collected, 2, "I8")
+
+
+def test_an_intent_deleted_before_the_announcement_is_noticed(monkeypatch: Patch) -> None:
+    announce = Announcer.announce
+
+    def hasty(self: Announcer, sealed: SealedAttempt) -> None:
+        self._store.discard(intent_key(sealed.attempt))
+        announce(self, sealed)
+
+    monkeypatch.setattr(Announcer, "announce", hasty)
+    _noticed_by_work(scenarios.FirstPublish, "I9")
+
+
+def test_pending_rows_deleted_before_the_base_are_noticed(monkeypatch: Patch) -> None:
+    compact = Index.compact
+
+    def hasty(self: Index, at_least: int = 1) -> int:
+        kept = [(f.key, self._store.read(f.key)) for f in self._store.list(pending_prefix(self._experiment))]
+        for key, _ in kept:
+            self._store.discard(key)
+        for key, body in kept:
+            self._store.create(key, body)
+        return compact(self, at_least)
+
+    monkeypatch.setattr(Index, "compact", hasty)
+    _noticed_by_work(scenarios.Compaction, "I9")
+
+
+# ---------------------------------------------------------------- the reuse rule
+
+
+def test_a_key_looked_at_before_the_condemned_batches_is_noticed(monkeypatch: Patch) -> None:
+    def begin(self: Reuse, store: object, attempt: object) -> None:
+        self._store, self._attempt, self._condemned = store, attempt, frozenset()  # type: ignore[assignment] # as given
+
+    find = Reuse.find
+
+    def late(self: Reuse, hinted: dict[Digest, Key], sizes: dict[Digest, int]) -> dict[Digest, Stored]:
+        found = find(self, hinted, sizes)
+        condemned = read_condemned(self._store)
+        return {digest: stored for digest, stored in found.items() if stored.key not in condemned}
+
+    monkeypatch.setattr(Reuse, "__init__", begin)
+    monkeypatch.setattr(Reuse, "find", late)
+    _noticed_by_play(plays.Collected, 2, "I8")
+
+
+def test_ignoring_the_condemned_batches_is_noticed(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(sealrun.services.reusing, "read_condemned", lambda _store: frozenset())
+    _noticed_by_play(plays.Collected, 1, "I8")
+
+
+def test_reuse_from_a_void_attempt_is_noticed(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Reuse, "_is_void", lambda _self, _creator: False)
+    _noticed_by_play(plays.CollectedVoid, 1, "I8")
+
+
+def test_reuse_without_a_look_at_the_key_is_noticed(monkeypatch: Patch) -> None:
+    def trusting(
+        _self: Reuse, pair: tuple[Digest, Key], sizes: dict[Digest, int]
+    ) -> tuple[Digest, Stored]:
+        return pair[0], Stored(pair[1], sizes[pair[0]])
+
+    monkeypatch.setattr(Reuse, "_look", trusting)
+    _noticed_by_play(plays.Collected, 0, "I8")
+
+
+# ---------------------------------------------------------------- who decides
+
+
+def test_believing_to_have_won_every_creation_is_noticed(monkeypatch: Patch) -> None:
+    def create(self: Certainty, key: Key, body: bytes) -> bytes:
+        self._until_certain(lambda: self._store.create(key, body))
+        return body
+
+    monkeypatch.setattr(Certainty, "create", create)
+    _noticed_by_play(plays.SameNameTwice, 1, r"I\d|out of date")
+
+
+def test_voiding_without_a_record_is_noticed(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Recovery, "_void", lambda self, found: self._store.discard(intent_key(found.intent.attempt)))
+    _noticed_by_play(plays.VoidedAnyTime, 1, "I9")
+
+
+def test_voiding_against_a_sealed_outcome_is_noticed(monkeypatch: Patch) -> None:
+    original = Recovery._void
+
+    def void(self: Recovery, found: Found) -> None:
+        def discard(sealed: SealedAttempt) -> None:
+            self._store.discard(intent_key(sealed.attempt))
+
+        with monkeypatch.context() as inside:
+            inside.setattr(self._announcer, "announce", discard)
+            original(self, found)
+
+    monkeypatch.setattr(Recovery, "_void", void)
+    _noticed_by_play(plays.VoidedOnReturn, 2, "I9")
+
+
+def test_taking_another_run_under_the_same_id_for_ours_is_noticed(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Publisher, "_claim", lambda _self, records: (records, True))
+    _noticed_by_play(plays.SameNameTwice, 1, "one of the two was lost")
+
+
+def test_a_compactor_that_deletes_rows_which_another_base_lacks_is_noticed(monkeypatch: Patch) -> None:
+    def compact(self: Index, at_least: int = 1) -> int:
+        pending = self._pending()
+        number, base, _ = self._head()
+        rows = merge_rows(base, (row for row, _ in pending))
+        body = b"".join(row.line() for row in rows)
+        self._certainty.create(
+            generation_key(f"experiments/{self._experiment}/index/base/", number + 1, ".jsonl"), body
+        )
+        self._project(number + 1, body)
+        for _, key in pending:
+            self._store.discard(key)
+        return at_least
+
+    monkeypatch.setattr(Index, "compact", compact)
+    _noticed_by_play(plays.TwoCompactors, 2, "I9|out of date")
+
+
+# ---------------------------------------------------------------- readers
+
+
+def test_a_reader_that_reads_the_base_before_the_pending_rows_is_noticed(monkeypatch: Patch) -> None:
+    def rows(self: Index) -> list[Row]:
+        _, base, _ = self._head()
+        return merge_rows(base, (row for row, _ in self._pending()))
+
+    monkeypatch.setattr(Index, "rows", rows)
+    _noticed_by_play(plays.Listed, 1, "not listed")
+
+
+# ---------------------------------------------------------------- pointers
+
+
+def test_latest_that_moves_back_is_noticed(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(sealrun.services.pointers, "should_advance", lambda _current, _candidate: True)
+    _noticed_by_work(scenarios.LateOldRun, "moved back")
+
+
+def test_an_overwritten_generation_is_noticed(monkeypatch: Patch) -> None:
+    create = Certainty.create
+
+    def overwrite(self: Certainty, key: Key, body: bytes) -> bytes:
+        if "/pointers/" in key:
+            self._store.replace(key, body)
+            return body
+        return create(self, key, body)
+
+    monkeypatch.setattr(Certainty, "create", overwrite)
+    _noticed_by_work(scenarios.FirstPublish, "create, and never again")
+
+
+def test_a_lost_race_for_a_generation_that_is_not_noticed_by_the_mover_is_noticed(monkeypatch: Patch) -> None:
+    create = Certainty.create
+
+    def blind(self: Certainty, key: Key, body: bytes) -> bytes:
+        stands = create(self, key, body)
+        return body if "/pointers/" in key else stands
+
+    monkeypatch.setattr(Certainty, "create", blind)
+    _noticed_by_play(plays.TwoMovers, 1, "did not happen")
+
+
+def test_a_mover_that_does_not_pin_its_target_is_noticed(monkeypatch: Patch) -> None:
+    def execute(self: PointerMover, move: PlannedMove) -> Generation | None:
+        return self._move(move)
+
+    monkeypatch.setattr(PointerMover, "execute", execute)
+    _noticed_by_play(plays.MovedWhileRetired, 1, "I10|I8")
+
+
+def test_a_redo_that_forgets_the_projection_is_noticed(monkeypatch: Patch) -> None:
+    move = Pointers._move
+
+    def lazy(self: Pointers, pointer: PointerName, why: str, decide: object) -> Generation | None:
+        with monkeypatch.context() as inside:
+            head = self._head(pointer)
+            if head is not None and decide(head[0].target) is None:  # type: ignore[operator] # the decision of `_move`
+                inside.setattr(self, "_project", lambda *_: None)
+            return move(self, pointer, why, decide)  # type: ignore[arg-type] # passed on
+
+    monkeypatch.setattr(Pointers, "_move", lazy)
+    _noticed_by_faults(scenarios.FirstPublish, "out of date", Mode.CRASH)
+
+
+def test_a_slow_mover_that_hides_a_later_move_is_noticed(monkeypatch: Patch) -> None:
+    def once(self: Pointers, pointer: PointerName, _generation: Generation, body: bytes) -> None:
+        if pointer.projection is not None:
+            self._store.replace(pointer.projection, body)
+
+    monkeypatch.setattr(Pointers, "_project", once)
+    _noticed_by_play(plays.TwoMovers, 1, "out of date")
+
+
+def _intent(records: RunRecords, ticket: AttemptTicket) -> Intent:
+    return Intent(
+        attempt=ticket.attempt,
+        nonce=ticket.nonce,
+        owner=ticket.owner,
+        purpose="publish",
+        experiment=records.envelope.experiment,
+        run_id=records.envelope.run_id,
+        created_at=ticket.created_at,
+        heartbeat_at=ticket.created_at,
+        digests=tuple(sorted(records.manifest.digests())),
+    )

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from sealrun.adapters.writers import ProcWriters
+
+_HOLD = "import sys; f = open(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read()"
+
+
+def _holding(path: Path, mode: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", _HOLD, str(path), mode]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own interpreter
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"open\n"
+    return process
+
+
+def test_a_process_that_writes_below_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run/deep").mkdir(parents=True)
+    (tmp_path / "run2").mkdir()
+    with _holding(tmp_path / "run/deep/log", "w") as process:
+        snapshot = ProcWriters().snapshot()
+        (name,) = ProcWriters().writers(str(tmp_path / "run"))
+        assert name.endswith(f"[{process.pid}]")
+        assert snapshot.writers(str(tmp_path / "run")) == [name]
+        assert snapshot.writers(str(tmp_path / "run/deep/log")) == [name]
+        assert snapshot.writers(str(tmp_path / "run2")) == []
+        process.communicate()
+    assert ProcWriters().writers(str(tmp_path / "run")) == []
+
+
+def test_a_reader_is_no_writer(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("x")
+    with _holding(tmp_path / "log", "r") as process:
+        assert ProcWriters().writers(str(tmp_path)) == []
+        process.communicate()
+
+
+def test_our_own_open_files_count(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w"):
+        assert len(ProcWriters().writers(str(tmp_path))) == 1
+
+
+def test_a_link_on_the_way_to_the_folder_is_looked_through(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with (tmp_path / "real/log").open("w"):
+        assert len(ProcWriters().writers(str(tmp_path / "link"))) == 1
+
+
+def test_without_a_process_table_nobody_is_seen(tmp_path: Path) -> None:
+    assert ProcWriters(str(tmp_path / "none")).writers(os.sep) == []
