@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 import msgspec
+from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.store import Kind, ModelStore, kind_of
 
 from sealrun.domain.address import (
     AttemptId,
@@ -18,8 +20,6 @@ from sealrun.domain.address import (
     generation_of,
     intent_key,
     latest_key,
-    object_key,
-    outcome_key,
     parse_object_key,
     pending_prefix,
     pointer_projection,
@@ -31,13 +31,11 @@ from sealrun.domain.errors import NotFoundError
 from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest, Sums
 from sealrun.domain.pointing import Generation, Target
-from sealrun.domain.publication import Intent, Outcome, Refs
+from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.records import parse_object, sha256
 from sealrun.domain.run import Envelope
 from sealrun.services.reading import Reader
 from sealrun.services.verifying import Verifier
-from tests.fakes.clock import FakeClock, FakeEntropy
-from tests.fakes.store import Kind, ModelStore, kind_of
 
 _OUTCOME = re.compile(r"attempts/([^/]+)/outcome\.json\Z")
 _LOG = re.compile(r"((?:experiments/[^/]+/pointers|names)/[^/]+/)[0-9]{12}\.json\Z")
@@ -271,6 +269,6 @@ def unused_objects(store: ModelStore) -> Iterator[Key]:
         key = refs_key(AttemptId(attempt))
         if outcome.decision == "sealed" and key in store.bodies:
             used |= {stored.key for stored in Refs.decode(store.bodies[key], key).objects.values()}
-    for key in store.bodies:
-        if kind_of(key) is Kind.OBJECT and key not in used:
-            yield Key(key)
+    for found in store.bodies:
+        if kind_of(found) is Kind.OBJECT and found not in used:
+            yield Key(found)

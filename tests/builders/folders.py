@@ -58,18 +58,23 @@ class Writers:
 
 
 class CountingSealer:
-    """Seals, counts, and does what the test wants done just before."""
+    """Seals, counts, and does what the test wants done just before and just after."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.before: Callable[[], None] | None = None
+        self.after: Callable[[], None] | None = None
 
     def __call__(self, folder: RunFolder, about: SealRequest) -> Sealing:
         self.calls += 1
         if self.before is not None:
             before, self.before = self.before, None
             before()
-        return seal(folder, about)
+        sealing = seal(folder, about)
+        if self.after is not None:
+            after, self.after = self.after, None
+            after()
+        return sealing
 
 
 class Station:

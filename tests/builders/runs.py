@@ -38,7 +38,7 @@ class BytesSource(msgspec.Struct, frozen=True):
 Sources = Callable[[Entry], Source]
 
 
-def a_run(
+def a_run(  # noqa: PLR0913 - one keyword per fact of a run
     files: Mapping[str, bytes] | None = None,
     *,
     experiment: str = "train",

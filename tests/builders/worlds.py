@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+from tests.builders.runs import Sources, a_run
+from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.hints import FakeHints
+from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, attempt_id, retired_key
 from sealrun.domain.errors import ConflictError
@@ -16,10 +20,6 @@ from sealrun.services.moving import PointerMover
 from sealrun.services.publishing import Publisher
 from sealrun.services.reading import Reader
 from sealrun.services.recovering import Found, Recovery
-from tests.builders.runs import Sources, a_run
-from tests.fakes.clock import FakeClock, FakeEntropy
-from tests.fakes.hints import FakeHints
-from tests.fakes.store import ModelStore
 
 REGISTRY_ID = "0" * 32
 _A_DAY_S = 24 * 3600.0
@@ -113,7 +113,7 @@ class Machine:
         """Fold the pending rows of an experiment."""
         return Index(store or self.world.store, self.world.clock, self.entropy, experiment).compact()
 
-    def begin_attempt(self, run: SealedRun, sources: Sources) -> AttemptTicket:
+    def begin_attempt(self, run: SealedRun, _sources: Sources) -> AttemptTicket:
         """Leave an attempt that died while it uploaded: an intent, some objects, no outcome."""
         ticket = self.ticket(run)
 

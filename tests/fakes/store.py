@@ -1,4 +1,4 @@
-"""A strict reference model of `ports.Store`: what a store may do, and that nobody asks it for what the format forbids."""
+"""A strict reference model of `ports.Store`, which also sees to it that nobody asks for what the format forbids."""
 
 from __future__ import annotations
 

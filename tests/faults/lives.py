@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
 
-from sealrun.domain.errors import OutcomeUnknownError, UnavailableError
-from sealrun.ports import Store
 from tests.builders.worlds import World
 from tests.fakes.gated import Call, GatedStore
 from tests.invariants import Expected, check_invariants, check_settled
+
+from sealrun.domain.errors import OutcomeUnknownError, UnavailableError
+from sealrun.ports import Store
 
 T = TypeVar("T")
 _MOST_LIVES = 6
@@ -117,7 +118,7 @@ class Scenario(Protocol):
         """What happens afterwards."""
         ...
 
-    def expect(self, world: World) -> tuple[list[Expected], dict[str, str]]:
+    def expect(self, world: World, /) -> tuple[list[Expected], dict[str, str]]:
         """Runs and pointers that must be there in the end."""
         ...
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 import msgspec
-
-from sealrun.domain.sealed import SealedRun
-from sealrun.ports import Store
 from tests.builders.runs import Sources, a_run
 from tests.builders.worlds import World
 from tests.fakes.gated import Call, GatedStore
 from tests.faults.lives import CrashError, Mode, Wire
 from tests.invariants import Expected
+
+from sealrun.domain.sealed import SealedRun
+from sealrun.ports import Store
 
 _SELF_NAMED = "20260117T143052Z-fit-abc123"
 
@@ -51,7 +51,7 @@ class _Base:
     def finish(self, world: World) -> None:
         """Nothing happens afterwards."""
 
-    def expect(self, world: World) -> tuple[list[Expected], dict[str, str]]:
+    def expect(self, _world: World, /) -> tuple[list[Expected], dict[str, str]]:
         return [planned.expected for planned in self.runs], dict(self.pointers)
 
 
@@ -128,12 +128,8 @@ class PublishedNames(_Base):
     """A published name moves on to a newer run's file."""
 
     NAMES: ClassVar = {"m.json": "metrics.json", "absent": "never.bin"}
-    FIRST: ClassVar = planned(
-        {"m.json": b"{}"}, name="one", finished_at="2026-01-16T10:00:00Z", publish_names=NAMES
-    )
-    SECOND: ClassVar = planned(
-        {"m.json": b"[]"}, name="two", finished_at="2026-01-17T10:00:00Z", publish_names=NAMES
-    )
+    FIRST: ClassVar = planned({"m.json": b"{}"}, name="one", finished_at="2026-01-16T10:00:00Z", publish_names=NAMES)
+    SECOND: ClassVar = planned({"m.json": b"[]"}, name="two", finished_at="2026-01-17T10:00:00Z", publish_names=NAMES)
     runs: ClassVar = [FIRST, SECOND]
 
     def prepare(self, world: World) -> None:
@@ -142,7 +138,7 @@ class PublishedNames(_Base):
     def act(self, world: World, store: Store) -> None:
         _publish(world, "m1", self.SECOND, store)
 
-    def expect(self, world: World) -> tuple[list[Expected], dict[str, str]]:
+    def expect(self, world: World, /) -> tuple[list[Expected], dict[str, str]]:
         expected, _ = super().expect(world)
         return expected, {"metrics.json": f"train/{self.SECOND.expected.run_id}"}
 

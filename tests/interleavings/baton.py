@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from sealrun.ports import Store
 from tests.builders.worlds import World
 from tests.fakes.gated import Call, GatedStore
 from tests.invariants import check_invariants
+
+from sealrun.ports import Store
 
 T = TypeVar("T")
 Task = Callable[[Store], object]
@@ -26,7 +27,7 @@ class Play(Protocol):
         """Who does what; each gets a store whose calls are scheduled."""
         ...
 
-    def conclude(self, results: Mapping[str, object]) -> None:
+    def conclude(self, results: Mapping[str, object], /) -> None:
         """Check what everybody returned, let stragglers finish, check the end."""
         ...
 
@@ -179,7 +180,7 @@ def explore(make: Callable[[], Play], preemptions: int) -> int:
 
     Switches are tried where they can matter; what can matter is learnt on the way, and everything is played again
     until nothing new is learnt. The first switch is also tried before every write, since the invariants, which are
-    checked after each, look at everything. Returns the number of schedules; the first one that breaks anything is raised.
+    checked after each, look at everything. Returns the number of schedules; the first that breaks anything is raised.
     """
     conflicts, seen, played, allowed = _Conflicts(), set[int](), 0, 0
     while True:
@@ -200,11 +201,15 @@ def sample(make: Callable[[], Play], seed: int, times: int) -> None:
     """Play `times` random schedules: at every call anybody may be next."""
     seen: set[int] = set()
     for number in range(times):
-        dice = random.Random(seed * 1_000_003 + number)
+        dice = random.Random(seed * 1_000_003 + number)  # noqa: S311 - a choice of schedules
         haste = dice.choice([0.1, 0.3, 0.6])
 
         def choose(
-            _step: int, options: Mapping[str, Call], before: str | None, dice: random.Random = dice, haste: float = haste
+            _step: int,
+            options: Mapping[str, Call],
+            before: str | None,
+            dice: random.Random = dice,
+            haste: float = haste,
         ) -> str:
             if before is not None and dice.random() > haste:
                 return before

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.builders.runs import BytesSource
+from tests.builders.worlds import REGISTRY_ID, World, retire
+from tests.faults.scenarios import Planned, kill_before, planned
+from tests.interleavings.baton import Task
+from tests.interleavings.collector import Collector
+from tests.invariants import Expected, check_invariants, check_settled
+
 from sealrun.domain.address import Key, outcome_key, retired_key
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.pointing import Generation
@@ -11,12 +18,6 @@ from sealrun.domain.publication import Outcome
 from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published
 from sealrun.ports import Store
-from tests.builders.runs import BytesSource
-from tests.builders.worlds import REGISTRY_ID, World, retire
-from tests.faults.scenarios import Planned, kill_before, planned
-from tests.interleavings.baton import Task
-from tests.interleavings.collector import Collector
-from tests.invariants import Expected, check_invariants, check_settled
 
 _TWO_DAYS_S = 2 * 24 * 3600.0
 OLD = planned({"a": b"1"}, name="old", finished_at="2026-01-16T10:00:00Z", publish_names={"a": "a"})
@@ -51,7 +52,7 @@ class _Base:
     def tasks(self) -> Mapping[str, Task]:
         raise NotImplementedError
 
-    def conclude(self, results: Mapping[str, object]) -> None:
+    def conclude(self, results: Mapping[str, object], /) -> None:
         for name, result in results.items():
             if isinstance(result, Published):
                 assert result.experiment == "train", f"{name} published elsewhere"
@@ -73,7 +74,7 @@ class SameNameTwice(_Base):
     def tasks(self) -> Mapping[str, Task]:
         return {"m1": self.publishes("m1", ONE_WAY), "m2": self.publishes("m2", OTHER_WAY)}
 
-    def conclude(self, results: Mapping[str, object]) -> None:
+    def conclude(self, results: Mapping[str, object], /) -> None:
         ends = {"m1": ONE_WAY, "m2": OTHER_WAY}
         self.expected = []
         for name, what in ends.items():
@@ -148,7 +149,7 @@ class TwoMovers(_Base):
         """`machine` moves ``best`` to it now."""
         return lambda store: self.world.machine(machine).move(f"train/{what.expected.run_id}", "best", store)
 
-    def conclude(self, results: Mapping[str, object]) -> None:
+    def conclude(self, results: Mapping[str, object], /) -> None:
         history = self.world.reader().history("train", "best")
         made = [result for result in results.values() if isinstance(result, Generation)]
         assert all(generation in history for generation in made), "a mover was told of a move that did not happen"
@@ -226,7 +227,7 @@ class Collected(_Base):
             "collector": lambda store: Collector(store, "b1").collect(),
         }
 
-    def conclude(self, results: Mapping[str, object]) -> None:
+    def conclude(self, _results: Mapping[str, object], /) -> None:
         for run in self.expected:
             reader = self.world.reader()
             view = reader.load(reader.resolve(f"train/{run.run_id}"))
@@ -290,7 +291,7 @@ class MovedWhileRetired(_Base):
         retire(self.world, attempt)
         return Collector(store, "b1").collect()
 
-    def conclude(self, results: Mapping[str, object]) -> None:
+    def conclude(self, results: Mapping[str, object], /) -> None:
         stands = self.world.reader().pointers("train")
         moved = isinstance(results["mover"], Generation)
         assert moved == any(found.pointer == "train@best" for found in stands), "the mover was told something else"

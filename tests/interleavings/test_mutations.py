@@ -5,7 +5,12 @@ Each mutant replaces one method in the test; the product knows nothing of it. Wh
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from tests.faults import scenarios
+from tests.faults.lives import Mode, Scenario, cases, good_calls, live_through
+from tests.interleavings import plays
+from tests.interleavings.baton import Play, explore
 
 import sealrun.services.pointers
 import sealrun.services.reusing
@@ -13,18 +18,16 @@ from sealrun.domain.address import Digest, Key, generation_key, intent_key, obje
 from sealrun.domain.indexing import Row, merge_rows
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Stored
+from sealrun.domain.sealed import Published
 from sealrun.services.announcing import Announcer, SealedAttempt
 from sealrun.services.certainty import Certainty
 from sealrun.services.indexing import Index
 from sealrun.services.moving import PlannedMove, PointerMover
+from sealrun.services.placing import Place, RunRecords
 from sealrun.services.pointers import PointerName, Pointers
-from sealrun.services.publishing import Publisher, RunRecords, Sources
+from sealrun.services.publishing import Publisher, Sources
 from sealrun.services.recovering import Found, Recovery
 from sealrun.services.reusing import Reuse, read_condemned
-from tests.faults import scenarios
-from tests.faults.lives import Mode, Scenario, cases, good_calls, live_through
-from tests.interleavings import plays
-from tests.interleavings.baton import Play, explore
 
 Patch = pytest.MonkeyPatch
 
@@ -134,9 +137,7 @@ def test_reuse_from_a_void_attempt_is_noticed(monkeypatch: Patch) -> None:
 
 
 def test_reuse_without_a_look_at_the_key_is_noticed(monkeypatch: Patch) -> None:
-    def trusting(
-        _self: Reuse, pair: tuple[Digest, Key], sizes: dict[Digest, int]
-    ) -> tuple[Digest, Stored]:
+    def trusting(_self: Reuse, pair: tuple[Digest, Key], sizes: dict[Digest, int]) -> tuple[Digest, Stored]:
         return pair[0], Stored(pair[1], sizes[pair[0]])
 
     monkeypatch.setattr(Reuse, "_look", trusting)
@@ -176,7 +177,7 @@ def test_voiding_against_a_sealed_outcome_is_noticed(monkeypatch: Patch) -> None
 
 
 def test_taking_another_run_under_the_same_id_for_ours_is_noticed(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(Publisher, "_claim", lambda _self, records: (records, True))
+    monkeypatch.setattr(Place, "claim", lambda _self, records: (records, True))
     _noticed_by_play(plays.SameNameTwice, 1, "one of the two was lost")
 
 
@@ -271,6 +272,55 @@ def test_a_slow_mover_that_hides_a_later_move_is_noticed(monkeypatch: Patch) -> 
 
     monkeypatch.setattr(Pointers, "_project", once)
     _noticed_by_play(plays.TwoMovers, 1, "out of date")
+
+
+def test_a_redo_that_forgets_the_copy_of_a_published_name_is_noticed(monkeypatch: Patch) -> None:
+    publish_name = Announcer._publish_name
+
+    def lazy(self: Announcer, sealed: SealedAttempt, path: str, name: str) -> None:
+        newest = self._pointers.newest(PointerName.of_artifact(name))
+        if newest is None or newest.target.attempt != sealed.attempt:
+            publish_name(self, sealed, path, name)
+
+    monkeypatch.setattr(Announcer, "_publish_name", lazy)
+    _noticed_by_faults(scenarios.PublishedNames, "out of date", Mode.CRASH)
+
+
+def test_a_slow_publisher_that_hides_a_later_copy_of_a_name_is_noticed(monkeypatch: Patch) -> None:
+    def once(self: Announcer, sealed: SealedAttempt, path: str, name: str) -> None:
+        pointer, target = PointerName.of_artifact(name), msgspec.structs.replace(sealed.target, path=path)
+        shown = self._pointers.advance(pointer, target, "once") or self._pointers.newest(pointer)
+        if shown is not None:
+            self._project_name(sealed, name, shown)
+
+    monkeypatch.setattr(Announcer, "_publish_name", once)
+    _noticed_by_play(plays.SharedBytes, 2, "out of date|meta.json is wrong")
+
+
+def test_a_compaction_that_forgets_the_projection_when_the_base_is_there_is_noticed(monkeypatch: Patch) -> None:
+    compact = Index.compact
+
+    def lazy(self: Index, at_least: int = 1) -> int:
+        with monkeypatch.context() as inside:
+            _, base, body = self._head()
+            merged = b"".join(row.line() for row in merge_rows(base, (row for row, _ in self._pending())))
+            if merged == body:
+                inside.setattr(self, "_project", lambda *_: None)
+            return compact(self, at_least)
+
+    monkeypatch.setattr(Index, "compact", lazy)
+    _noticed_by_faults(scenarios.Compaction, "out of date", Mode.CRASH)
+
+
+def test_an_attempt_that_ends_beside_a_standing_run_and_leaves_its_intent_is_noticed(monkeypatch: Patch) -> None:
+    def keep(self: Publisher, outcome: Outcome, _ticket: AttemptTicket) -> Published:
+        standing = self._sealed_by_others(outcome)
+        assert standing is not None
+        return self._already(standing)
+
+    monkeypatch.setattr(Publisher, "_give_way", keep)
+    monkeypatch.setattr(Recovery, "execute", lambda _self, _plan: [])
+    _noticed_by_play(plays.SameRunTwice, 1, "left behind")
 
 
 def _intent(records: RunRecords, ticket: AttemptTicket) -> Intent:

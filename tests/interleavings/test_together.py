@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.interleavings import plays
 from tests.interleavings.baton import Play, explore, sample
 

@@ -10,7 +10,7 @@ raise); a queue overflow is only logged (so we listen to it); a root that is del
 its old name (a check compares inodes).
 """
 
-# ruff: noqa: PTH116, PTH123 - names go to and from the kernel as they are
+# ruff: noqa: PTH116 - names go to and from the kernel as they are
 
 from __future__ import annotations
 
@@ -23,37 +23,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sealrun.adapters.mounts import file_system_of, is_remote
+
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent, FileSystemEventHandler
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
 _LOG = logging.getLogger(__name__)
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs"}
 _MAX_FOLLOWED = 200
 """Each followed run is a thread of watchdog's; past this many the rescan serves the rest."""
 
 OnChange = Callable[[str | None], None]
-
-
-def file_system_of(path: str, mounts: str = "/proc/self/mountinfo") -> str:
-    """Type of the file system that holds `path`, as the kernel's mount table names it; "unknown" without a table."""
-    real = os.path.realpath(path)
-    best, kind = "", "unknown"
-    try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
-            for line in table:
-                left, _, right = line.partition(" - ")
-                place = left.split(" ")[4].replace("\\040", " ")
-                if (real == place or real.startswith(place.rstrip("/") + "/")) and len(place) >= len(best):
-                    best, kind = place, right.split(" ")[0]
-    except OSError:
-        return "unknown"
-    return kind
-
-
-def is_remote(kind: str) -> bool:
-    """Tell whether writes by other machines to a file system of this type cause no events here."""
-    return kind in _NETWORK or kind.startswith("fuse.")
 
 
 class _Root(msgspec.Struct):

@@ -17,23 +17,20 @@ import msgspec
 from sealrun.domain.address import (
     Digest,
     Key,
-    RunId,
     intent_key,
     object_key,
     outcome_key,
-    parse_artifact_name,
-    parse_name,
     refs_key,
-    run_key,
+    retired_key,
 )
-from sealrun.domain.errors import ConflictError, IntegrityError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
+from sealrun.domain.errors import ConflictError, NotFoundError
+from sealrun.domain.manifest import Entry, Manifest
 from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Refs, Stored
-from sealrun.domain.run import Envelope, next_revision
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, Source, Store
-from sealrun.services.announcing import Announcer, SealedAttempt, load_sealed
+from sealrun.services.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
 from sealrun.services.certainty import Certainty
+from sealrun.services.placing import Place, RunRecords, check_names
 from sealrun.services.reusing import Reuse
 from sealrun.services.standing import find_standing
 
@@ -41,35 +38,6 @@ _HEARTBEAT_S = 600.0
 _CHECKED_AGAIN = "another attempt sealed the same run meanwhile"
 
 Sources = Callable[[Entry], Source]
-
-
-class RunRecords(msgspec.Struct, frozen=True):
-    """The records of a run folder, as they stand or will stand in a registry."""
-
-    run_json: bytes
-    envelope: Envelope
-    manifest_json: bytes
-    manifest: Manifest
-
-    def renamed(self, run_id: RunId) -> RunRecords:
-        """Return the same content under the next revision's id."""
-        envelope = msgspec.structs.replace(self.envelope, run_id=run_id, supersedes=self.envelope.run_id)
-        return RunRecords(envelope.encode(), envelope, self.manifest_json, self.manifest)
-
-    def adopting(self, run_json: bytes) -> RunRecords | None:
-        """Return these records with the envelope that stands there, or None if that is of other content."""
-        standing = Envelope.decode(run_json, RUN_FILE)
-        if standing.manifest_sha256 != self.envelope.manifest_sha256:
-            return None
-        return RunRecords(run_json, standing, self.manifest_json, self.manifest)
-
-
-def _check_names(envelope: Envelope) -> None:
-    """Refuse names that no key can hold before anything is written: past the outcome it would be too late."""
-    parse_name(envelope.experiment, "experiment")
-    parse_name(envelope.run_id, "run id")
-    for name in envelope.publish_names.values():
-        parse_artifact_name(name)
 
 
 class Publisher:
@@ -84,6 +52,7 @@ class Publisher:
         self._entropy = entropy
         self._by = by
         self._certainty = Certainty(store, clock, entropy)
+        self._place = Place(self._certainty)
         self._announcer = Announcer(store, clock, entropy, by)
 
     def publish(self, run: SealedRun, ticket: AttemptTicket, sources: Sources) -> Published:
@@ -94,10 +63,10 @@ class Publisher:
         envelope cannot be part of a key.
         """
         records = RunRecords(run.run_json, run.envelope(), run.manifest_json, run.manifest())
-        _check_names(records.envelope)
+        check_names(records.envelope)
         outcome = self._outcome(ticket)
         if outcome is None:
-            records, there = self._claim(records)
+            records, there = self._place.claim(records)
             # Only a run.json that was there is known to be of this content: whoever sealed a free id since may have
             # sealed something else.
             standing = self._standing(records) if there else None
@@ -113,9 +82,7 @@ class Publisher:
                 return self._already(standing)
         if outcome.decision == "void":
             return self._give_way(outcome, ticket)
-        sealed = load_sealed(self._store, outcome)
-        self._help(sealed)
-        return self._conclude(sealed, ticket)
+        return self._replay(outcome, ticket)
 
     def _outcome(self, ticket: AttemptTicket) -> Outcome | None:
         key = outcome_key(ticket.attempt)
@@ -129,6 +96,18 @@ class Publisher:
         """
         if self._store.stat(intent_key(sealed.attempt)) is not None:
             self._announcer.announce(sealed)
+
+    def _replay(self, outcome: Outcome, ticket: AttemptTicket) -> Published:
+        """An earlier life sealed the run: finish what it left. By now it may have been retired and collected."""
+        try:
+            sealed = load_sealed(self._store, outcome)
+        except NotFoundError:
+            if self._store.stat(retired_key(ticket.attempt)) is None:
+                raise
+            experiment, run_id, root = sealed_run_of(outcome)
+            return Published(experiment=experiment, run_id=run_id, attempt=ticket.attempt, root_sha256=root, new=True)
+        self._help(sealed)
+        return self._conclude(sealed, ticket)
 
     def _conclude(self, sealed: SealedAttempt, ticket: AttemptTicket) -> Published:
         self._learn(sealed)
@@ -178,19 +157,6 @@ class Publisher:
 
     def _standing(self, records: RunRecords) -> Outcome | None:
         return find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
-
-    def _claim(self, records: RunRecords) -> tuple[RunRecords, bool]:
-        """Find the run's place: its own id if that is free or holds the same content, else the next revision.
-
-        Says also whether that content is there already.
-        """
-        while True:
-            key = run_key(records.envelope.experiment, records.envelope.run_id, RUN_FILE)
-            body = self._certainty.read(key)
-            adopted = records if body is None else records.adopting(body)
-            if adopted is not None:
-                return adopted, body is not None
-            records = records.renamed(next_revision(records.envelope.run_id))
 
     def _attempt(
         self, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
@@ -248,7 +214,7 @@ class Publisher:
     def _commit(
         self, records: RunRecords, ticket: AttemptTicket, objects: dict[Digest, Stored]
     ) -> tuple[Outcome, SealedAttempt]:
-        records, root = self._write_run_folder(records)
+        records, root = self._place.write(records)
         refs = Refs(attempt=ticket.attempt, objects=objects).encode()
         standing_refs = self._certainty.create(refs_key(ticket.attempt), refs)
         if (
@@ -281,20 +247,3 @@ class Publisher:
         )
         key = outcome_key(ticket.attempt)
         return Outcome.decode(self._certainty.create(key, proposed.encode()), key)
-
-    def _write_run_folder(self, records: RunRecords) -> tuple[RunRecords, Digest]:
-        """Write the three records, or adopt those of another attempt at the same content."""
-        while True:
-            experiment, run_id = records.envelope.experiment, records.envelope.run_id
-            standing = self._certainty.create(run_key(experiment, run_id, RUN_FILE), records.run_json)
-            adopted = records.adopting(standing)
-            if adopted is not None:
-                break
-            records, _ = self._claim(records)  # other content took the id since we looked
-        manifest_key, sums_key = run_key(experiment, run_id, MANIFEST_FILE), run_key(experiment, run_id, SUMS_FILE)
-        sums = Sums.build(adopted.run_json, adopted.manifest_json, adopted.manifest)
-        for key, body in ((manifest_key, adopted.manifest_json), (sums_key, sums.encode())):
-            if self._certainty.create(key, body) != body:
-                msg = f"{key}: stands there with bytes that do not belong to its run.json; verify the registry"
-                raise IntegrityError(msg)
-        return adopted, sums.root

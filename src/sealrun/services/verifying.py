@@ -19,7 +19,7 @@ from sealrun.domain.address import (
     runs_prefix,
     seal_key,
 )
-from sealrun.domain.errors import IntegrityError, NotFoundError, SealrunError
+from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import ARTIFACTS, Entry, Sums
 from sealrun.domain.pointing import Target
@@ -106,7 +106,7 @@ class Verifier:
                 targets.append(self._reader.resolve(ref))
             except NotFoundError:
                 continue  # never sealed, or retired: nothing is promised of it
-            except SealrunError as error:
+            except (IntegrityError, UsageError) as error:
                 damages.append(Damage(ref=ref, kind="seal", detail=str(error)))
         try:
             rows = {row.attempt: row for row in self._reader.rows(experiment)}

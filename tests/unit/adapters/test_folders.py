@@ -247,6 +247,21 @@ def test_a_file_that_changes_while_it_is_read_stops_the_sealing(tmp_path: Path, 
         folder.hash(tree, MemoryStage(), grow)
 
 
+@pytest.mark.parametrize("size", [100, 6 << 20])
+def test_a_read_that_ends_early_is_never_taken_for_the_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    run = a_folder(tmp_path / "run", {"a": b"x" * size})
+    folder = open_run(run)
+    tree = folder.scan()
+    real_read, real_readv = os.read, os.readv
+    ends = iter([1000, 0])
+    monkeypatch.setattr(os, "read", lambda descriptor, _count: real_read(descriptor, 50))
+    monkeypatch.setattr(os, "readv", lambda descriptor, views: real_readv(descriptor, [views[0][: next(ends)]]))
+    with pytest.raises(RunChangedError):
+        folder.hash(tree, None, nothing)
+
+
 @pytest.mark.parametrize("change", ["new", "gone", "swapped", "rewritten", "new folder"])
 def test_a_folder_that_changes_while_others_are_read_is_noticed(tmp_path: Path, change: str) -> None:
     run = a_folder(tmp_path / "run", {f"f{n}": "1" for n in range(5)} | {"z": "1"})

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sealrun.adapters import watching
-from sealrun.adapters.watching import LocalWatcher, file_system_of, is_remote
+from sealrun.adapters.mounts import file_system_of, is_remote
+from sealrun.adapters.watching import LocalWatcher
 
 _PATIENCE_S = 20.0
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
+from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.gated import Call, GatedStore
+from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, intent_key, outcome_key
 from sealrun.domain.errors import AccessDeniedError, OutcomeUnknownError, UnavailableError
 from sealrun.services.certainty import Certainty
-from tests.fakes.clock import FakeClock, FakeEntropy
-from tests.fakes.gated import Call, GatedStore
-from tests.fakes.store import ModelStore
 
 T = TypeVar("T")
 ATTEMPT = AttemptId("20260117T143052Z-0123456789abcdef")

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.builders.worlds import World, published
+from tests.fakes.clock import FakeEntropy
 
 from sealrun.domain.address import base_log, generation_key, pending_prefix
 from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.services.indexing import Index
-from tests.builders.worlds import World, published
-from tests.fakes.clock import FakeEntropy
 
 
 def index(world: World) -> Index:
@@ -63,9 +63,10 @@ def test_the_projection_is_the_newest_base() -> None:
     index(world).compact()
     published(world, {"x": b"later"}, name="later", finished_at="2026-01-09T00:00:00Z")
     index(world).compact()
-    assert world.store.bodies["experiments/train/manifest.jsonl"] == world.store.bodies[
-        generation_key(base_log("train"), 2, ".jsonl")
-    ]
+    assert (
+        world.store.bodies["experiments/train/manifest.jsonl"]
+        == world.store.bodies[generation_key(base_log("train"), 2, ".jsonl")]
+    )
 
 
 def test_a_damaged_base_is_named_with_what_to_do() -> None:

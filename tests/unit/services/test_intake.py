@@ -360,6 +360,19 @@ def test_a_vanished_root_is_an_alarm_and_never_a_deletion(station: Station, tmp_
     assert station.sealer.calls == 2
 
 
+def test_nothing_is_due_while_the_root_is_missing(station: Station, tmp_path: Path) -> None:
+    run = a_folder(station.root / "run", {"a": "1"})
+    station.rescan()
+    station.root.rename(tmp_path / "away")
+    station.intake.mark(str(run))
+    station.look(30)
+    assert station.intake.next_look() == math.inf
+    (tmp_path / "away").rename(station.root)
+    station.rescan()
+    station.rescan(30)
+    assert station.state("run") == "sealed"
+
+
 def test_a_root_that_comes_up_empty_is_an_alarm_and_never_a_deletion(station: Station) -> None:
     assert station.rescan().missing is None  # empty from the start is ordinary
     run = a_folder(station.root / "run", {"a": "1"})
@@ -492,6 +505,16 @@ def test_sealing_elsewhere_leaves_the_intake_free_and_is_not_started_twice(tmp_p
     station.rescan(1)
     station.rescan(30)
     assert len(pool) == 1
+
+
+def test_a_hint_that_arrives_while_a_run_is_sealed_is_not_lost(station: Station) -> None:
+    run = a_folder(station.root / "run", {"a": "1"})
+    station.sealer.after = lambda: station.intake.mark(str(a_folder(run, {"late": "2"}) / "late"))
+    station.settle()
+    assert station.state("run") == "sealed"
+    assert station.look(1).waiting == (str(run),)
+    station.look(30)
+    assert [envelope.files for envelope in station.envelopes()] == [1, 2]
 
 
 def test_an_accepted_run_that_is_offered_again_after_a_crash_is_not_queued_twice(station: Station) -> None:

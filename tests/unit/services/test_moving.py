@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-
-from sealrun.domain.address import AttemptId, refs_key
-from sealrun.domain.errors import NotFoundError, UnavailableError, UsageError
 from tests.builders.worlds import World, intents, published, retire
 from tests.fakes.gated import GatedStore
 from tests.faults.lives import Mode, Wire
 from tests.invariants import check_invariants
+
+from sealrun.domain.address import AttemptId, refs_key
+from sealrun.domain.errors import NotFoundError, UnavailableError, UsageError
 
 
 def test_a_plan_shows_the_move_and_changes_nothing() -> None:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.builders.worlds import World, published
+from tests.fakes.clock import FakeEntropy
 
 from sealrun.domain.address import generation_key, pointer_log
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.services.pointers import PointerName, Pointers
-from tests.builders.worlds import World, published
-from tests.fakes.clock import FakeEntropy
 
 BEST = PointerName.of_experiment("train", "best")
 
@@ -18,7 +18,9 @@ def pointers(world: World) -> Pointers:
 def moved(world: World, times: int) -> list[str]:
     refs = []
     for number in range(times):
-        _, done = published(world, {"a": str(number).encode()}, name=f"r{number}", finished_at=f"2026-01-0{number + 1}T00:00:00Z")
+        _, done = published(
+            world, {"a": str(number).encode()}, name=f"r{number}", finished_at=f"2026-01-0{number + 1}T00:00:00Z"
+        )
         pointers(world).set(BEST, world.target(done.ref), f"move {number}")
         refs.append(done.ref)
     return refs
@@ -79,7 +81,11 @@ def test_an_altered_generation_is_damage() -> None:
 
 def test_latest_moves_by_finish_time_and_then_by_run_id() -> None:
     world = World()
-    for name, finished_at in (("a", "2026-01-02T00:00:00Z"), ("b", "2026-01-03T00:00:00Z"), ("c", "2026-01-01T00:00:00Z")):
+    for name, finished_at in (
+        ("a", "2026-01-02T00:00:00Z"),
+        ("b", "2026-01-03T00:00:00Z"),
+        ("c", "2026-01-01T00:00:00Z"),
+    ):
         published(world, {"a": name.encode()}, name=name, finished_at=finished_at)
     assert "-b-" in world.target("train@latest").run_id
     assert len(world.reader().history("train", "latest")) == 2

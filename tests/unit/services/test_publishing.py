@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import io
+from typing import BinaryIO
+
 import msgspec
 import pytest
+from tests.builders.runs import a_run
+from tests.builders.worlds import REGISTRY_ID, World, intents, published, retire
+from tests.faults.scenarios import kill_before, planned
+from tests.invariants import Expected, check_invariants, check_settled, unused_objects
 
-from sealrun.domain.address import AttemptId, Key, intent_key, object_key, outcome_key
-from sealrun.domain.errors import ConflictError, RunChangedError, UsageError
+from sealrun.domain.address import AttemptId, Key, intent_key, object_key, outcome_key, refs_key
+from sealrun.domain.errors import ConflictError, NotFoundError, RunChangedError, UsageError
 from sealrun.domain.manifest import Entry
 from sealrun.domain.publication import Intent
 from sealrun.domain.records import sha256
 from sealrun.ports import Source
-from tests.builders.runs import BytesSource, a_run
-from tests.builders.worlds import REGISTRY_ID, World, intents, published, retire
-from tests.faults.scenarios import kill_before, planned
-from tests.invariants import Expected, check_invariants, check_settled, unused_objects
 
 SELF_NAMED = "20260117T143052Z-fit-abc123"
 
@@ -85,6 +88,26 @@ def test_publishing_again_with_the_ticket_of_a_run_that_was_retired_since_does_n
     assert world.store.bodies == before
 
 
+def test_a_ticket_whose_run_was_retired_and_collected_meanwhile_is_done_with() -> None:
+    world = World()
+    run, sources = a_run({"a": b"1"})
+    machine = world.machine("m1")
+    first = machine.publish(run, sources)
+    retire(world, first.attempt)
+    world.store.damage(refs_key(AttemptId(first.attempt)), None)
+    assert machine.publish(run, sources).ref == first.ref
+
+
+def test_a_ticket_whose_sealed_records_are_lost_is_an_error() -> None:
+    world = World()
+    run, sources = a_run({"a": b"1"})
+    machine = world.machine("m1")
+    first = machine.publish(run, sources)
+    world.store.damage(refs_key(AttemptId(first.attempt)), None)
+    with pytest.raises(NotFoundError):
+        machine.publish(run, sources)
+
+
 @pytest.mark.parametrize("replaced", ["bytes", "other key", "not a key", "absent"])
 def test_a_wrong_hint_costs_an_upload_and_is_forgotten(replaced: str) -> None:
     world = World()
@@ -153,13 +176,15 @@ def test_a_source_that_changed_stops_the_attempt_before_the_outcome() -> None:
     world = World()
     run, sources = a_run({"a": b"1"})
 
-    class Changed(BytesSource):
-        @property
-        def digest(self) -> object:  # type: ignore[override] # as it was sealed
-            return sha256(b"1")
+    class Changed:
+        size = 1
+        digest = sha256(b"1")
+
+        def open(self) -> BinaryIO:
+            return io.BytesIO(b"other")
 
     with pytest.raises(RunChangedError):
-        world.machine("m1").publish(run, lambda _entry: Changed(b"other"))  # type: ignore[arg-type,return-value] # lies
+        world.machine("m1").publish(run, lambda _entry: Changed())
     assert not [key for key in world.store.bodies if key.endswith("outcome.json")]
     check_invariants(world.store)
     assert world.machine("m1").publish(run, sources).new

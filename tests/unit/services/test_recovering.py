@@ -3,13 +3,13 @@ from __future__ import annotations
 import logging
 
 import pytest
-
-from sealrun.domain.address import Key, intent_key, refs_key
-from sealrun.domain.publication import Resolution
 from tests.builders.runs import a_run
 from tests.builders.worlds import World, intents
 from tests.faults.scenarios import kill_before, planned
 from tests.invariants import check_settled
+
+from sealrun.domain.address import Key, intent_key, refs_key
+from sealrun.domain.publication import Resolution
 
 
 def test_a_live_attempt_of_somebody_else_is_left_alone() -> None:

@@ -231,3 +231,17 @@ def test_a_name_that_is_not_utf8_cannot_be_a_runs(tmp_path: Path) -> None:
     run = a_folder(tmp_path / os.fsdecode(b"caf\xe9"), {"a": "1"})
     with pytest.raises(RunRejectedError, match="UTF-8"):
         seal(LocalFolder(str(run), hashes=NoHashes()), SealRequest(experiment="e", completion=BY_COMMAND))
+
+
+class Rewritten(LocalFolder):
+    """A folder whose run.json is rewritten just after everything was hashed."""
+
+    def read_small(self, path: str, limit: int) -> bytes | None:
+        body = super().read_small(path, limit)
+        return body and body.replace(b"mine", b"ours")
+
+
+def test_a_record_is_only_used_if_it_is_the_one_that_was_hashed(tmp_path: Path) -> None:
+    run = a_folder(tmp_path / "run", {"run.json": '{"run_id": "mine"}'})
+    with pytest.raises(RunChangedError, match=r"run\.json"):
+        seal(Rewritten(str(run), hashes=NoHashes()), SealRequest(experiment="e", completion=BY_COMMAND))

@@ -47,7 +47,9 @@ class Place(NamedTuple):
         except UnicodeEncodeError as error:
             raise UsageError(f"{self.url}: a key must be valid UTF-8: {name!r}") from error
         if size > _MAX_KEY_BYTES:
-            raise UsageError(f"{self.url}: S3 keeps keys of at most {_MAX_KEY_BYTES} bytes, this one has {size}: {name!r}")
+            raise UsageError(
+                f"{self.url}: S3 keeps keys of at most {_MAX_KEY_BYTES} bytes, this one has {size}: {name!r}"
+            )
         return name
 
 

@@ -7,6 +7,7 @@ they may hold an access key, a signature or a request. See the "List of error co
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sealrun.domain.errors import (
@@ -37,7 +38,14 @@ _CREDENTIALS = {
 }
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity", "InsufficientStorage", "QuotaLimitExceeded"}
 _DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody"}
-_BUSY = {"SlowDown", "RequestTimeout", "OperationAborted", "Throttling", "TooManyRequests", "ConditionalRequestConflict"}
+_BUSY = {
+    "SlowDown",
+    "RequestTimeout",
+    "OperationAborted",
+    "Throttling",
+    "TooManyRequests",
+    "ConditionalRequestConflict",
+}
 _DENIED = {401, 403}
 _REFUSED = 400
 _GONE = 404
@@ -91,56 +99,106 @@ def translate(error: BaseException, what: str, endpoint: str, *, write_once: boo
 
 
 def _refused(refusal: Refusal, what: str, *, write_once: bool) -> SealrunError:
-    code, status = refusal
     said = f"{what} ({refusal})"
-    if code == "NoSuchBucket":
-        return NotFoundError(f"{said}: there is no such bucket; create it, or correct the URL or the endpoint")
-    if code in _FULL or status == _FULL_STATUS:
-        return NoSpaceError(f"{said}: the store is full or over its quota; make room")
-    if code in _CREDENTIALS or status in _DENIED:
-        return AccessDeniedError(f"{said}: {_CREDENTIALS.get(code, 'access is denied; check the credentials')}")
-    if code in _DAMAGED:
-        return UnavailableError(f"{said}: the bytes were damaged on the way and not stored; try again")
-    if code == "NotImplemented" or status == _NOT_IMPLEMENTED:
-        return UnsafeStoreError(f"{said}: the server does not know this kind of request; use another store")
-    if code in _BUSY or status in _BUSY_STATUS or not 0 < status < _SERVER_ERROR:
-        if write_once:
-            return OutcomeUnknownError(f"{said}: it may have happened all the same; the same write has to be repeated")
-        return UnavailableError(f"{said}: the server is busy or unwell; try again later")
-    if status == _GONE:
-        return NotFoundError(f"{said}: there is no such key")
-    if write_once and code in {"InvalidArgument", "InvalidRequest"}:
+    if write_once and _is_unclear(refusal):
+        return OutcomeUnknownError(f"{said}: {_REPEAT}")
+    if refusal.code in _CREDENTIALS:
+        return AccessDeniedError(f"{said}: {_CREDENTIALS[refusal.code]}")
+    for applies, kind, advice in _RULES:
+        if applies(refusal):
+            return kind(f"{said}: {advice}")
+    if write_once and refusal.code in {"InvalidArgument", "InvalidRequest"}:
         return UnsafeStoreError(f"{said}: the server refuses conditional writes; use a store that honours them")
-    if status == _REFUSED and code == str(_REFUSED):  # a HEAD tells no reason
-        return AccessDeniedError(f"{said}: refused without a reason, as with an expired token or a wrong region")
     return AccessDeniedError(f"{said}: the server refuses this request; check the settings of this store")
 
 
-def _failed(error: BaseException, what: str, endpoint: str, *, write_once: bool, fresh: bool) -> SealrunError:
-    from botocore import exceptions as known  # noqa: PLC0415 - loads slowly
+def _is_unclear(refusal: Refusal) -> bool:
+    definite = refusal.code in _FULL or refusal.status in {_FULL_STATUS, _NOT_IMPLEMENTED}
+    return not definite and (
+        refusal.code in _BUSY or refusal.status in _BUSY_STATUS or not 0 < refusal.status < _SERVER_ERROR
+    )
 
-    kind = type(error).__name__
-    said = f"{what} ({kind})"
-    no_credentials = (known.NoCredentialsError, known.PartialCredentialsError, known.NoAuthTokenError, known.SSOError)
-    if isinstance(error, no_credentials):
-        return AccessDeniedError(
-            f"{said}: there are no usable credentials; set key and secret or profile in storage_options, "
-            "or what the AWS tools read (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)"
-        )
-    if isinstance(error, known.CredentialRetrievalError | known.TokenRetrievalError | known.MetadataRetrievalError):
-        return UnavailableError(f"{said}: the credentials cannot be fetched now; try again later")
-    if isinstance(error, known.ParamValidationError | known.InvalidRegionError | known.UnsupportedS3ArnError):
-        return ConfigurationError(f"{said}: not acceptable for S3; check the bucket's name and the region")
-    if isinstance(error, known.FlexibleChecksumError | known.ChecksumError):
-        return DigestMismatchError(f"{said}: the bytes do not have the checksum that the server keeps of them")
+
+_REPEAT = "it may have happened all the same; the same write has to be repeated"
+_RULES: tuple[tuple[Callable[[Refusal], bool], type[SealrunError], str], ...] = (
+    (
+        lambda refusal: refusal.code == "NoSuchBucket",
+        NotFoundError,
+        "there is no such bucket; create it, or correct the URL or the endpoint",
+    ),
+    (
+        lambda refusal: refusal.code in _FULL or refusal.status == _FULL_STATUS,
+        NoSpaceError,
+        "the store is full or over its quota; make room",
+    ),
+    (
+        lambda refusal: refusal.status in _DENIED,
+        AccessDeniedError,
+        "access is denied; check the credentials and what they permit",
+    ),
+    (
+        lambda refusal: refusal.code in _DAMAGED,
+        UnavailableError,
+        "the bytes were damaged on the way and not stored; try again",
+    ),
+    (
+        lambda refusal: refusal.status == _NOT_IMPLEMENTED or refusal.code == "NotImplemented",
+        UnsafeStoreError,
+        "the server does not know this kind of request; use another store",
+    ),
+    (_is_unclear, UnavailableError, "the server is busy or unwell; try again later"),
+    (lambda refusal: refusal.status == _GONE, NotFoundError, "there is no such key"),
+    (
+        lambda refusal: refusal.code == str(_REFUSED),  # a HEAD tells no reason
+        AccessDeniedError,
+        "refused without a reason, as with an expired token or a wrong region; check the credentials",
+    ),
+)
+"""What an answer means; the first rule that applies counts."""
+
+
+def _failed(error: BaseException, what: str, endpoint: str, *, write_once: bool, fresh: bool) -> SealrunError:
+    said = f"{what} ({type(error).__name__})"
+    for kinds, ours, advice in _local():
+        if isinstance(error, kinds):
+            return ours(f"{said}: {advice}")
     unreached = _never_connected(error)
     if write_once and not (unreached and fresh):
         # Even "connection refused": the client may have sent the request over an older connection first, lost that,
         # and been refused only when it sent it again.
-        return OutcomeUnknownError(f"{said}: it may have happened all the same; the same write has to be repeated")
+        return OutcomeUnknownError(f"{said}: {_REPEAT}")
     if unreached:
         return UnavailableError(f"{said}: {endpoint} cannot be reached; check endpoint_url, the network and the server")
     return UnavailableError(f"{said}: the connection to {endpoint} failed; try again later")
+
+
+def _local() -> tuple[tuple[tuple[type[BaseException], ...], type[SealrunError], str], ...]:
+    """List the errors that arise on this side, before anything is sent or after all has been received."""
+    from botocore import exceptions as known  # noqa: PLC0415 - loads slowly
+
+    return (
+        (
+            (known.NoCredentialsError, known.PartialCredentialsError, known.NoAuthTokenError, known.SSOError),
+            AccessDeniedError,
+            "there are no usable credentials; set key and secret or profile in storage_options, or what the AWS tools "
+            "read (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)",
+        ),
+        (
+            (known.CredentialRetrievalError, known.TokenRetrievalError, known.MetadataRetrievalError),
+            UnavailableError,
+            "the credentials cannot be fetched now; try again later",
+        ),
+        (
+            (known.ParamValidationError, known.InvalidRegionError, known.UnsupportedS3ArnError),
+            ConfigurationError,
+            "not acceptable for S3; check the bucket's name and the region",
+        ),
+        (
+            (known.FlexibleChecksumError, known.ChecksumError),
+            DigestMismatchError,
+            "the bytes do not have the checksum that the server keeps of them",
+        ),
+    )
 
 
 def _never_connected(error: BaseException) -> bool:
@@ -166,3 +224,8 @@ def lost_race(refusal: Refusal | None) -> bool:
 def is_missing(refusal: Refusal | None) -> bool:
     """Tell whether the answer was that there is no such key; HEAD cannot say whether there is a bucket."""
     return refusal is not None and refusal.status == _GONE and refusal.code != "NoSuchBucket"
+
+
+def is_damaged(refusal: Refusal) -> bool:
+    """Tell whether the bytes were refused because they do not have the checksum they were sent with."""
+    return refusal.code in _DAMAGED or (refusal.status == _REFUSED and "checksum" in refusal.code.lower())

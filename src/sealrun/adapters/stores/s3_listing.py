@@ -1,0 +1,97 @@
+"""Listing to the end, in order, or not at all."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sealrun.adapters.stores.s3_connection import Answer, Connection
+from sealrun.domain.address import Key
+from sealrun.domain.errors import UnavailableError, UnsafeStoreError
+from sealrun.ports import ObjectStat
+
+_PAGE = 1000
+
+
+def list_keys(connection: Connection, prefix: str, limit: int | None) -> Iterator[ObjectStat]:
+    """Every key below `prefix` in UTF-8 byte order; see `ports.Store.list`."""
+    if limit is not None and limit <= 0:
+        return
+    found = (stat for page in _pages(connection, prefix, limit) for stat in _stats(connection, page, prefix))
+    last = ""
+    for count, stat in enumerate(in_byte_order(found, prefix), start=1):
+        if stat.key <= last:
+            raise UnsafeStoreError(
+                f"{connection.place.url}: lists {prefix!r} in an order that is not known here ({stat.key!r} after "
+                f"{last!r}), so the newest of a series cannot be found; use another store"
+            )
+        last = stat.key
+        yield stat
+        if count == limit:
+            return
+
+
+def list_names(connection: Connection, prefix: str) -> Iterator[str]:
+    """Names of the folders directly below `prefix`; see `ports.Store.list_folders`."""
+    below = connection.place.below(prefix)
+    names: set[str] = set()
+    for page in _pages(connection, prefix, None, Delimiter="/"):
+        names.update(common["Prefix"].removeprefix(below).rstrip("/") for common in page.get("CommonPrefixes", ()))
+    return iter(sorted(names - {""}))
+
+
+def in_byte_order(found: Iterable[ObjectStat], prefix: str) -> Iterator[ObjectStat]:
+    """Sort what comes in byte order already, or folder by folder, holding back one top folder at most.
+
+    S3 lists ``a-b`` before ``a/b``. Servers that keep folders (SeaweedFS) list what is in ``a/`` first, since ``a``
+    sorts before ``a-b``. In both orders whatever comes after a key is not smaller than the key's first component,
+    so what is not greater than that can go.
+    """
+    held: list[tuple[str, float, int]] = []
+    for stat in found:
+        heapq.heappush(held, (stat.key, stat.modified, stat.size))
+        passed = prefix + stat.key[len(prefix) :].partition("/")[0]
+        while held and held[0][0] <= passed:
+            yield _stat(heapq.heappop(held))
+    while held:
+        yield _stat(heapq.heappop(held))
+
+
+def _stat(held: tuple[str, float, int]) -> ObjectStat:
+    key, modified, size = held
+    return ObjectStat(Key(key), size, modified)
+
+
+def _stats(connection: Connection, page: Answer, prefix: str) -> Iterator[ObjectStat]:
+    for item in page.get("Contents", ()):
+        name: str = item["Key"]
+        key = name.removeprefix(connection.place.prefix)
+        if not key.startswith(prefix) or not name.startswith(connection.place.prefix):
+            raise UnsafeStoreError(
+                f"{connection.place.url}: lists {name!r} when asked for {prefix!r}; use another store"
+            )
+        if name.endswith("/"):
+            continue  # made by consoles that show folders; no key of ours ends so
+        yield ObjectStat(Key(key), int(item["Size"]), item["LastModified"].timestamp())
+
+
+def _pages(connection: Connection, prefix: str, limit: int | None, **more: str) -> Iterator[Answer]:
+    """All pages. The names in them are plain: botocore asks for URL encoding and decodes it, once."""
+    parameters: dict[str, Any] = {"Prefix": connection.place.below(prefix), **more}
+    what = f"{prefix!r} cannot be listed" if prefix else "the keys cannot be listed"
+    size = min(_PAGE, limit or _PAGE)
+    token = None
+    while True:
+        page = connection.call("list_objects_v2", what, MaxKeys=size, **parameters)
+        assert not isinstance(page, tuple)  # noqa: S101 - no refusal is expected
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        before, token = token, page.get("NextContinuationToken")
+        if not token or token == before:
+            raise UnavailableError(
+                f"{connection.place.url}: {what}: the server says that there is more, but not where; try again"
+            )
+        parameters["ContinuationToken"] = token
+        size = _PAGE

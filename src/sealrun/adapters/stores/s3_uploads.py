@@ -1,0 +1,225 @@
+"""Many uploads at once, each file read once.
+
+A few threads read and digest; every request runs on the loop. What is in memory is bounded for the whole store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import BinaryIO
+
+from sealrun.adapters.stores.s3_connection import Answer, Connection
+from sealrun.adapters.stores.s3_errors import Refusal
+from sealrun.adapters.stores.s3_multipart import Limits, Multipart, base64_sha256
+from sealrun.adapters.stores.s3_running import Running
+from sealrun.domain.address import Key
+from sealrun.domain.errors import RunChangedError, RunRejectedError
+from sealrun.ports import Source
+
+_READERS = 4
+_CHUNK = 1 << 20
+_PLAIN = 64 << 10
+_Item = tuple[Key, Source]
+
+
+class Room:
+    """Memory for bytes on their way, counted."""
+
+    def __init__(self, limit: int) -> None:
+        """Let `limit` bytes be taken at a time."""
+        self._limit = limit
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    def take(self, size: int, stopped: threading.Event) -> Taken:
+        """Wait for room, and take it. `StoppedError` if `stopped`. What is larger than everything goes alone."""
+        size = min(size, self._limit)
+        with self._changed:
+            self._changed.wait_for(lambda: stopped.is_set() or self._taken + size <= self._limit)
+            if stopped.is_set():
+                raise StoppedError
+            self._taken += size
+        return Taken(self, size)
+
+    def give(self, size: int) -> None:
+        """Give room back."""
+        with self._changed:
+            self._taken -= size
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Let those who wait look whether they were stopped."""
+        with self._changed:
+            self._changed.notify_all()
+
+
+class Taken:
+    """Room that somebody has. Belongs to one thread at a time."""
+
+    def __init__(self, room: Room, size: int) -> None:
+        """Own `size` bytes of `room`."""
+        self._room = room
+        self._size = size
+
+    def give(self) -> None:
+        """Give it back. Harmless twice."""
+        size, self._size = self._size, 0
+        self._room.give(size)
+
+
+class StoppedError(Exception):
+    """Ends a thread's work after another's failed; it never leaves this module."""
+
+
+class Uploads:
+    """The uploads of one `put_many`."""
+
+    def __init__(self, connection: Connection, room: Room, parallel: int, limits: Limits) -> None:
+        """Upload over `connection`, `parallel` items at once, with memory from `room`."""
+        self._connection = connection
+        self._room = room
+        self._parallel = parallel
+        self._limits = limits
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._running: set[Running[Answer | Refusal]] = set()
+        self._ended: SimpleQueue[tuple[Key, int, BaseException | None]] = SimpleQueue()
+        self._begun = 0
+
+    def run(self, items: Iterable[_Item], on_stored: Callable[[Key, int], None] | None) -> None:
+        """Upload all, or raise the first error; nothing is in flight on return. `on_stored` runs in this thread."""
+        with ThreadPoolExecutor(min(_READERS, self._parallel), thread_name_prefix="sealrun-s3") as readers:
+            try:
+                self._feed(iter(items), readers, on_stored)
+            except BaseException:
+                self._stop()
+                raise
+            finally:
+                while self._begun:
+                    self._ended.get()
+                    self._begun -= 1
+
+    def _feed(
+        self, items: Iterator[_Item], readers: ThreadPoolExecutor, on_stored: Callable[[Key, int], None] | None
+    ) -> None:
+        more = True
+        while more or self._begun:
+            while more and self._begun < self._parallel:
+                item = next(items, None)
+                if item is None:
+                    more = False
+                else:
+                    readers.submit(self._store, *item)
+                    self._begun += 1
+            if self._begun:
+                key, size, error = self._ended.get()
+                self._begun -= 1
+                if error is not None:
+                    raise error
+                if on_stored is not None:
+                    on_stored(key, size)
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped.set()
+            for running in self._running:
+                running.cancel()
+        self._room.wake()
+
+    def _store(self, key: Key, source: Source) -> None:
+        """Store one item, in a reader's thread. Tells `_ended` exactly once, perhaps later and from the loop."""
+        try:
+            if source.size < self._limits.single:
+                self._store_whole(key, source)
+                return
+            self._store_in_parts(key, source)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            self._ended.put((key, 0, error))
+        else:
+            self._ended.put((key, source.size, None))
+
+    def _store_whole(self, key: Key, source: Source) -> None:
+        size = source.size
+
+        def ended(outcome: Future[Answer | Refusal]) -> None:
+            self._ended.put((key, size, outcome.exception()))
+
+        taken = self._room.take(size, self._stopped)
+        try:
+            with source.open() as stream:
+                body = self._read(stream, size + 1)
+            _check(key, hashlib.sha256(body).hexdigest() == source.digest)
+            running = self._put(key, "put_object", body, taken, {"ChecksumSHA256": base64_sha256(source.digest)})
+        except BaseException:
+            taken.give()
+            raise
+        running.when_done(ended)
+
+    def _store_in_parts(self, key: Key, source: Source) -> None:
+        limits = self._limits
+        if source.size > limits.largest:
+            raise RunRejectedError(f"{key}: S3 keeps objects of at most {limits.largest} bytes; this has {source.size}")
+        step = limits.part_size(source.size)
+        digest = hashlib.sha256()
+        in_parts = Multipart(self._connection, key, source.size, limits.parts_at_once, ChecksumAlgorithm="SHA256")
+        with source.open() as stream, in_parts as upload:
+            for start in range(0, source.size, step):
+                self._send_part(key, stream, min(step, source.size - start), digest, upload)
+            _check(key, not stream.read(1) and digest.hexdigest() == source.digest)
+            upload.complete()
+
+    def _send_part(self, key: Key, stream: BinaryIO, size: int, digest: hashlib._Hash, upload: Multipart) -> None:
+        """Begin to send the next `size` bytes, and digest them."""
+        taken = self._room.take(size, self._stopped)
+        try:
+            chunk = self._read(stream, size)
+            _check(key, len(chunk) == size)
+            digest.update(chunk)
+            checksum = base64_sha256(hashlib.sha256(chunk).hexdigest())
+            part = {**upload.next_part(), "ChecksumSHA256": checksum}
+            running = self._put(key, "upload_part", chunk, taken, part)
+        except BaseException:
+            taken.give()
+            raise
+        upload.add(running, checksum)
+
+    def _put(self, key: Key, operation: str, body: bytes, taken: Taken, more: Answer) -> Running[Answer | Refusal]:
+        """Start sending; gives back what was `taken` when that has ended, unless this raises."""
+        sent = io.BytesIO(body) if len(body) > _PLAIN else body  # a file is sent bit by bit, so that others get a turn
+        named = {"Key": self._connection.place.name(key), "Body": sent, **more}
+        with self._lock:
+            if self._stopped.is_set():
+                raise StoppedError
+            running = self._connection.start(self._connection.ask(operation, f"{key} cannot be stored", **named))
+            self._running.add(running)
+
+        def ended(_outcome: Future[Answer | Refusal]) -> None:
+            with self._lock:
+                self._running.discard(running)
+            taken.give()
+
+        running.when_done(ended)
+        return running
+
+    def _read(self, stream: BinaryIO, size: int) -> bytes:
+        """Read `size` bytes, or up to the end."""
+        chunks: list[bytes] = []
+        while size > 0:
+            if self._stopped.is_set():
+                raise StoppedError
+            chunk = stream.read(min(size, _CHUNK))
+            if not chunk:
+                break
+            chunks.append(chunk)
+            size -= len(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _check(key: Key, unchanged: bool) -> None:  # noqa: FBT001 - a condition
+    if not unchanged:
+        raise RunChangedError(f"{key}: the bytes read are not the ones that were hashed; settle again")

@@ -1,0 +1,161 @@
+"""The consumer's side of the parts: list, resolve, restore, verify, move pointers."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from sealrun.adapters.destinations import LocalDestination
+from sealrun.bootstrap.registries import RegistrySpec, open_reader
+from sealrun.domain.errors import UsageError
+from sealrun.domain.indexing import Row
+from sealrun.domain.manifest import Entry
+from sealrun.domain.pointing import Generation
+from sealrun.domain.reference import NameReference, parse_reference
+from sealrun.ports import Clock, Entropy
+from sealrun.services.moving import PlannedMove, PointerMover
+from sealrun.services.reading import Reader, RunView
+from sealrun.services.restoring import restore, restore_file
+from sealrun.services.verifying import Verifier, VerifyReport
+
+Advance = Callable[[int], None]
+
+
+class Consumer:
+    """Reads one registry and writes to this machine only."""
+
+    def __init__(self, spec: RegistrySpec, clock: Clock, entropy: Entropy) -> None:
+        """Open the registry for reading; `NoRegistryError` if there is none."""
+        self._reader: Reader = open_reader(spec, clock, entropy)
+
+    @property
+    def url(self) -> str:
+        """Where the registry is, fit for showing."""
+        return self._reader.store.url
+
+    def experiments(self) -> list[str]:
+        """Names of the experiments."""
+        return self._reader.experiments()
+
+    def runs(self, experiment: str | None = None) -> list[Row]:
+        """One row per run, oldest first."""
+        return self._reader.runs(experiment)
+
+    def show(self, ref: str) -> RunView:
+        """Everything known of the run that `ref` names; `path` of the view is the file, if it names one."""
+        return self._reader.load(self._reader.resolve(ref))
+
+    def resolve(self, ref: str) -> RunView:
+        """Find what a name, pointer, run or URN stands for."""
+        return self.show(ref)
+
+    def local_path(self, view: RunView) -> Path | None:
+        """Path of the run's files, or of its one file, where the registry is a directory on this machine."""
+        url = self.url.removeprefix("file://")
+        folder = Path(url) / "experiments" / view.target.experiment / "runs" / view.target.run_id
+        if not url.startswith("/") or not folder.is_dir():
+            return None
+        return folder if view.path is None else folder / "artifacts" / view.path
+
+    def get(self, ref: str, destination: Path, *, sealed: bool = False, advance: Advance | None = None) -> RunView:
+        """Restore the run to `destination`, or one file of it; nothing is visible there until all is verified.
+
+        A file (a reference with a path, a published name, a run of one dropped file) goes to `destination` itself, or
+        into it where it is a folder.
+        """
+        view = self.show(ref)
+        single = self._single(ref, view, sealed=sealed)
+        if single is None:
+            room = LocalDestination(destination)
+            restore(self._reader, view, room, sealed=sealed, advance=advance)
+        else:
+            name = single.path.rpartition("/")[2]
+            final = destination / name if destination.is_dir() else destination
+            restore_file(self._reader, view, single, LocalDestination(final, single=True), name)
+        return view
+
+    def cat(self, ref: str, out: BinaryIO) -> Entry:
+        """Write one file's bytes to `out`, in bounded pieces, verified."""
+        view = self.show(ref)
+        entry = self._single(ref, view, sealed=False)
+        if entry is None:
+            msg = (
+                f"{ref}: names a run; name one of its files: {view.ref}:PATH (list them with: sealrun show {view.ref})"
+            )
+            raise UsageError(msg)
+        out.writelines(self._reader.chunks(view, entry))
+        return entry
+
+    def verify(
+        self,
+        ref: str | None,
+        *,
+        experiment: str | None = None,
+        read_bytes: bool = True,
+        advance: Advance | None = None,
+    ) -> VerifyReport:
+        """Verify one run, one experiment, or with neither everything."""
+        verifier = Verifier(self._reader, read_bytes=read_bytes, advance=advance)
+        if ref is not None:
+            return verifier.run(self._reader.resolve(ref))
+        return verifier.everything(None if experiment is None else [experiment])
+
+    def pointers(self, experiment: str) -> list[Generation]:
+        """Where each pointer of an experiment stands."""
+        return self._reader.pointers(experiment)
+
+    def pointer_history(self, experiment: str, pointer: str) -> list[Generation]:
+        """A pointer's generations, newest first."""
+        return self._reader.history(experiment, pointer)
+
+    def close(self) -> None:
+        """Close the store."""
+        self._reader.store.close()
+
+    def _single(self, ref: str, view: RunView, *, sealed: bool) -> Entry | None:
+        """Return the one file that is meant, if one is."""
+        if sealed:
+            if view.path is not None and not isinstance(parse_reference(ref), NameReference):
+                msg = f"{ref}: --sealed restores the whole run folder; leave the path away"
+                raise UsageError(msg)
+            return None
+        if view.path is not None:
+            return view.entry(view.path)
+        return view.manifest.entries[0] if view.envelope.unit == "file" else None
+
+
+class Mover:
+    """Moves pointers of one registry that was opened for publishing."""
+
+    def __init__(self, reader: Reader, owner: str, clock: Clock, entropy: Entropy) -> None:
+        """Move in the name of the person who runs this process."""
+        self._reader = reader
+        self._mover = PointerMover(reader.store, clock, entropy, owner, whoami())
+
+    def set(self, experiment: str, pointer: str, ref: str, why: str, *, dry_run: bool) -> PlannedMove:
+        """Move `pointer` to what `ref` names; with `dry_run` only say so. Returns what was, or would be, done."""
+        return self._carry_out(
+            self._mover.plan_set(experiment, pointer, self._reader.resolve(ref), why), dry_run=dry_run
+        )
+
+    def rollback(self, experiment: str, pointer: str, to: int | None, why: str, *, dry_run: bool) -> PlannedMove:
+        """Go back to generation `to`, by default the one before, by adding a generation with its target."""
+        return self._carry_out(self._mover.plan_rollback(experiment, pointer, to, why), dry_run=dry_run)
+
+    def _carry_out(self, move: PlannedMove, *, dry_run: bool) -> PlannedMove:
+        if not dry_run and move.changes:
+            self._mover.execute(move)
+        return move
+
+
+def whoami() -> str:
+    """Who moves a pointer, for its history: ``user@host``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

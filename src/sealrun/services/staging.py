@@ -1,0 +1,77 @@
+"""Sealing with a stage: a run's bytes are read once, hashed while they are copied to a registry on this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from sealrun.domain.manifest import Entry
+from sealrun.ports import RunFolder, Source, Stage
+from sealrun.services.sealing import Sealing, SealRequest, seal
+
+
+class Stages(Protocol):
+    """A registry that is open and may take bytes before they have a name."""
+
+    def stage(self) -> Stage | None:
+        """Open a stage, or None."""
+        ...
+
+    def worth_staging(self, size: int) -> bool:
+        """Tell whether bytes of that size are probably new there."""
+        ...
+
+
+class StagedSealings:
+    """Keeps what was staged until the run's deliveries are done. In memory: a crash costs reading the files again.
+
+    `seal`, `keep` and `sweep` belong together in one thread; any number of threads may do so at once.
+    """
+
+    def __init__(self, choose: Callable[[], Stages | None]) -> None:
+        """`choose` returns the opened registry that gets the copies now, or None if there is none."""
+        self._choose = choose
+        self._lock = threading.Lock()
+        self._kept: dict[int, tuple[Sealing, Stage | None]] = {}
+        self._fresh = threading.local()
+
+    def seal(self, folder: RunFolder, request: SealRequest) -> Sealing:
+        """Seal `folder`, staging what is probably new; `keep` the answer, or `sweep` discards what was staged."""
+        self.sweep()
+        registry = self._choose()
+        stage = None if registry is None else registry.stage()
+        if registry is None or stage is None:
+            return seal(folder, request)
+        self._fresh.stage = stage
+        return seal(folder, request, stage, lambda _path, facts: registry.worth_staging(facts.size))
+
+    def keep(self, sealed: int, sealing: Sealing) -> None:
+        """Keep the sources of what this thread sealed last, which the journal knows as `sealed`."""
+        stage: Stage | None = getattr(self._fresh, "stage", None)
+        self._fresh.stage = None
+        with self._lock:
+            known = self._kept.pop(sealed, None)
+            self._kept[sealed] = (sealing, stage)
+        if known is not None and known[1] is not None:
+            known[1].close()
+
+    def sweep(self) -> None:
+        """Discard what this thread staged last and nobody kept. Harmless when there is nothing."""
+        stage: Stage | None = getattr(self._fresh, "stage", None)
+        self._fresh.stage = None
+        if stage is not None:
+            stage.close()
+
+    def sources(self, sealed: int) -> Callable[[Entry], Source] | None:
+        """Return the sources of a run that was sealed in this process, or None."""
+        with self._lock:
+            known = self._kept.get(sealed)
+        return None if known is None else known[0].source
+
+    def release(self, sealed: int) -> None:
+        """Forget a run and discard what nobody took. Harmless twice."""
+        with self._lock:
+            known = self._kept.pop(sealed, None)
+        if known is not None and known[1] is not None:
+            known[1].close()
