@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sealrun.domain.errors import NoSpaceError, UsageError
-from sealrun.domain.manifest import link_problem, path_problem
+from sealrun.domain.links import link_problem
+from sealrun.domain.manifest import path_problem
 
 
 class LocalDestination:

@@ -11,7 +11,8 @@ import msgspec
 
 from sealrun.adapters.beneath import facts_of, opened_folder, printable, translate
 from sealrun.domain.errors import RunRejectedError
-from sealrun.domain.manifest import Link, link_problem, path_problem
+from sealrun.domain.links import link_problem
+from sealrun.domain.manifest import Link, path_problem
 from sealrun.domain.patterns import Patterns
 from sealrun.ports import FileFacts, Survey, Tree
 

@@ -19,6 +19,7 @@ import msgspec
 
 from sealrun.domain.address import Digest, parse_digest
 from sealrun.domain.errors import IntegrityError, RunRejectedError, UnsupportedFormatError, UsageError
+from sealrun.domain.links import links_problem
 from sealrun.domain.records import FORMAT, JsonObject, Record, canonical_json_without_floats, sha256
 
 MANIFEST_FILE = "manifest.json"
@@ -64,30 +65,6 @@ def path_problem(path: str) -> str | None:
     return None
 
 
-def link_problem(path: str, target: str) -> str | None:
-    """Say why a link at `path` with `target` leaves the run or cannot be stored, or return None.
-
-    The check is lexical; a scanner, which sees the real tree, also resolves the link.
-    """
-    if target.startswith("/"):
-        return f"the link {path!r} points to an absolute path ({target!r}); make it relative to stay inside the run"
-    if not target or "\0" in target:
-        return f"the link {path!r} has no usable target"
-    try:
-        target.encode("utf-8")
-    except UnicodeEncodeError:
-        return f"the target of the link {path!r} is not valid UTF-8"
-    depth = path.count("/")
-    for part in target.split("/"):
-        if part == "..":
-            depth -= 1
-        elif part not in {"", "."}:
-            depth += 1
-        if depth < 0:
-            return f"the link {path!r} leaves the run (it points to {target!r})"
-    return None
-
-
 class Manifest(Record, frozen=True, kw_only=True):
     """The content of a run. Everything is sorted by path; `directories` are the empty ones."""
 
@@ -130,8 +107,9 @@ class Manifest(Record, frozen=True, kw_only=True):
         if both:
             return f"a path is both a leaf and a folder: {min(both)!r}"
         problems = (path_problem(path) for path in leaves)
-        links = (link_problem(link.path, link.target) for link in self.links)
-        return next((found for found in (*problems, *links) if found), None)
+        return next((found for found in problems if found), None) or links_problem(
+            {link.path: link.target for link in self.links}
+        )
 
     def encode(self) -> bytes:
         """Return the bytes of ``manifest.json``: a function of the content alone."""

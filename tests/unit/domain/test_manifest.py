@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import IntegrityError, RunRejectedError, UnsupportedFormatError
+from sealrun.domain.links import link_problem
 from sealrun.domain.manifest import (
     Entry,
     Link,
     Manifest,
     Sums,
-    link_problem,
     parse_sum_line,
     path_problem,
     sum_line,

@@ -180,8 +180,7 @@ def _local() -> tuple[tuple[tuple[type[BaseException], ...], type[SealrunError],
         (
             (known.NoCredentialsError, known.PartialCredentialsError, known.NoAuthTokenError, known.SSOError),
             AccessDeniedError,
-            "there are no usable credentials; set key and secret or profile in storage_options, or what the AWS tools "
-            "read (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)",
+            "there are no usable credentials; set them in storage_options or where the AWS tools look for them",
         ),
         (
             (known.CredentialRetrievalError, known.TokenRetrievalError, known.MetadataRetrievalError),

@@ -51,13 +51,13 @@ class Multipart:
     fails too leaves the same.
     """
 
-    def __init__(self, connection: Connection, key: Key, size: int, at_once: int, **more: Any) -> None:
-        """Upload `size` bytes to `key`, with at most `at_once` parts in flight; `more` is for the first request."""
+    def __init__(self, connection: Connection, key: Key, size: int, at_once: int, checksums: str | None = None) -> None:
+        """Upload `size` bytes to `key`, `at_once` parts at a time; `checksums` names their algorithm."""
         self._connection = connection
         self._key = key
         self._size = size
         self._at_once = at_once
-        self._more = more
+        self._more: dict[str, Any] = {} if checksums is None else {"ChecksumAlgorithm": checksums}
         self._upload: dict[str, Any] = {}
         self._running: deque[Running[Answer | Refusal]] = deque()
         self._done: list[dict[str, Any]] = []

@@ -166,7 +166,7 @@ class Uploads:
             raise RunRejectedError(f"{key}: S3 keeps objects of at most {limits.largest} bytes; this has {source.size}")
         step = limits.part_size(source.size)
         digest = hashlib.sha256()
-        in_parts = Multipart(self._connection, key, source.size, limits.parts_at_once, ChecksumAlgorithm="SHA256")
+        in_parts = Multipart(self._connection, key, source.size, limits.parts_at_once, "SHA256")
         with source.open() as stream, in_parts as upload:
             for start in range(0, source.size, step):
                 self._send_part(key, stream, min(step, source.size - start), digest, upload)
