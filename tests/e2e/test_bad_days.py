@@ -82,10 +82,10 @@ def test_a_full_disk_is_reported_and_the_run_is_published_when_there_is_room_aga
 
 
 def test_wrong_credentials_are_named_without_showing_them_and_the_rest_goes_on(
-    tmp_path: Path, seaweedfs: SeaweedFS
+    tmp_path: Path, seaweedfs_server: SeaweedFS
 ) -> None:
-    options = {**seaweedfs.storage_options, "secret": "not-the-right-secret-at-all"}
-    deployment = local(tmp_path, cloud={"url": f"s3://{seaweedfs.create_bucket()}/x", "storage_options": options})
+    options = {**seaweedfs_server.storage_options, "secret": "not-the-right-secret-at-all"}
+    deployment = local(tmp_path, cloud={"url": f"s3://{seaweedfs_server.create_bucket()}/x", "storage_options": options})
     make_run(tmp_path / "outputs" / "one", {"a": b"a"})
     deployment.start()
     wait_for("the other registry has it", lambda: len(deployment.runs("main")) == 1)

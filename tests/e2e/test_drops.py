@@ -30,14 +30,14 @@ with (run / "log.txt").open("w") as log:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, seaweedfs: SeaweedFS) -> Deployment:
+def deployment(tmp_path: Path, seaweedfs_server: SeaweedFS) -> Deployment:
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     return Deployment(
         tmp_path,
         registries={
             "main": {"url": str(tmp_path / "registry")},
-            "cloud": {"url": f"s3://{seaweedfs.create_bucket()}/prod", "storage_options": seaweedfs.storage_options},
+            "cloud": {"url": f"s3://{seaweedfs_server.create_bucket()}/prod", "storage_options": seaweedfs_server.storage_options},
         },
         watch={"name": "training", "path": str(outputs), "experiment": "train", "settle": "3s"},
     )
@@ -109,16 +109,16 @@ def test_a_run_that_changes_after_it_was_sealed_becomes_a_new_revision(deploymen
 
 
 def test_a_registry_that_is_down_loses_nothing_and_holds_up_nobody_else(
-    deployment: Deployment, seaweedfs: SeaweedFS
+    deployment: Deployment, seaweedfs_server: SeaweedFS
 ) -> None:
     outputs = Path(str(deployment.watch["path"]))
     deployment.start()
     make_run(outputs / "first", FILES)
     wait_for("both registries have the first run", lambda: len(deployment.runs("cloud")) == 1)
-    seaweedfs.stop()
+    seaweedfs_server.stop()
     make_run(outputs / "second", {**FILES, "who": b"second"})
     wait_for("the directory goes on", lambda: len(deployment.runs("main")) == 2)
     deployment.run("ls", "train", "--registry", "cloud", check=5)
-    seaweedfs.start()
+    seaweedfs_server.start()
     wait_for("the server catches up", lambda: len(deployment.runs("cloud")) == 2)
     deployment.stop()

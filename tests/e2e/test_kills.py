@@ -14,7 +14,7 @@ KILLS = int(os.environ.get("SEALRUN_TEST_KILLS", "15"))
 RUNS = max(6, KILLS // 3)
 
 
-def test_after_many_kills_every_run_is_sealed_once_everywhere(tmp_path: Path, seaweedfs: SeaweedFS) -> None:
+def test_after_many_kills_every_run_is_sealed_once_everywhere(tmp_path: Path, seaweedfs_server: SeaweedFS) -> None:
     seed = int(os.environ.get("SEALRUN_TEST_SEED", str(random.randrange(1 << 32))))
     print(f"SEALRUN_TEST_SEED={seed}")  # noqa: T201 - shown when the test fails
     chance = random.Random(seed)
@@ -24,7 +24,7 @@ def test_after_many_kills_every_run_is_sealed_once_everywhere(tmp_path: Path, se
         tmp_path,
         registries={
             "main": {"url": str(tmp_path / "registry")},
-            "cloud": {"url": f"s3://{seaweedfs.create_bucket()}/prod", "storage_options": seaweedfs.storage_options},
+            "cloud": {"url": f"s3://{seaweedfs_server.create_bucket()}/prod", "storage_options": seaweedfs_server.storage_options},
         },
         watch={"name": "training", "path": str(outputs), "experiment": "train", "settle": "1s"},
     )
@@ -37,13 +37,13 @@ def test_after_many_kills_every_run_is_sealed_once_everywhere(tmp_path: Path, se
             shared = random.Random(number // 2).randbytes(200_000)
             make_run(outputs / f"run-{number:03d}", {"shared": shared, "own": str(number).encode(), "sub/x": b"x" * number})
         if chance.random() < 0.2:
-            seaweedfs.start() if down else seaweedfs.stop()
+            seaweedfs_server.start() if down else seaweedfs_server.stop()
             down = not down
         time.sleep(chance.uniform(0.1, 3.0))
         deployment.kill()
         assert kill < KILLS
     if down:
-        seaweedfs.start()
+        seaweedfs_server.start()
     deployment.start()
     for registry in ("main", "cloud"):
         wait_for(f"all runs in {registry}", lambda r=registry: len(deployment.runs(r)) >= RUNS)

@@ -10,14 +10,14 @@ from tests.servers.seaweedfs import SeaweedFS
 RUNS = 8
 
 
-def test_four_daemons_on_one_folder_and_one_bucket_make_each_run_once(tmp_path: Path, seaweedfs: SeaweedFS) -> None:
+def test_four_daemons_on_one_folder_and_one_bucket_make_each_run_once(tmp_path: Path, seaweedfs_server: SeaweedFS) -> None:
     outputs = tmp_path / "outputs"
     outputs.mkdir()
-    url = f"s3://{seaweedfs.create_bucket()}/shared"
+    url = f"s3://{seaweedfs_server.create_bucket()}/shared"
     daemons = [
         Deployment(
             tmp_path,
-            registries={"cloud": {"url": url, "storage_options": seaweedfs.storage_options}},
+            registries={"cloud": {"url": url, "storage_options": seaweedfs_server.storage_options}},
             watch={"name": "training", "path": str(outputs), "experiment": "train", "settle": "1s"},
             state=f"state-{number}",
             name=f"settings-{number}.toml",

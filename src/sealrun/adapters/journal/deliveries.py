@@ -1,0 +1,221 @@
+"""Room of the journal: sealed runs on their way to registries."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+
+import msgspec
+
+from sealrun.adapters.journal.claims import Claims
+from sealrun.adapters.journal.file import JournalFile
+from sealrun.adapters.journal.folders import write_folder
+from sealrun.domain.address import AttemptId
+from sealrun.domain.errors import NotFoundError
+from sealrun.domain.sealed import Published, SealedRun
+from sealrun.ports import Clock, Delivery, DeliveryState, FolderRecord
+
+_COLUMNS = tuple(name for name in Delivery.__struct_fields__ if name != "published")
+_SELECT = f"SELECT {', '.join(_COLUMNS)}, published FROM deliveries"  # noqa: S608 - names of our own columns
+_FAST = 1
+_KEEP_BODIES_S = 30 * 24 * 3600.0
+
+
+class DeliveryRoom:
+    """`ports.Deliveries`."""
+
+    def __init__(self, file: JournalFile, claims: Claims, clock: Clock) -> None:
+        """Keep the queue in `file`."""
+        self._file = file
+        self._claims = claims
+        self._clock = clock
+
+    def accept(self, run: SealedRun, registries: Sequence[str], folder: FolderRecord | None = None) -> int:
+        """Queue a sealed run; see the port.
+
+        Parked deliveries of the same bytes are queued again: the folder has them. Parked deliveries of what the folder
+        was before are dropped where no registry holds those bytes: nobody has them any more.
+        """
+        now = self._clock.now().timestamp()
+        identity = _identity(run)
+        bodies = zlib.compress(run.run_json, _FAST), zlib.compress(run.manifest_json, _FAST)
+        with self._file.write() as connection:
+            sealed = _store_run(connection, identity, run.folder, now, bodies)
+            connection.executemany(
+                """INSERT INTO deliveries (sealed, registry, state, tries, due) VALUES (?, ?, 'queued', 0, ?)
+                   ON CONFLICT (sealed, registry) DO UPDATE SET state = 'queued', due = excluded.due
+                   WHERE state = 'parked'""",
+                [(sealed, registry, now) for registry in registries],
+            )
+            _drop_superseded(connection, sealed, run.folder)
+            if folder is not None:
+                write_folder(connection, msgspec.structs.replace(folder, sealed=sealed))
+        return sealed
+
+    def run(self, sealed: int) -> SealedRun:
+        """The sealed run with that id; `NotFoundError` once it was dropped, long after every registry had it."""
+        rows = self._file.rows("SELECT folder, run_json, manifest_json FROM sealed_runs WHERE id = ?", (sealed,))
+        if not rows or rows[0][1] is None:
+            msg = f"{self._file.path}: holds the records of sealed run {sealed} no more; every registry has them"
+            raise NotFoundError(msg)
+        folder, run_json, manifest_json = rows[0]
+        return SealedRun(
+            folder=folder, run_json=zlib.decompress(run_json), manifest_json=zlib.decompress(manifest_json)
+        )
+
+    def claim(self, registry: str, now: float, sealed: int | None = None) -> Delivery | None:
+        """Take the next due delivery for this process; see the port."""
+        with self._file.write() as connection:
+            # The whole row is read last: most calls find nothing, and claims of others are passed over by number.
+            due = connection.execute(
+                """SELECT id, claim FROM deliveries
+                   WHERE registry = ?1 AND state = 'queued' AND due <= ?2 AND (?3 IS NULL OR sealed = ?3)
+                   ORDER BY due, id""",
+                (registry, now, sealed),
+            )
+            number = next((found for found, claim in due if self._claims.is_free(found, claim)), None)
+            if number is None:
+                return None
+            connection.execute("UPDATE deliveries SET claim = ? WHERE id = ?", (self._claims.name(), number))
+            row = connection.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
+            self._claims.take(number)
+        return _delivery(row)
+
+    def begin(self, delivery: int, attempt: AttemptId, nonce: str, created_at: str) -> None:
+        """Make an attempt's identity durable; see the port."""
+        with self._file.write() as connection:
+            connection.execute(
+                "UPDATE deliveries SET attempt = ?, nonce = ?, attempt_created_at = ? WHERE id = ?",
+                (attempt, nonce, created_at, delivery),
+            )
+
+    def finish(self, delivery: int, published: Published) -> None:
+        """The run is sealed there; see the port."""
+        with self._ending(delivery) as connection:
+            connection.execute(
+                "UPDATE deliveries SET state = 'published', error = NULL, claim = NULL, published = ? WHERE id = ?",
+                (msgspec.json.encode(published).decode(), delivery),
+            )
+
+    def postpone(self, delivery: int, due: float, error: str, *, new_attempt: bool = False) -> None:
+        """Try again at `due`; see the port."""
+        with self._ending(delivery) as connection:
+            connection.execute(
+                "UPDATE deliveries SET tries = tries + 1, due = ?, error = ?, claim = NULL WHERE id = ?",
+                (due, _text(error), delivery),
+            )
+            if new_attempt:
+                connection.execute(
+                    "UPDATE deliveries SET attempt = NULL, nonce = NULL, attempt_created_at = NULL WHERE id = ?",
+                    (delivery,),
+                )
+
+    def park(self, delivery: int, error: str) -> None:
+        """Give up until released; see the port."""
+        with self._ending(delivery) as connection:
+            connection.execute(
+                "UPDATE deliveries SET state = 'parked', tries = tries + 1, error = ?, claim = NULL WHERE id = ?",
+                (_text(error), delivery),
+            )
+
+    def release(self, registry: str | None = None) -> int:
+        """Queue parked deliveries again and make postponed ones due now; see the port."""
+        now = self._clock.now().timestamp()
+        with self._file.write() as connection:
+            changed = connection.execute(
+                """UPDATE deliveries SET state = 'queued', due = ?1
+                   WHERE (?2 IS NULL OR registry = ?2) AND (state = 'parked' OR (state = 'queued' AND due > ?1))""",
+                (now, registry),
+            )
+            return changed.rowcount
+
+    def all(self, *, registry: str | None = None, state: DeliveryState | None = None) -> Sequence[Delivery]:
+        """Deliveries, newest first; see the port."""
+        rows = self._file.rows(
+            f"{_SELECT} WHERE (?1 IS NULL OR registry = ?1) AND (?2 IS NULL OR state = ?2) ORDER BY id DESC",
+            (registry, state),
+        )
+        return [_delivery(row) for row in rows]
+
+    def next_due(self, registry: str) -> float | None:
+        """When the next unclaimed delivery of a registry is due; see the port."""
+        after = -1.0
+        while True:
+            # A few at a time: the queue may be long, and hardly any of its deliveries is claimed.
+            rows = self._file.rows(
+                """SELECT due, id, claim FROM deliveries WHERE registry = ? AND state = 'queued' AND due > ?
+                   ORDER BY due LIMIT 50""",
+                (registry, after),
+            )
+            for due, number, claim in rows:
+                if self._claims.is_free(number, claim):
+                    return float(due)
+            if not rows:
+                return None
+            after = rows[-1][0]
+
+    def prune(self) -> int:
+        """Drop the records of runs that every registry has had for a month; return how many."""
+        before = self._clock.now().timestamp() - _KEEP_BODIES_S
+        with self._file.write() as connection:
+            changed = connection.execute(
+                """UPDATE sealed_runs SET run_json = NULL, manifest_json = NULL
+                   WHERE accepted < ? AND run_json IS NOT NULL AND NOT EXISTS (
+                     SELECT 1 FROM deliveries WHERE sealed = sealed_runs.id AND state <> 'published')""",
+                (before,),
+            )
+            return changed.rowcount
+
+    @contextmanager
+    def _ending(self, delivery: int) -> Iterator[sqlite3.Connection]:
+        """End a claim. If the journal cannot be told (its disk is full), the delivery can be claimed again all the same."""
+        try:
+            with self._file.write() as connection:
+                yield connection
+        finally:
+            self._claims.drop(delivery)
+
+
+def _identity(run: SealedRun) -> bytes:
+    parts = (run.folder.encode("utf-8", "surrogateescape"), run.run_json, run.manifest_json)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+
+
+def _store_run(
+    connection: sqlite3.Connection, identity: bytes, folder: str, now: float, bodies: tuple[bytes, bytes]
+) -> int:
+    row = connection.execute(
+        """INSERT INTO sealed_runs (identity, folder, accepted, run_json, manifest_json) VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT (identity) DO UPDATE SET accepted = excluded.accepted, run_json = excluded.run_json,
+             manifest_json = excluded.manifest_json
+           RETURNING id""",
+        (identity, folder, now, *bodies),
+    ).fetchone()
+    return int(row[0])
+
+
+def _drop_superseded(connection: sqlite3.Connection, sealed: int, folder: str) -> None:
+    connection.execute(
+        """DELETE FROM deliveries WHERE state = 'parked'
+             AND sealed IN (SELECT id FROM sealed_runs WHERE folder = ?1 AND id <> ?2)
+             AND NOT EXISTS (SELECT 1 FROM deliveries AS there
+                             WHERE there.sealed = deliveries.sealed AND there.state = 'published')""",
+        (folder, sealed),
+    )
+
+
+def _delivery(row: Sequence[object]) -> Delivery:
+    *values, published = row
+    fields = dict(zip(_COLUMNS, values, strict=True))
+    if isinstance(published, str):
+        fields["published"] = msgspec.json.decode(published)
+    return msgspec.convert(fields, Delivery)
+
+
+def _text(error: str) -> str:
+    """A message that names a path which is not UTF-8, as SQLite can hold it."""
+    return error.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,43 @@
+"""The tables of the journal, as a list of migrations: entry n leads from version n to version n + 1.
+
+An entry is never edited once it was released; a change is a new entry.
+"""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x5EA14B00
+"""Marks the file as a journal of sealrun (``PRAGMA application_id``)."""
+
+_FIRST = (
+    "CREATE TABLE identity (only INTEGER PRIMARY KEY CHECK (only = 1), state_id TEXT NOT NULL, created REAL NOT NULL)",
+    # Names of folders are bytes: what the file system calls them need not be text.
+    "CREATE TABLE hashes (folder BLOB PRIMARY KEY, seen REAL NOT NULL, digests BLOB NOT NULL)",
+    "CREATE TABLE registries (id INTEGER PRIMARY KEY, registry_id TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE hints (
+         registry INTEGER NOT NULL REFERENCES registries (id), digest BLOB NOT NULL,
+         place TEXT NOT NULL, size INTEGER NOT NULL,
+         PRIMARY KEY (registry, digest)) WITHOUT ROWID""",
+    # A run's two records are compressed, and dropped (NULL) some time after every registry has them.
+    """CREATE TABLE sealed_runs (
+         id INTEGER PRIMARY KEY AUTOINCREMENT, identity BLOB NOT NULL UNIQUE, folder TEXT NOT NULL,
+         accepted REAL NOT NULL, run_json BLOB, manifest_json BLOB)""",
+    "CREATE INDEX sealed_runs_by_folder ON sealed_runs (folder)",
+    """CREATE TABLE folders (
+         watch TEXT NOT NULL, path TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, since REAL NOT NULL,
+         fingerprint TEXT NOT NULL, run_id TEXT, manifest_sha256 TEXT, sealed INTEGER REFERENCES sealed_runs (id),
+         PRIMARY KEY (watch, path)) WITHOUT ROWID""",
+    """CREATE TABLE deliveries (
+         id INTEGER PRIMARY KEY AUTOINCREMENT, sealed INTEGER NOT NULL REFERENCES sealed_runs (id),
+         registry TEXT NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL, due REAL NOT NULL, error TEXT,
+         attempt TEXT, nonce TEXT, attempt_created_at TEXT, published TEXT, claim TEXT,
+         UNIQUE (sealed, registry))""",
+    "CREATE INDEX deliveries_by_due ON deliveries (registry, state, due)",
+    """CREATE TABLE events (
+         id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
+         fields TEXT NOT NULL)""",
+    "CREATE INDEX events_by_kind ON events (kind)",
+    "CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+VERSION = len(MIGRATIONS)

@@ -1,0 +1,274 @@
+"""The producer's side of the parts: seal a path, publish it now, look once at every watch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from sealrun.adapters.folders import LocalFolder
+from sealrun.adapters.sources import LocalFolderSource, open_alone
+from sealrun.adapters.writers import ProcWriters
+from sealrun.bootstrap.registries import Opener, RegistrySpec
+from sealrun.domain.address import parse_name
+from sealrun.domain.errors import SealrunError, UnavailableError, UsageError
+from sealrun.domain.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE
+from sealrun.domain.run import Completion
+from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.watch import WatchSpec
+from sealrun.ports import Clock, Delivery, Entropy, Journal
+from sealrun.services.accepting import Acceptor
+from sealrun.services.detecting import Explanation, explain
+from sealrun.services.intake import Intake
+from sealrun.services.sealing import Sealing, SealRequest, seal
+from sealrun.services.staging import StagedSealings
+from sealrun.services.upkeep import OpenedRegistry
+
+_BY_COMMAND = Completion(method="command", evidence="sealrun", confidence="declared")
+_POLL_S = 0.5
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one run in one registry: `published`, or the error that is in the way for now."""
+
+    registry: str
+    published: Published | None
+    error: SealrunError | None = None
+
+
+class PublishReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A run and what became of it in each registry."""
+
+    experiment: str
+    run_id: str
+    name: str
+    root_sha256: str
+    size: int
+    files: int
+    deliveries: tuple[Delivered, ...]
+
+    @property
+    def ref(self) -> str:
+        """The run's reference: as published, where it was, since another content may have held the id before."""
+        done = next((delivered.published for delivered in self.deliveries if delivered.published), None)
+        return done.ref if done else f"{self.experiment}/{self.run_id}"
+
+
+class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look at every watch did. `waiting` and `rejected` map paths to reasons."""
+
+    published: tuple[PublishReport, ...]
+    waiting: Mapping[str, str]
+    rejected: Mapping[str, str]
+    missing: tuple[str, ...]
+
+
+class Producer:
+    """Seals and publishes from this process, with or without a daemon beside it: the journal's claims keep them apart."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        registries: Mapping[str, RegistrySpec],
+        watches: Sequence[WatchSpec],
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        jobs: int | None = None,
+    ) -> None:
+        """Publish to `registries`; each is opened when the first run goes there."""
+        self._journal = journal
+        self._registries = registries
+        self._watches = watches
+        self._clock = clock
+        self._entropy = entropy
+        self._jobs = jobs
+        self._opener = Opener(journal, clock, entropy)
+        self._opened: dict[str, OpenedRegistry] = {}
+        self._targets: tuple[str, ...] = ()
+        self._staged = StagedSealings(self._first_with_stage)
+
+    def explain(self, path: str, watch: str | None = None) -> Explanation:
+        """Say what is known about a path's completeness, by the rules of its watch."""
+        real = os.path.realpath(path)
+        spec = self._watch_of(real, watch)
+        if spec is None:
+            spec = WatchSpec(name="none", path=os.path.dirname(real), experiment="none", registries=())
+            folder = open_alone(path, self._journal.hashes)
+        else:
+            folder = LocalFolderSource(spec, self._journal.hashes).open(real)
+        return explain(folder, spec.rules, ProcWriters(), self._clock)
+
+    def seal(self, path: str, experiment: str, *, run_id: str | None = None, output: Path | None = None) -> Sealing:
+        """Seal without publishing; with `output`, write the three records there. The run itself is not touched."""
+        sealing = seal(self._open(path), self._request(experiment, run_id, {}, ()))
+        if output is not None:
+            write_records(sealing.run, output)
+        return sealing
+
+    def publish(
+        self,
+        path: str,
+        experiment: str,
+        *,
+        registries: Sequence[str] = (),
+        run_id: str | None = None,
+        names: Mapping[str, str] | None = None,
+        tags: Sequence[str] = (),
+    ) -> PublishReport:
+        """Seal `path` and publish it now. What cannot be delivered now stays queued for the daemon."""
+        self._targets = tuple(registries) or tuple(self._writable())
+        self._check_targets()
+        try:
+            sealing = self._staged.seal(self._open(path), self._request(experiment, run_id, names or {}, tags))
+            number = self._journal.deliveries.accept(sealing.run, self._targets)
+            self._staged.keep(number, sealing)
+        finally:
+            self._staged.sweep()
+        return self._report(number, self._deliver_all(number))
+
+    def scan_once(self) -> ScanReport:
+        """Take what is complete now in every watch, and deliver everything that is queued. For cron and batch systems."""
+        waiting: dict[str, str] = {}
+        rejected: dict[str, str] = {}
+        missing: list[str] = []
+        taken: list[int] = []
+        for watch in self._watches:
+            self._targets = watch.registries
+            intake = Intake(self._acceptor(watch, taken), ProcWriters(), launch=self._launch, settle_now=True)
+            report = intake.rescan(self._clock.monotonic())
+            if report.missing is not None:
+                missing.append(f"{watch.name}: {report.missing}")
+            for record in self._journal.folders.all(watch.name):
+                if record.state in {"settling", "stale"}:
+                    waiting[record.path] = record.reason
+                elif record.state == "rejected":
+                    rejected[record.path] = record.reason
+        queued = {delivery.sealed for delivery in self._journal.deliveries.all(state="queued")}
+        published = [self._report(number, self._deliver_all(number)) for number in sorted(queued | set(taken))]
+        return ScanReport(published=tuple(published), waiting=waiting, rejected=rejected, missing=tuple(missing))
+
+    def registry(self, name: str) -> OpenedRegistry:
+        """Return the registry of that name, opened for publishing."""
+        if name not in self._opened:
+            self._opened[name] = self._opener.for_publishing(self._registries[name])
+        return self._opened[name]
+
+    def close(self) -> None:
+        """Close every store."""
+        for opened in self._opened.values():
+            opened.close()
+        self._opened.clear()
+
+    def _open(self, path: str) -> LocalFolder:
+        return open_alone(path, self._journal.hashes, workers=self._jobs)
+
+    def _writable(self) -> list[str]:
+        return [name for name, spec in self._registries.items() if not spec.read_only]
+
+    def _check_targets(self) -> None:
+        if not self._targets:
+            msg = "there is no registry to publish to; add one to the settings, or name one with --registry"
+            raise UsageError(msg)
+        for name in self._targets:
+            if name not in self._registries:
+                msg = f"no registry {name!r} in the settings (they name: {', '.join(self._registries) or 'none'})"
+                raise UsageError(msg)
+
+    def _request(
+        self, experiment: str, run_id: str | None, names: Mapping[str, str], tags: Sequence[str]
+    ) -> SealRequest:
+        return SealRequest(
+            experiment=parse_name(experiment, "experiment"),
+            completion=_BY_COMMAND,
+            names=names,
+            tags=tuple(tags),
+            run_id=run_id,
+        )
+
+    def _acceptor(self, watch: WatchSpec, taken: list[int]) -> Acceptor:
+        def on_sealed(number: int, sealing: Sealing) -> None:
+            taken.append(number)
+            self._staged.keep(number, sealing)
+
+        source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
+        return Acceptor(
+            watch, source, self._journal, self._clock, sealer=self._staged.seal, on_sealed=on_sealed
+        )
+
+    def _launch(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            self._staged.sweep()
+
+    def _watch_of(self, path: str, name: str | None) -> WatchSpec | None:
+        for watch in self._watches:
+            if watch.name == name or (name is None and path.startswith(watch.path.rstrip("/") + "/")):
+                return watch
+        if name is not None:
+            msg = f"no watch {name!r} in the settings (they name: {', '.join(w.name for w in self._watches) or 'none'})"
+            raise UsageError(msg)
+        return None
+
+    def _first_with_stage(self) -> OpenedRegistry | None:
+        """Return the first target on this machine; one that cannot be opened now is no reason not to seal."""
+        for name in self._targets:
+            try:
+                registry = self.registry(name)
+            except SealrunError:
+                continue
+            if registry.store.capabilities.links:
+                return registry
+        return None
+
+    def _deliver_all(self, number: int) -> tuple[Delivered, ...]:
+        try:
+            names = sorted({delivery.registry for delivery in self._journal.deliveries.all() if delivery.sealed == number})
+            return tuple(self._deliver(number, name) for name in names if name in self._registries)
+        finally:
+            self._staged.release(number)
+
+    def _deliver(self, number: int, name: str) -> Delivered:
+        """Deliver one run to one registry now, or wait for the daemon that is at it."""
+        while True:
+            known = self._known(number, name)
+            if known.state != "queued":
+                return Delivered(registry=name, published=known.published, error=_parked(known))
+            claimed = self._journal.deliveries.claim(name, inf, number)
+            if claimed is not None:
+                break
+            self._clock.sleep(_POLL_S)
+        line = self._line(name)
+        return Delivered(registry=name, published=None)
+
+    def _known(self, number: int, name: str) -> Delivery:
+        return next(d for d in self._journal.deliveries.all(registry=name) if d.sealed == number)
+
+    def _report(self, number: int, deliveries: tuple[Delivered, ...]) -> PublishReport:
+        run = self._journal.deliveries.run(number)
+        envelope = run.envelope()
+        done = next((delivered.published for delivered in deliveries if delivered.published), None)
+        return PublishReport(
+            experiment=envelope.experiment,
+            run_id=done.run_id if done else envelope.run_id,
+            name=envelope.name,
+            root_sha256=done.root_sha256 if done else run.sums().root,
+            size=envelope.size,
+            files=envelope.files,
+            deliveries=deliveries,
+        )
+
+
+def write_records(run: SealedRun, output: Path) -> None:
+    """Write a sealed run's three records into the folder `output`, which is made; existing ones are not overwritten."""
+    output.mkdir(parents=True, exist_ok=True)
+    for name, body in ((RUN_FILE, run.run_json), (MANIFEST_FILE, run.manifest_json), (SUMS_FILE, run.sums().encode())):
+        try:
+            with (output / name).open("xb") as file:
+                file.write(body)
+        except FileExistsError as error:
+            msg = f"{output / name}: exists already; choose another folder for --output"
+            raise UsageError(msg) from error

@@ -1,0 +1,133 @@
+"""SeaweedFS: a real S3 server that honours conditions and checksums."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.servers.endpoint import Endpoint
+from tests.servers.process import Process, find_program, free_ports
+
+ADMIN = ("sealrun-admin", "sealrun-admin-secret")
+READER = ("sealrun-reader", "sealrun-reader-secret")
+
+
+class SeaweedFS:
+    """One server. `stop` and `start` keep its data and its port."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare a server that keeps everything in `folder`, which exists."""
+        master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc = free_ports(8)
+        (folder / "data").mkdir()
+        (folder / "s3.json").write_text(json.dumps(_identities()))
+        command = [
+            find_program("weed"),
+            "server",
+            "-s3",
+            f"-dir={folder / 'data'}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            f"-master.port={master}",
+            f"-master.port.grpc={master_grpc}",
+            f"-volume.port={volume}",
+            f"-volume.port.grpc={volume_grpc}",
+            f"-filer.port={filer}",
+            f"-filer.port.grpc={filer_grpc}",
+            f"-s3.port={s3}",
+            f"-s3.port.grpc={s3_grpc}",
+            f"-s3.config={folder / 's3.json'}",
+            "-s3.port.iceberg=0",  # this and the next are fixed ports, which a second server could not have
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
+            "-master.volumeSizeLimitMB=128",
+            "-volume.max=0",
+        ]
+        self._process = Process(command, folder / "log", s3, "/healthz")
+        url = f"http://127.0.0.1:{s3}"
+        self.admin = Endpoint(url, *ADMIN)
+        self.reader = Endpoint(url, *READER)
+
+    @property
+    def endpoint_url(self) -> str:
+        return self.admin.endpoint_url
+
+    @property
+    def access_key(self) -> str:
+        return self.admin.access_key
+
+    @property
+    def secret_key(self) -> str:
+        return self.admin.secret_key
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """Options for s3fs, as the identity that may do everything."""
+        return self.admin.storage_options
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def create_bucket(self, name: str | None = None) -> str:
+        """Create a bucket, with a fresh name if none is given, and return its name."""
+        return self.admin.create_bucket(name)
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self._process.start()
+
+    def stop(self) -> None:
+        """Stop; nobody answers at its port until it is started again."""
+        self._process.stop()
+
+    def forget(self) -> None:
+        """Stop for good."""
+        self._process.forget()
+
+
+def _identities() -> dict[str, Any]:
+    def identity(name: str, keys: tuple[str, str], actions: list[str]) -> dict[str, Any]:
+        return {"name": name, "credentials": [{"accessKey": keys[0], "secretKey": keys[1]}], "actions": actions}
+
+    everything = ["Admin", "Read", "List", "Tagging", "Write"]
+    return {"identities": [identity("admin", ADMIN, everything), identity("reader", READER, ["Read", "List"])]}
+
+
+@contextmanager
+def running() -> Iterator[SeaweedFS]:
+    """Run a server in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="sealrun-seaweedfs-", ignore_cleanup_errors=True) as folder:
+        server = SeaweedFS(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.forget()
+
+
+def main() -> None:
+    """Run one in the foreground until interrupted; print where it is, as JSON."""
+    with running() as server:
+        told = {
+            "endpoint_url": server.endpoint_url,
+            "access_key": server.access_key,
+            "secret_key": server.secret_key,
+            "bucket": server.create_bucket("sealrun"),
+            "storage_options": server.storage_options,
+        }
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        sys.stdout.flush()
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            return
+
+
+if __name__ == "__main__":
+    main()
