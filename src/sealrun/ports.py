@@ -475,7 +475,7 @@ class Deliveries(Protocol):
         ...
 
     def release(self, registry: str | None = None) -> int:
-        """Queue parked deliveries again, due now; return how many."""
+        """Queue parked deliveries again and make postponed ones due, now; return how many."""
         ...
 
     def all(self, *, registry: str | None = None, state: DeliveryState | None = None) -> Sequence[Delivery]:

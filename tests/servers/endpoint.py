@@ -37,12 +37,15 @@ class Endpoint:
         name = name or f"bucket-{uuid4().hex}"
         with self.client() as client:
             client.create_bucket(Bucket=name)
+            # SeaweedFS makes volumes at a bucket's first write; many first writes at once wait seconds for each other.
+            client.put_object(Bucket=name, Key="first", Body=b"")
+            client.delete_object(Bucket=name, Key="first")
         return name
 
     @contextmanager
     def client(self) -> Iterator[Any]:
         """Give a boto client: a second opinion on what a store has done."""
-        import boto3  # noqa: PLC0415 - loads slowly
+        import boto3  # type: ignore[import-untyped] # ships no types  # noqa: PLC0415 - loads slowly
 
         client = boto3.client("s3", **_boto(self))
         try:

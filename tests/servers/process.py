@@ -62,7 +62,12 @@ class Process:
         """Start and wait until the server answers over HTTP, whatever it answers below 500."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - a program of the test dependencies
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                cwd=self._log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + PATIENCE_S
         while not self._answers():
@@ -84,11 +89,11 @@ class Process:
                 os.killpg(process.pid, number)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE_S)
-        process.wait()
+                return
 
     def forget(self) -> None:
-        """Stop for good."""
-        self.stop()
+        """Stop for good, at once: what it keeps goes away with it."""
+        self.stop(signal.SIGKILL)
         atexit.unregister(self.stop)
 
     def _answers(self) -> bool:

@@ -67,7 +67,7 @@ class LossyProxy:
         forward.start()
         with suppress(OSError):
             while chunk := server.recv(_CHUNK):
-                if doomed.is_set():
+                if doomed.is_set() and not _is_go_ahead(chunk):
                     with self._lock:
                         self.lost += 1
                     break
@@ -91,6 +91,11 @@ class LossyProxy:
                             doomed.set()
                 server.sendall(chunk)
             server.shutdown(socket.SHUT_WR)
+
+
+def _is_go_ahead(chunk: bytes) -> bool:
+    """Tell whether this only invites the client to send the body (100 Continue)."""
+    return chunk.startswith(b"HTTP/1.1 100") and chunk.count(b"HTTP/1.1 ") == 1
 
 
 @contextmanager

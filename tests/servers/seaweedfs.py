@@ -47,6 +47,12 @@ class SeaweedFS:
             "-master.telemetry=false",
             "-master.volumeSizeLimitMB=128",
             "-volume.max=0",
+            "-master.electionTimeout=1s",  # a restarted server elects itself, after ten seconds unless told
+            "-volume.preStopSeconds=0",
+        ]
+        self._sockets = [
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108 - the server's choice
+            for part, port in (("master", master_grpc), ("volume", volume_grpc), ("filer", filer_grpc), ("s3", s3_grpc))
         ]
         self._process = Process(command, folder / "log", s3, "/healthz")
         url = f"http://127.0.0.1:{s3}"
@@ -83,12 +89,14 @@ class SeaweedFS:
         self._process.start()
 
     def stop(self) -> None:
-        """Stop; nobody answers at its port until it is started again."""
-        self._process.stop()
+        """Kill it; nobody answers at its port until it is started again. What it acknowledged stays."""
+        self._process.stop(signal.SIGKILL)
 
     def forget(self) -> None:
-        """Stop for good."""
+        """Stop for good, and remove what it leaves outside its folder."""
         self._process.forget()
+        for path in self._sockets:
+            path.unlink(missing_ok=True)
 
 
 def _identities() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -13,13 +14,15 @@ from sealrun.adapters.sources import LocalFolderSource, open_alone
 from sealrun.adapters.writers import ProcWriters
 from sealrun.bootstrap.registries import Opener, RegistrySpec
 from sealrun.domain.address import parse_name
-from sealrun.domain.errors import SealrunError, UnavailableError, UsageError
-from sealrun.domain.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE
+from sealrun.domain.errors import SealrunError, UsageError
+from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.domain.run import Completion
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.domain.watch import WatchSpec
-from sealrun.ports import Clock, Delivery, Entropy, Journal
+from sealrun.ports import Clock, Delivery, Entropy, HashCache, Journal
 from sealrun.services.accepting import Acceptor
+from sealrun.services.delivering_now import deliver_now
+from sealrun.services.delivery_parts import Sources
 from sealrun.services.detecting import Explanation, explain
 from sealrun.services.intake import Intake
 from sealrun.services.sealing import Sealing, SealRequest, seal
@@ -65,8 +68,14 @@ class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...]
 
 
+def folder_sources(run: SealedRun, hashes: HashCache) -> Sources:
+    """Return where a sealed run's bytes are in its folder; the upload itself finds out whether they changed."""
+    folder = LocalFolder(run.folder, unit=run.envelope().unit, hashes=hashes)
+    return folder.source
+
+
 class Producer:
-    """Seals and publishes from this process, with or without a daemon beside it: the journal's claims keep them apart."""
+    """Seals and publishes from this process. The journal's claims keep it apart from a daemon beside it."""
 
     def __init__(
         self,
@@ -95,7 +104,7 @@ class Producer:
         real = os.path.realpath(path)
         spec = self._watch_of(real, watch)
         if spec is None:
-            spec = WatchSpec(name="none", path=os.path.dirname(real), experiment="none", registries=())
+            spec = WatchSpec(name="none", path=str(Path(real).parent), experiment="none", registries=())
             folder = open_alone(path, self._journal.hashes)
         else:
             folder = LocalFolderSource(spec, self._journal.hashes).open(real)
@@ -130,7 +139,7 @@ class Producer:
         return self._report(number, self._deliver_all(number))
 
     def scan_once(self) -> ScanReport:
-        """Take what is complete now in every watch, and deliver everything that is queued. For cron and batch systems."""
+        """Take what is complete now in every watch, and deliver everything that is queued."""
         waiting: dict[str, str] = {}
         rejected: dict[str, str] = {}
         missing: list[str] = []
@@ -194,9 +203,7 @@ class Producer:
             self._staged.keep(number, sealing)
 
         source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
-        return Acceptor(
-            watch, source, self._journal, self._clock, sealer=self._staged.seal, on_sealed=on_sealed
-        )
+        return Acceptor(watch, source, self._journal, self._clock, sealer=self._staged.seal, on_sealed=on_sealed)
 
     def _launch(self, work: Callable[[], None]) -> None:
         try:
@@ -226,23 +233,33 @@ class Producer:
 
     def _deliver_all(self, number: int) -> tuple[Delivered, ...]:
         try:
-            names = sorted({delivery.registry for delivery in self._journal.deliveries.all() if delivery.sealed == number})
+            names = sorted({known.registry for known in self._journal.deliveries.all() if known.sealed == number})
             return tuple(self._deliver(number, name) for name in names if name in self._registries)
         finally:
             self._staged.release(number)
 
     def _deliver(self, number: int, name: str) -> Delivered:
-        """Deliver one run to one registry now, or wait for the daemon that is at it."""
+        """Deliver one run to one registry now, or wait for the process that is at it."""
         while True:
             known = self._known(number, name)
-            if known.state != "queued":
-                return Delivered(registry=name, published=known.published, error=_parked(known))
+            if known.state == "published":
+                return Delivered(registry=name, published=known.published)
+            if known.state == "parked":
+                return Delivered(registry=name, published=None, error=SealrunError(known.error or "parked"))
             claimed = self._journal.deliveries.claim(name, inf, number)
-            if claimed is not None:
-                break
-            self._clock.sleep(_POLL_S)
-        line = self._line(name)
-        return Delivered(registry=name, published=None)
+            if claimed is None:
+                self._clock.sleep(_POLL_S)
+                continue
+            error = deliver_now(
+                claimed, self._journal, lambda: self.registry(name), self._sources(number), self._clock, self._entropy
+            )
+            if error is not None:
+                return Delivered(registry=name, published=None, error=error)
+
+    def _sources(self, number: int) -> Sources:
+        """Where a run's bytes are: staged by this process, or in its folder."""
+        staged = self._staged.sources(number)
+        return staged or folder_sources(self._journal.deliveries.run(number), self._journal.hashes)
 
     def _known(self, number: int, name: str) -> Delivery:
         return next(d for d in self._journal.deliveries.all(registry=name) if d.sealed == number)

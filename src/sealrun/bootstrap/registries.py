@@ -30,6 +30,13 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     create: bool = True
 
+    @property
+    def shown_url(self) -> str:
+        """The URL, fit for showing: without user information."""
+        scheme, mark, rest = self.url.partition("://")
+        place, slash, path = rest.partition("/")
+        return self.url if not mark else f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+
     def open_store(self, *, make: bool = False) -> Store:
         """Open the store; nothing is written unless `make` asks for a directory to be created."""
         return open_store(self.url, dict(self.storage_options), make=make, read_only=self.read_only and not make)

@@ -9,6 +9,7 @@ import msgspec
 
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Delivery, FolderRecord, Journal
+from sealrun.services.availability import Standing, read_standing
 
 _SHOWN = {"settling", "rejected", "stale", "skipped", "gone"}
 
@@ -24,7 +25,10 @@ class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One registry's queue. `error` is the last thing that went wrong with what still waits."""
+    """One registry's queue. `error` is the last thing that went wrong with what still waits.
+
+    `standing` is how a daemon last found the registry: up, down, full or refused, and why.
+    """
 
     name: str
     url: str
@@ -32,6 +36,7 @@ class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
     parked: int
     published: int
     error: str | None
+    standing: Standing | None
 
 
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +63,7 @@ def status(
         state=state,
         daemon=daemon,
         watches=tuple(_watch(watch, journal.folders.all(watch.name)) for watch in watches),
-        registries=tuple(
-            _registry(name, url, journal.deliveries.all(registry=name)) for name, url in registries.items()
-        ),
+        registries=tuple(_registry(journal, name, url) for name, url in registries.items()),
         events=tuple(journal.events.recent(events)),
     )
 
@@ -78,7 +81,9 @@ def _watch(watch: WatchSpec, folders: Sequence[FolderRecord]) -> WatchStatus:
     )
 
 
-def _registry(name: str, url: str, deliveries: Sequence[Delivery]) -> RegistryStatus:
+def _registry(journal: Journal, name: str, url: str) -> RegistryStatus:
+    deliveries: Sequence[Delivery] = journal.deliveries.all(registry=name)
+
     def count(state: str) -> int:
         return sum(delivery.state == state for delivery in deliveries)
 
@@ -90,4 +95,5 @@ def _registry(name: str, url: str, deliveries: Sequence[Delivery]) -> RegistrySt
         parked=count("parked"),
         published=count("published"),
         error=next(errors, None),
+        standing=read_standing(journal.facts, name),
     )

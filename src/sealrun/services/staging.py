@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Protocol
 
+from sealrun.domain.errors import StorageError
 from sealrun.domain.manifest import Entry
 from sealrun.ports import RunFolder, Source, Stage
 from sealrun.services.sealing import Sealing, SealRequest, seal
+
+_log = logging.getLogger("sealrun.sealing")
 
 
 class Stages(Protocol):
@@ -40,11 +44,16 @@ class StagedSealings:
         """Seal `folder`, staging what is probably new; `keep` the answer, or `sweep` discards what was staged."""
         self.sweep()
         registry = self._choose()
-        stage = None if registry is None else registry.stage()
-        if registry is None or stage is None:
+        if registry is None:
             return seal(folder, request)
-        self._fresh.stage = stage
-        return seal(folder, request, stage, lambda _path, facts: registry.worth_staging(facts.size))
+        try:
+            stage = self._fresh.stage = registry.stage()
+            return seal(folder, request, stage, lambda _path, facts: registry.worth_staging(facts.size))
+        except StorageError as error:
+            # A registry that is gone or full must not keep a run from being sealed, nor from reaching the others.
+            _log.info("%s: sealed without copying on the way: %s", folder.path, error)
+            self.sweep()
+            return seal(folder, request)
 
     def keep(self, sealed: int, sealing: Sealing) -> None:
         """Keep the sources of what this thread sealed last, which the journal knows as `sealed`."""
@@ -75,3 +84,10 @@ class StagedSealings:
             known = self._kept.pop(sealed, None)
         if known is not None and known[1] is not None:
             known[1].close()
+
+    def release_all_but(self, waiting: Container[int]) -> None:
+        """Forget every run that is not in `waiting`: their deliveries are over."""
+        with self._lock:
+            over = [sealed for sealed in self._kept if sealed not in waiting]
+        for sealed in over:
+            self.release(sealed)

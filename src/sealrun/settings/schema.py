@@ -59,16 +59,18 @@ class WatchTable(_Table, frozen=True, kw_only=True):
     path: Annotated[str, Meta(description="The folder in which runs appear.")]
     name: Annotated[str | None, Meta(description="Default: the path's last component.")] = None
     experiment: Annotated[str | None, Meta(description="Default: the watch's name.")] = None
-    unit: Annotated[
-        Literal["folder", "file"], Meta(description="What a run is: a folder, or each dropped file.")
-    ] = "folder"
+    unit: Annotated[Literal["folder", "file"], Meta(description="What a run is: a folder, or each dropped file.")] = (
+        "folder"
+    )
     glob: Annotated[str, Meta(description="How deep the runs lie: * is directly below, */* one deeper.")] = "*"
     preset: Annotated[str, Meta(description="Whose status files are believed; auto asks each.")] = "auto"
     settle: Annotated[Duration, Meta(description="No change for so long means complete.")] = "30s"
-    markers: Annotated[list[str], Meta(description="Files that declare a run complete.")] = list(DEFAULT_MARKERS)
+    markers: Annotated[list[str], Meta(description="Files that declare a run complete.")] = msgspec.field(
+        default_factory=lambda: list(DEFAULT_MARKERS)
+    )
     require: Annotated[list[str], Meta(description="Patterns; until each matches a file, the run waits.")] = []
-    forbid: Annotated[list[str], Meta(description="Patterns; while one matches, the run waits.")] = list(
-        DEFAULT_FORBID
+    forbid: Annotated[list[str], Meta(description="Patterns; while one matches, the run waits.")] = msgspec.field(
+        default_factory=lambda: list(DEFAULT_FORBID)
     )
     include: Annotated[list[str], Meta(description="Patterns; only what matches is part of the run.")] = []
     exclude: Annotated[list[str], Meta(description="Patterns; what matches is not part of the run.")] = []

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 import msgspec
 
@@ -22,6 +21,8 @@ from sealrun.ports import Clock, Delivery, DeliveryState, FolderRecord
 _COLUMNS = tuple(name for name in Delivery.__struct_fields__ if name != "published")
 _SELECT = f"SELECT {', '.join(_COLUMNS)}, published FROM deliveries"  # noqa: S608 - names of our own columns
 _FAST = 1
+"""zlib's quickest level."""
+_PAGE = 50
 _KEEP_BODIES_S = 30 * 24 * 3600.0
 
 
@@ -143,20 +144,20 @@ class DeliveryRoom:
 
     def next_due(self, registry: str) -> float | None:
         """When the next unclaimed delivery of a registry is due; see the port."""
-        after = -1.0
+        passed = 0
         while True:
             # A few at a time: the queue may be long, and hardly any of its deliveries is claimed.
             rows = self._file.rows(
-                """SELECT due, id, claim FROM deliveries WHERE registry = ? AND state = 'queued' AND due > ?
-                   ORDER BY due LIMIT 50""",
-                (registry, after),
+                """SELECT due, id, claim FROM deliveries WHERE registry = ? AND state = 'queued'
+                   ORDER BY due, id LIMIT ? OFFSET ?""",
+                (registry, _PAGE, passed),
             )
             for due, number, claim in rows:
                 if self._claims.is_free(number, claim):
                     return float(due)
-            if not rows:
+            if len(rows) < _PAGE:
                 return None
-            after = rows[-1][0]
+            passed += _PAGE
 
     def prune(self) -> int:
         """Drop the records of runs that every registry has had for a month; return how many."""
@@ -172,7 +173,7 @@ class DeliveryRoom:
 
     @contextmanager
     def _ending(self, delivery: int) -> Iterator[sqlite3.Connection]:
-        """End a claim. If the journal cannot be told (its disk is full), the delivery can be claimed again all the same."""
+        """End a claim, even if the journal cannot be told (its disk is full): the delivery can be claimed again."""
         try:
             with self._file.write() as connection:
                 yield connection

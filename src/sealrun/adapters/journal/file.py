@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from sealrun.adapters.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION
-from sealrun.domain.errors import ConfigurationError, NoSpaceError, SealrunError, UnavailableError, UnsupportedFormatError
+from sealrun.domain.errors import (
+    ConfigurationError,
+    NoSpaceError,
+    SealrunError,
+    UnavailableError,
+    UnsupportedFormatError,
+)
 
 _BUSY_S = 30.0
 _LOG_LIMIT_BYTES = 64 << 20
@@ -78,17 +84,17 @@ class JournalFile:
         run = self._connection.execute
         run("PRAGMA foreign_keys = ON")
         run("PRAGMA synchronous = FULL")
-        if self._pragma("application_id") not in {0, APPLICATION_ID}:
+        if self._number("application_id") not in {0, APPLICATION_ID}:
             raise UnsupportedFormatError(f"{self.path}: a database of another program; {_ADVICE}")
-        if self._pragma("journal_mode") != "wal":
+        if run("PRAGMA journal_mode").fetchone()[0] != "wal":
             run("PRAGMA journal_mode = WAL")
         run(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
 
     def _migrate(self) -> None:
-        if self._pragma("user_version") == VERSION:
+        if self._number("user_version") == VERSION:
             return
         with self.write() as connection:
-            found = self._pragma("user_version")  # once more: another process may have been faster
+            found = self._number("user_version")  # once more: another process may have been faster
             if found > VERSION:
                 msg = f"{self.path}: written by a newer sealrun (journal version {found}, this one reads {VERSION})"
                 raise UnsupportedFormatError(f"{msg}; upgrade sealrun, or {_ADVICE}")
@@ -100,8 +106,8 @@ class JournalFile:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
-    def _pragma(self, name: str) -> Any:
-        return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+    def _number(self, pragma: str) -> int:
+        return int(self._connection.execute(f"PRAGMA {pragma}").fetchone()[0])
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

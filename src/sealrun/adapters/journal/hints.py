@@ -63,7 +63,9 @@ class HintRoom:
         with self._lock:
             sizes = self._sizes.get(registry_id)
             if sizes is None:
-                rows = self._file.rows("SELECT DISTINCT size FROM hints WHERE registry = ?", (self._number(registry_id),))
+                rows = self._file.rows(
+                    "SELECT DISTINCT size FROM hints WHERE registry = ?", (self._number(registry_id),)
+                )
                 sizes = self._sizes[registry_id] = KnownSizes(row[0] for row in rows)
         return sizes.__contains__
 

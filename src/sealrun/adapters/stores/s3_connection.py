@@ -175,7 +175,10 @@ class Connection:
                 f"{self.place.url}: s3fs does not accept the settings ({type(error).__name__}); "
                 f"check the storage_options ({names}), fsspec's and the AWS configuration"
             ) from error
-        return _Clients(strict, bulk, strict.fs.loop, _without_userinfo(strict.api.meta.endpoint_url))
+        endpoint = strict.api.meta.endpoint_url
+        if urlsplit(endpoint).username is not None:  # not repeated in the message: it may hold a secret
+            raise ConfigurationError(f"{self.place.url}: endpoint_url holds no credentials; use key and secret")
+        return _Clients(strict, bulk, strict.fs.loop, endpoint)
 
     def _client(self, options: Mapping[str, Any], *, attempts: int) -> _Client:
         import s3fs  # noqa: PLC0415 - loads slowly
@@ -192,6 +195,7 @@ class Connection:
         fs = s3fs.S3FileSystem(**settled, skip_instance_cache=True)
         Running(fs.loop, fs.set_session()).result()
         api = Running(fs.loop, fs.get_s3(self.place.bucket)).result()
+        _send_bodies_at_once(api)
         return _Client(fs, api, _extras(api, {**fs.s3_additional_kwargs, **fs.req_kw}, self.place))
 
 
@@ -218,6 +222,15 @@ def _extras(api: Any, wanted: Mapping[str, Any], place: Place) -> Mapping[str, M
     return sorted_out
 
 
+def _send_bodies_at_once(api: Any) -> None:  # noqa: ANN401 - aiobotocore's
+    """Do not ask (``Expect: 100-continue``) before each body: it costs every small record a round trip of its own."""
+    from botocore import handlers  # noqa: PLC0415 - loads slowly
+
+    asking = getattr(handlers, "add_expect_header", None)
+    if asking is not None:
+        api.meta.events.unregister("before-call.s3", asking)
+
+
 async def _send(api: Any, operation: str, known: Mapping[str, Any]) -> Answer:  # noqa: ANN401 - aiobotocore's
     answer: Answer = await getattr(api, operation)(**known)
     return answer
@@ -240,8 +253,3 @@ async def _close(clients: _Clients) -> None:
     for client in (clients.strict, clients.bulk):
         with contextlib.suppress(Exception):  # nothing depends on how a connection ends
             await client.fs._s3creator.__aexit__(None, None, None)  # noqa: SLF001 - s3fs has no public way to close
-
-
-def _without_userinfo(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

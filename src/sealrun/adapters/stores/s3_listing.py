@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sealrun.adapters.stores.s3_connection import Answer, Connection
+from sealrun.adapters.stores.s3_errors import Refusal
 from sealrun.domain.address import Key
 from sealrun.domain.errors import UnavailableError, UnsafeStoreError
 from sealrun.ports import ObjectStat
@@ -36,9 +38,32 @@ def list_names(connection: Connection, prefix: str) -> Iterator[str]:
     """Names of the folders directly below `prefix`; see `ports.Store.list_folders`."""
     below = connection.place.below(prefix)
     names: set[str] = set()
+    doubtful = False
     for page in _pages(connection, prefix, None, Delimiter="/"):
+        doubtful = doubtful or _keeps_folders(page)
         names.update(common["Prefix"].removeprefix(below).rstrip("/") for common in page.get("CommonPrefixes", ()))
-    return iter(sorted(names - {""}))
+    names.discard("")
+    if doubtful:
+        names = connection.start(_with_keys(connection, below, names)).result()
+    return iter(sorted(names))
+
+
+def _keeps_folders(page: Answer) -> bool:
+    """Tell whether the server has folders of its own, and so lists some that are empty, for a while."""
+    server = page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("server", "")
+    return str(server).startswith("SeaweedFS")
+
+
+async def _with_keys(connection: Connection, below: str, names: set[str]) -> set[str]:
+    """Return those of the folders that hold a key somewhere."""
+
+    async def has_key(name: str) -> bool:
+        folder = f"{below}{name}/"
+        page = await connection.ask("list_objects_v2", f"{folder!r} cannot be listed", MaxKeys=2, Prefix=folder)
+        return not isinstance(page, Refusal) and any(not item["Key"].endswith("/") for item in page.get("Contents", ()))
+
+    ordered = sorted(names)
+    return {name for name, holds in zip(ordered, await asyncio.gather(*map(has_key, ordered)), strict=True) if holds}
 
 
 def in_byte_order(found: Iterable[ObjectStat], prefix: str) -> Iterator[ObjectStat]:

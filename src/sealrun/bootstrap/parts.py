@@ -1,0 +1,125 @@
+"""What the interfaces see: settings in, verbs out. Everything heavy is opened when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.journal import SqliteJournal, open_journal
+from sealrun.adapters.locking import hold, holder
+from sealrun.bootstrap.consuming import Consumer, Mover
+from sealrun.bootstrap.producing import Producer
+from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, make_registry
+from sealrun.bootstrap.running import Composition
+from sealrun.domain.watch import WatchSpec
+from sealrun.services.availability import release_deliveries
+from sealrun.services.daemon import Daemon
+from sealrun.services.probing import ProbeReport, probe
+from sealrun.services.reading import Reader
+from sealrun.services.reporting import StatusReport, status
+
+Reload = Callable[[], tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec]]]
+
+
+class Parts:
+    """The parts that one process needs, opened lazily and closed together. Use it as a context manager."""
+
+    def __init__(
+        self,
+        state: Path,
+        registries: Mapping[str, RegistrySpec],
+        watches: Sequence[WatchSpec],
+        *,
+        jobs: int | None = None,
+    ) -> None:
+        """Work in the state folder `state`."""
+        self.state = state
+        self.registries = registries
+        self.watches = watches
+        self._jobs = jobs
+        self._clock = SystemClock()
+        self._entropy = SystemEntropy()
+        self._journal: SqliteJournal | None = None
+        self._producer: Producer | None = None
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open nothing yet."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close what was opened, the journal last."""
+        self._closing.close()
+
+    @property
+    def journal(self) -> SqliteJournal:
+        """The journal of the state folder."""
+        if self._journal is None:
+            self._journal = open_journal(self.state, self._clock, self._entropy)
+            self._closing.callback(self._journal.close)
+        return self._journal
+
+    @property
+    def producer(self) -> Producer:
+        """Seal and publish from this process."""
+        if self._producer is None:
+            self._producer = Producer(
+                self.journal, self.registries, self.watches, self._clock, self._entropy, jobs=self._jobs
+            )
+            self._closing.callback(self._producer.close)
+        return self._producer
+
+    def consumer(self, registry: str | None = None) -> Consumer:
+        """Read a registry, by name or URL; by default the first one."""
+        consumer = Consumer(find_spec(self.registries, registry), self._clock, self._entropy)
+        self._closing.callback(consumer.close)
+        return consumer
+
+    def mover(self, registry: str | None = None) -> Mover:
+        """Move pointers of a registry."""
+        spec = find_spec(self.registries, registry)
+        opened = Opener(self.journal, self._clock, self._entropy).for_publishing(spec)
+        self._closing.callback(opened.close)
+        reader = Reader(opened.store, self._clock, self._entropy)
+        return Mover(reader, self.journal.state_id, self._clock, self._entropy)
+
+    def status(self, events: int = 10) -> StatusReport:
+        """Everything at a glance, with the last few events."""
+        urls = {name: spec.shown_url for name, spec in self.registries.items()}
+        return status(self.journal, self.watches, urls, state=str(self.state), daemon=holder(self.state), events=events)
+
+    def release(self, registry: str | None = None) -> int:
+        """Have parked and postponed deliveries tried again now; return how many."""
+        return release_deliveries(self.journal, self._clock, registry)
+
+    def create_registry(self, name: str) -> str:
+        """Create the registry of that name, or find it; return its id."""
+        return make_registry(self.registries[name], self._clock, self._entropy)
+
+    def probe(self, name: str) -> ProbeReport:
+        """Probe a registry's store now."""
+        store = self.registries[name].open_store()
+        try:
+            return probe(store, clock=self._clock, entropy=self._entropy)
+        finally:
+            store.close()
+
+    def forget_registry(self, name: str) -> None:
+        """Forget which registry was at that name's URL."""
+        Opener(self.journal, self._clock, self._entropy).forget(self.registries[name])
+
+    def run_daemon(self, reload: Reload) -> int:
+        """Run the daemon until it is stopped; return its exit code. `HeldError` if the state folder has one already."""
+        self._closing.enter_context(hold(self.state))
+        composition = Composition(self.journal, self._clock, self._entropy, jobs=self._jobs)
+        daemon = Daemon(
+            composition.parts(self.registries, self.watches),
+            self._clock,
+            self._entropy,
+            reload=lambda: composition.parts(*reload()),
+        )
+        return daemon.run()

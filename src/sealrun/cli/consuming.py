@@ -1,0 +1,179 @@
+"""Commands that read: ls, show, get, cat, resolve, verify."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from sealrun.cli import exits
+from sealrun.cli.output import human_size, print_json, print_rows, printable, progress
+from sealrun.cli.surroundings import Surroundings, shared_options
+
+registry_option = click.option(
+    "--registry", metavar="NAME|URL", help="Which registry to read (default: the first in the settings)."
+)
+
+
+@click.command()
+@click.argument("experiment", required=False)
+@registry_option
+@click.option("--error-on-nothing", is_flag=True, help="Exit with 4 if there is nothing to list.")
+@shared_options
+def ls(around: Surroundings, experiment: str | None, registry: str | None, *, error_on_nothing: bool) -> int:
+    """List experiments, or the runs of one EXPERIMENT, oldest first.
+
+    Example: sealrun ls training
+    """
+    with around.parts() as parts:
+        consumer = parts.consumer(registry)
+        if experiment is None:
+            rows: list[dict[str, Any]] = [
+                {"experiment": name, "runs": len(consumer.runs(name))} for name in consumer.experiments()
+            ]
+            print_rows(rows, ("experiment", "runs"), as_json=around.as_json)
+        else:
+            rows = [msgspec.to_builtins(row) for row in consumer.runs(experiment)]
+            shown = rows if around.as_json else [{**row, "size": human_size(row["size"])} for row in rows]
+            print_rows(shown, ("run_id", "status", "finished_at", "files", "size", "name"), as_json=around.as_json)
+    return exits.NOTHING if error_on_nothing and not rows else exits.OK
+
+
+@click.command()
+@click.argument("ref")
+@registry_option
+@shared_options
+def show(around: Surroundings, ref: str, registry: str | None) -> None:
+    """Show the run that REF names: envelope, ROOT_SHA256, files.
+
+    Example: sealrun show training@latest
+    """
+    with around.parts() as parts:
+        view = parts.consumer(registry).show(ref)
+        if around.as_json:
+            files = [
+                {"path": entry.path, "size": entry.size, "sha256": entry.sha256, "key": view.objects[entry.sha256].key}
+                for entry in view.manifest.entries
+            ]
+            said = {"ref": view.ref, "target": view.target, "run": view.envelope.to_json(), "files": files}
+            print_json({**said, "links": view.manifest.links, "directories": view.manifest.directories})
+            return
+        envelope = view.envelope
+        facts = {
+            "run": view.ref,
+            "name": envelope.name,
+            "status": envelope.status,
+            "finished": envelope.finished_at,
+            "completed by": f"{envelope.completion.method} ({envelope.completion.evidence})",
+            "root": view.target.root_sha256,
+            "urn": envelope.urn,
+            "supersedes": envelope.supersedes,
+            "size": f"{envelope.files} files, {human_size(envelope.size)}",
+        }
+        for label, value in facts.items():
+            if value is not None:
+                click.echo(f"{label:14}{printable(str(value))}")
+        for entry in view.manifest.entries:
+            mark = "x" if entry.executable else " "
+            click.echo(f"  {entry.sha256[:12]} {mark} {human_size(entry.size):>11}  {printable(entry.path)}")
+        for link in view.manifest.links:
+            click.echo(f"  {'link':12}   {'':>11}  {printable(link.path)} -> {printable(link.target)}")
+        for folder in view.manifest.directories:
+            click.echo(f"  {'empty folder':12}   {'':>11}  {printable(folder)}/")
+
+
+@click.command()
+@click.argument("ref")
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--sealed", is_flag=True, help="The whole run folder, records included, for sha256sum -c.")
+@registry_option
+@shared_options
+def get(around: Surroundings, ref: str, destination: Path, registry: str | None, *, sealed: bool) -> None:
+    """Restore what REF names to DESTINATION, which must not exist: exactly the folder that was dropped, verified.
+
+    Example: sealrun get training@latest ./restored
+    """
+    with around.parts() as parts, progress("restoring", quiet=around.quiet) as advance:
+        view = parts.consumer(registry).get(ref, destination, sealed=sealed, advance=advance)
+    if around.as_json:
+        print_json({"ref": view.ref, "path": str(destination.absolute()), "root_sha256": view.target.root_sha256})
+    elif not around.quiet:
+        click.echo(f"{view.ref} restored to {destination}", err=True)
+
+
+@click.command()
+@click.argument("ref")
+@registry_option
+@shared_options
+def cat(around: Surroundings, ref: str, registry: str | None) -> None:
+    """Print one file: REF:PATH, a published name, or a run of one file.
+
+    Example: sealrun cat training@latest:metrics.json
+    """
+    with around.parts() as parts:
+        parts.consumer(registry).cat(ref, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+@click.command()
+@click.argument("ref")
+@registry_option
+@shared_options
+def resolve(around: Surroundings, ref: str, registry: str | None) -> None:
+    """Tell which run REF stands for and, for a directory registry, its path.
+
+    Example: sealrun resolve metrics.csv
+    """
+    with around.parts() as parts:
+        consumer = parts.consumer(registry)
+        view = consumer.resolve(ref)
+        path = consumer.local_path(view)
+        named = view.ref if view.path is None else f"{view.ref}:{view.path}"
+        if around.as_json:
+            said = {"ref": named, "run_id": view.target.run_id, "experiment": view.target.experiment}
+            sha256 = view.entry(view.path).sha256 if view.path is not None else None
+            more = {"root_sha256": view.target.root_sha256, "urn": view.envelope.urn, "sha256": sha256}
+            print_json({**said, **more, "path": str(path) if path else None, "registry": consumer.url})
+        else:
+            click.echo(path if path is not None else named)
+
+
+@click.command()
+@click.argument("ref", required=False)
+@click.option("--experiment", help="Verify every run of one experiment.")
+@click.option("--all", "everything", is_flag=True, help="Verify everything: runs, pointers, index.")
+@click.option("--no-bytes", is_flag=True, help="Check seals, presence and sizes, but read no bytes.")
+@registry_option
+@shared_options
+def verify(
+    around: Surroundings,
+    ref: str | None,
+    experiment: str | None,
+    registry: str | None,
+    *,
+    everything: bool,
+    no_bytes: bool,
+) -> int:
+    """Check seals and stored bytes of one REF, an experiment or everything; exit with 20 if anything is damaged.
+
+    Example: sealrun verify --all
+    """
+    if [ref is not None, experiment is not None, everything].count(True) != 1:
+        msg = "name one of: REF, --experiment NAME, --all"
+        raise click.UsageError(msg)
+    with around.parts() as parts, progress("verifying", quiet=around.quiet) as advance:
+        consumer = parts.consumer(registry)
+        report = consumer.verify(ref, experiment=experiment, read_bytes=not no_bytes, advance=advance)
+    if around.as_json:
+        print_json(report)
+    else:
+        for damage in report.damages:
+            place = damage.ref if damage.path is None else f"{damage.ref}:{damage.path}"
+            click.echo(f"{printable(place)}: {damage.kind}: {printable(damage.detail)}")
+        read = "" if no_bytes else f", {human_size(report.bytes_read)} read"
+        verdict = f"{len(report.damages)} damaged" if report.damages else "no damage"
+        click.echo(f"{report.runs} runs, {report.objects} objects{read}: {verdict}")
+    return exits.DAMAGE if report.damages else exits.OK

@@ -1,0 +1,118 @@
+"""The entry point: which command lives where, and what its errors become."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+import click
+
+from sealrun import __version__
+from sealrun.cli import exits
+from sealrun.cli.surroundings import Surroundings
+from sealrun.domain.errors import SealrunError
+
+# Command, where it is, and its one line: a listing of all commands imports none of them.
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("sealrun.cli.setting_up:init", "Write commented settings and create the registries."),
+    "demo": ("sealrun.cli.setting_up:demo", "Show the main job in half a minute."),
+    "doctor": ("sealrun.cli.setting_up:doctor", "Check settings, folders, registries and clocks."),
+    "config": ("sealrun.cli.setting_up:config", "Show, validate or describe the settings."),
+    "daemon": ("sealrun.cli.working:daemon", "Watch, seal and publish until stopped."),
+    "scan": ("sealrun.cli.working:scan", "Take what is complete now, once."),
+    "status": ("sealrun.cli.working:status", "Which folder waits for what; how far each registry is."),
+    "detect": ("sealrun.cli.working:detect", "Tell whether a folder is complete, and why."),
+    "seal": ("sealrun.cli.working:seal", "Seal a folder without publishing it."),
+    "publish": ("sealrun.cli.working:publish", "Seal a folder or file and publish it now."),
+    "ls": ("sealrun.cli.consuming:ls", "List experiments or runs."),
+    "show": ("sealrun.cli.consuming:show", "Show a run: its envelope and its files."),
+    "get": ("sealrun.cli.consuming:get", "Restore a run or a file, verified."),
+    "cat": ("sealrun.cli.consuming:cat", "Print one file of a run."),
+    "resolve": ("sealrun.cli.consuming:resolve", "Tell what a reference stands for, and where."),
+    "verify": ("sealrun.cli.consuming:verify", "Check seals and stored bytes."),
+    "pointer": ("sealrun.cli.pointing:pointer", "List, read, move and roll back pointers."),
+    "promote": ("sealrun.cli.pointing:promote", "Point a pointer at a run."),
+    "completion": ("sealrun.cli.setting_up:completion", "Print a shell's completion script."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows every command's name and one line; imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names, in the order of first use."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        """Import and return a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        """List commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="sealrun")
+@click.option("-c", "--config", type=click.Path(dir_okay=False), help="Settings file (default: searched for).")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Threads that hash files.")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for tracebacks, too.")
+@click.option("-q", "--quiet", is_flag=True, help="Say less on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (JSON Lines for lists).")
+@click.pass_context
+def root(  # noqa: PLR0913 - one parameter per option
+    ctx: click.Context, /, config: str | None, jobs: int | None, verbose: int, *, quiet: bool, as_json: bool
+) -> None:
+    """Seal run folders, publish them deduplicated to every registry, and keep them findable.
+
+    First minutes: sealrun demo
+    """
+    from pathlib import Path  # noqa: PLC0415 - not needed by `--help`
+
+    file = Path(config) if config else None
+    ctx.obj = Surroundings(config=file, jobs=jobs, verbose=verbose, quiet=quiet, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line and exit with the code of `sealrun.cli.exits`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code. Errors are printed to stderr, as JSON if that was asked for."""
+    try:
+        answer = root.main(arguments, prog_name="sealrun", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = exits.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = exits.USAGE
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = exits.ERROR
+    except SealrunError as error:
+        code = exits.exit_code(error)
+        _tell(error, code, arguments)
+    else:
+        code = answer if isinstance(answer, int) else exits.OK
+    return code
+
+
+def _tell(error: SealrunError, code: int, arguments: list[str]) -> None:
+    if "-vv" in arguments:
+        traceback.print_exc()
+    if "--json" in arguments:
+        said = {"error": {"class": type(error).__name__, "message": str(error), "exit_code": code}}
+        click.echo(json.dumps(said), err=True)
+    else:
+        click.echo(f"sealrun: {error}", err=True)

@@ -1,0 +1,78 @@
+"""Printing: aligned text for people, JSON for programs, progress on a terminal only."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import msgspec
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_KIBI = 1024
+_REFRESH_S = 0.2
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value on one line."""
+    click.echo(json.dumps(msgspec.to_builtins(value), sort_keys=True))
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print rows as JSON Lines with every field, or as a table of `columns`."""
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    table = [[_plain(row.get(column)) for column in columns] for row in rows]
+    widths = [
+        max(len(column), *(len(cells[at]) for cells in table)) if table else 0 for at, column in enumerate(columns)
+    ]
+    if table:
+        click.echo("  ".join(column.ljust(width) for column, width in zip(columns, widths, strict=True)).rstrip())
+    for cells in table:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def human_size(size: float) -> str:
+    """Write bytes as people read them."""
+    for unit in _UNITS:
+        if size < _KIBI or unit == _UNITS[-1]:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= _KIBI
+    raise AssertionError
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything that could confuse a terminal escaped: names come from outside."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show bytes done on a terminal's stderr; anywhere else, nothing. The callable may be called from any thread."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _size: None
+        return
+    lock, done, shown = threading.Lock(), [0], [0.0]
+
+    def advance(size: int) -> None:
+        with lock:
+            done[0] += size
+            if time.monotonic() - shown[0] > _REFRESH_S:
+                shown[0] = time.monotonic()
+                click.echo(f"\r{label}: {human_size(done[0])}\x1b[K", err=True, nl=False)
+
+    try:
+        yield advance
+    finally:
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else printable(str(value))

@@ -1,0 +1,101 @@
+"""What every command shares: the settings, the parts, and how to print. Built from the global options."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from sealrun.bootstrap.parts import Parts
+    from sealrun.bootstrap.registries import RegistrySpec
+    from sealrun.domain.watch import WatchSpec
+    from sealrun.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Surroundings(msgspec.Struct):
+    """The global options as they were given, before or after the command's name."""
+
+    config: Path | None = None
+    verbose: int = 0
+    quiet: bool = False
+    as_json: bool = False
+    jobs: int | None = None
+
+    def settings(self) -> Settings:
+        """Load the settings now. `ConfigurationError` says what is wrong with them, and where."""
+        from sealrun.settings import load_settings  # noqa: PLC0415 - only commands that need settings pay for them
+
+        return load_settings(self.config, os.environ, Path.cwd())
+
+    def parts(self) -> Parts:
+        """Build the parts from the settings."""
+        from sealrun.bootstrap.parts import Parts  # noqa: PLC0415 - heavy, and not needed by `--help`
+
+        settings = self.settings()
+        registries, watches = described(settings)
+        return Parts(settings.state, registries, watches, jobs=self.jobs)
+
+    def set_up_logging(self) -> None:
+        """Log to stderr: warnings, or more with ``-v``; a daemon's news by default."""
+        level = logging.WARNING if not self.verbose else logging.INFO if self.verbose == 1 else logging.DEBUG
+        if self.quiet:
+            level = logging.ERROR
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+        logging.getLogger("sealrun").setLevel(level)
+
+
+def described(settings: Settings) -> tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec]]:
+    """Translate settings into what the composition root takes; secrets are revealed here."""
+    from sealrun.bootstrap.registries import RegistrySpec  # noqa: PLC0415 - as above
+
+    registries = {
+        name: RegistrySpec(
+            name=name,
+            url=registry.url,
+            storage_options=registry.revealed_options(),
+            single_writer=registry.single_writer,
+            read_only=registry.read_only,
+            create=registry.create,
+        )
+        for name, registry in settings.registries.items()
+    }
+    return registries, settings.watches
+
+
+def shared_options(command: F) -> F:
+    """Add the global options to a command, so that they may stand before or after its name."""
+
+    @functools.wraps(command)
+    def merged(*args: Any, **options: Any) -> Any:
+        around = click.get_current_context().ensure_object(Surroundings)
+        around.config = options.pop("config") or around.config
+        around.verbose = max(around.verbose, options.pop("verbose"))
+        around.quiet = options.pop("quiet") or around.quiet
+        around.as_json = options.pop("as_json") or around.as_json
+        around.jobs = options.pop("jobs") or around.jobs
+        around.set_up_logging()
+        return command(around, *args, **options)
+
+    for option in reversed(_options()):
+        merged = option(merged)
+    return merged  # type: ignore[return-value] # the wrapper takes what click passes
+
+
+def _options() -> list[Callable[[F], F]]:
+    path = click.Path(dir_okay=False, path_type=Path)
+    return [
+        click.option("-c", "--config", type=path, help="Settings file (default: searched for)."),
+        click.option("-j", "--jobs", type=click.IntRange(min=1), help="Threads that hash files."),
+        click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for tracebacks, too."),
+        click.option("-q", "--quiet", is_flag=True, help="Say less on stderr."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON (JSON Lines for lists)."),
+    ]

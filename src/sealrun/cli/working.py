@@ -1,0 +1,223 @@
+"""Commands that produce: daemon, scan, status, detect, seal, publish."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from sealrun.cli import exits
+from sealrun.cli.output import human_size, print_json, printable
+from sealrun.cli.surroundings import Surroundings, described, shared_options
+from sealrun.domain.errors import UsageError
+
+
+@click.command()
+@shared_options
+def daemon(around: Surroundings) -> int:
+    """Watch, seal and publish until stopped. SIGTERM stops, SIGHUP reloads the settings.
+
+    Example: sealrun daemon --config /etc/sealrun/sealrun.toml
+    """
+    if not around.quiet and around.verbose == 0:
+        logging.getLogger("sealrun").setLevel(logging.INFO)
+    settings = around.settings()
+    for warning in settings.warnings:
+        logging.getLogger("sealrun.daemon").warning("%s", warning)
+    with around.parts() as parts:
+        return parts.run_daemon(lambda: described(around.settings()))
+
+
+@click.command()
+@click.option("--once", is_flag=True, required=True, help="Look once, deliver what is queued, and end.")
+@click.option("--error-on-nothing", is_flag=True, help="Exit with 4 if nothing was published.")
+@shared_options
+def scan(around: Surroundings, *, once: bool, error_on_nothing: bool) -> int:  # noqa: ARG001 - says what it is
+    """Take what is complete now in every watch and publish it: for cron and batch schedulers.
+
+    Example: sealrun scan --once
+    """
+    with around.parts() as parts:
+        report = parts.producer.scan_once()
+    failed = [(run, bad) for run in report.published for bad in run.deliveries if bad.error is not None]
+    if around.as_json:
+        print_json(
+            {
+                "published": [_published(run) for run in report.published],
+                "waiting": report.waiting,
+                "rejected": report.rejected,
+                "missing": report.missing,
+            }
+        )
+    else:
+        for run in report.published:
+            names = ", ".join(done.registry for done in run.deliveries if done.published)
+            if names:
+                click.echo(f"published {run.ref} to {names}")
+        for path, reason in report.waiting.items():
+            click.echo(f"waiting   {printable(path)}: {printable(reason)}")
+        for path, reason in report.rejected.items():
+            click.echo(f"rejected  {printable(path)}: {printable(reason)}")
+        for text in report.missing:
+            click.echo(f"missing   {printable(text)}")
+        for run, bad in failed:
+            click.echo(f"failed    {run.ref} to {bad.registry}: {bad.error}", err=True)
+    if failed or report.rejected or report.missing:
+        return exits.PARTLY
+    return exits.NOTHING if error_on_nothing and not report.published else exits.OK
+
+
+@click.command()
+@click.option("--events", type=click.IntRange(min=0), default=10, help="How many recent events to show.")
+@shared_options
+def status(around: Surroundings, events: int) -> None:
+    """Tell which folder waits for what, what was rejected and why, and how far each registry is.
+
+    Example: sealrun status
+    """
+    with around.parts() as parts:
+        report = parts.status(events)
+    if around.as_json:
+        print_json(report)
+        return
+    click.echo(f"daemon    {f'running, process {report.daemon}' if report.daemon else 'not running'}")
+    for watch in report.watches:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(watch.counts.items())) or "nothing yet"
+        click.echo(f"watch     {watch.name}: {printable(watch.path)} -> {watch.experiment}: {counts}")
+        for folder in watch.folders:
+            click.echo(f"  {folder.state:9} {printable(folder.path)}: {printable(folder.reason)}")
+    for registry in report.registries:
+        click.echo(
+            f"registry  {registry.name}: {printable(registry.url)}: {registry.published} published, "
+            f"{registry.queued} queued, {registry.parked} parked"
+        )
+        if registry.standing is not None and registry.standing.state != "up":
+            click.echo(f"  {registry.standing.state:9} {printable(registry.standing.reason)}")
+        elif registry.error is not None:
+            click.echo(f"  error     {printable(registry.error)}")
+    for event in report.events:
+        click.echo(f"event     {_event(event)}")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--explain", "everything", is_flag=True, help="Say everything that was looked at.")
+@click.option("--watch", help="Judge by the rules of this watch (default: the one the path lies in).")
+@shared_options
+def detect(around: Surroundings, path: Path, watch: str | None, *, everything: bool) -> None:
+    """Tell whether the run at PATH is complete, and what it is waiting for.
+
+    Example: sealrun detect outbox/run-7 --explain
+    """
+    with around.parts() as parts:
+        said = parts.producer.explain(str(path), watch)
+    if around.as_json:
+        print_json(said)
+        return
+    if said.rejected is not None:
+        click.echo(f"rejected: {printable(said.rejected)}")
+    elif said.complete:
+        click.echo(f"complete: {printable(said.evidence or '')}")
+    for reason in said.awaited:
+        click.echo(f"waiting: {printable(reason)}")
+    if everything:
+        for name, value in msgspec.to_builtins(said).items():
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            click.echo(f"  {name.replace('_', ' '):14}{printable(text)}")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--experiment", required=True, envvar="SEALRUN_EXPERIMENT", help="Experiment the run belongs to.")
+@click.option("--run-id", help="The run's id (default: its own, or derived from its content).")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the three records into this folder.")
+@shared_options
+def seal(around: Surroundings, path: Path, experiment: str, run_id: str | None, output: Path | None) -> None:
+    """Seal the run at PATH without publishing it, and print its ROOT_SHA256. PATH is not touched.
+
+    Example: sealrun seal outbox/run-7 --experiment training
+    """
+    with around.parts() as parts:
+        sealing = parts.producer.seal(str(path), experiment, run_id=run_id, output=output)
+    root = sealing.run.sums().root
+    if around.as_json:
+        envelope = sealing.envelope
+        said = {"experiment": experiment, "run_id": envelope.run_id, "root_sha256": root, "urn": envelope.urn}
+        print_json({**said, "tree_digest": envelope.tree_digest, "files": envelope.files, "size": envelope.size})
+    else:
+        click.echo(f"{experiment}/{sealing.envelope.run_id} {root}")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--experiment", required=True, envvar="SEALRUN_EXPERIMENT", help="Experiment the run belongs to.")
+@click.option("--registry", "registries", multiple=True, help="Publish only there; may be given again.")
+@click.option("--run-id", help="The run's id (default: its own, or derived from its content).")
+@click.option("--name", "names", multiple=True, metavar="PATH=NAME", help="Also publish a file under a name.")
+@click.option("--tag", "tags", multiple=True, help="Tag the run; may be given again.")
+@shared_options
+def publish(
+    around: Surroundings,
+    path: Path,
+    experiment: str,
+    registries: tuple[str, ...],
+    run_id: str | None,
+    names: tuple[str, ...],
+    tags: tuple[str, ...],
+) -> int:
+    """Seal the folder or file at PATH and publish it now. What cannot be delivered stays queued.
+
+    Example: sealrun publish outbox/run-7 --experiment training
+    """
+    with around.parts() as parts:
+        run = parts.producer.publish(
+            str(path), experiment, registries=registries, run_id=run_id, names=_names(names), tags=tags
+        )
+    errors = [done.error for done in run.deliveries if done.error is not None]
+    if around.as_json:
+        print_json(_published(run))
+    else:
+        for done in run.deliveries:
+            if done.published is not None:
+                news = human_size(done.published.uploaded_bytes) + " new" if done.published.new else "there already"
+                click.echo(f"{run.ref} {run.root_sha256} {done.registry}: {news}")
+    for done in run.deliveries:
+        if done.error is not None:
+            click.echo(f"sealrun: {done.registry}: {done.error}", err=True)
+    if errors and len(errors) == len(run.deliveries):
+        return exits.exit_code(errors[0])
+    return exits.PARTLY if errors else exits.OK
+
+
+def _names(pairs: tuple[str, ...]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for pair in pairs:
+        path, equals, name = pair.rpartition("=")
+        if not equals or not path:
+            msg = f"--name {pair!r}: expected PATH=NAME, such as metrics.json=training-metrics.json"
+            raise UsageError(msg)
+        names[path] = name
+    return names
+
+
+def _published(run: Any) -> dict[str, Any]:
+    return {
+        "ref": run.ref,
+        "experiment": run.experiment,
+        "run_id": run.run_id,
+        "root_sha256": run.root_sha256,
+        "files": run.files,
+        "size": run.size,
+        "registries": {
+            done.registry: {"error": str(done.error)} if done.published is None else msgspec.to_builtins(done.published)
+            for done in run.deliveries
+        },
+    }
+
+
+def _event(event: Any) -> str:
+    rest = ", ".join(f"{key} {value}" for key, value in event.items() if key not in {"at", "kind", "subject"})
+    return printable(f"{event.get('at')} {event.get('kind')} {event.get('subject')} ({rest})")

@@ -1,0 +1,110 @@
+"""How a registry stands: left alone for a while after it failed, and written down for people when that changes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import msgspec
+
+from sealrun.domain.retrying import CAP_S, Response, next_delay
+from sealrun.ports import Clock, Entropy, Facts, Journal
+
+_log = logging.getLogger("sealrun.delivery")
+
+State = Literal["up", "down", "full", "refused"]
+_STATES: dict[Response, State] = {Response.MAKE_ROOM: "full", Response.MEND_ACCESS: "refused"}
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a registry stands, for people. `since` is POSIX seconds; `reason` is empty when it is up."""
+
+    state: State
+    reason: str
+    since: float
+
+
+def read_standing(facts: Facts, registry: str) -> Standing | None:
+    """How a registry stood when a daemon last noticed a difference; None if none ever did."""
+    fact = facts.fact(_standing_fact(registry))
+    return None if fact is None else msgspec.convert(fact, Standing)
+
+
+def release_deliveries(journal: Journal, clock: Clock, registry: str | None = None) -> int:
+    """Queue what is parked and postponed again, and have the daemon of any process try at once; return how many."""
+    count = journal.deliveries.release(registry)
+    journal.facts.set_fact(_release_fact(registry), clock.now().timestamp())
+    return count
+
+
+class Availability:
+    """Of one registry, as one line sees it. What it holds in memory can be lost at any time."""
+
+    def __init__(self, registry: str, journal: Journal, clock: Clock, entropy: Entropy) -> None:
+        """Take the registry as it was last seen, and try it at once."""
+        self._registry = registry
+        self._journal = journal
+        self._clock = clock
+        self._entropy = entropy
+        self._failures = 0
+        self._not_before = -1.0
+        self._released = self._last_release()
+        self._standing = read_standing(journal.facts, registry) or Standing(state="up", reason="", since=0.0)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last news were good."""
+        return self._standing.state == "up"
+
+    def held_s(self) -> float:
+        """How long the registry is still to be left alone. A release by an operator, in any process, ends that."""
+        left = self._not_before - self._clock.monotonic()
+        if left <= 0:
+            return 0.0
+        released = self._last_release()
+        if released != self._released:
+            self._released, self._not_before, self._failures = released, -1.0, 0
+            return 0.0
+        return left
+
+    def failed(self, response: Response, reason: str) -> float:
+        """Leave the registry alone for a while, so that not every delivery burns a try; return how many seconds."""
+        self._failures += 1
+        refused = response is Response.MEND_ACCESS
+        delay = CAP_S if refused else next_delay(self._failures, self._entropy.uniform(0.0, 1.0))
+        self._released = self._last_release()
+        self._not_before = self._clock.monotonic() + delay
+        self._note(_STATES.get(response, "down"), reason)
+        return delay
+
+    def worked(self) -> None:
+        """The registry did what it is there for."""
+        self._failures, self._not_before = 0, -1.0
+        self._note("up", "")
+
+    def _last_release(self) -> tuple[object, object]:
+        facts = self._journal.facts
+        return facts.fact(_release_fact(None)), facts.fact(_release_fact(self._registry))
+
+    def _note(self, state: State, reason: str) -> None:
+        before = self._standing
+        if (state, reason) == (before.state, before.reason):
+            return
+        since = before.since if state == before.state else self._clock.now().timestamp()
+        self._standing = Standing(state=state, reason=reason, since=since)
+        self._journal.facts.set_fact(_standing_fact(self._registry), msgspec.to_builtins(self._standing))
+        if state == before.state:
+            return
+        self._journal.events.record(f"registry.{state}", self._registry, registry=self._registry, reason=reason)
+        if state == "up":
+            _log.info("%s: works again (it was %s)", self._registry, before.state)
+        else:
+            _log.warning("%s: %s: %s", self._registry, state, reason)
+
+
+def _standing_fact(registry: str) -> str:
+    return f"standing:{registry}"
+
+
+def _release_fact(registry: str | None) -> str:
+    return "released" if registry is None else f"released:{registry}"

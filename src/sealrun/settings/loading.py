@@ -1,0 +1,212 @@
+"""Find the settings file, read it, and resolve what it says."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sealrun.domain.errors import ConfigurationError, UsageError
+from sealrun.domain.patterns import check_patterns
+from sealrun.domain.watch import WatchSpec
+from sealrun.settings.checking import check_overlaps, check_watch_names, name_of
+from sealrun.settings.expanding import Surroundings
+from sealrun.settings.quantities import check_listen, check_schedule, parse_duration, parse_share
+from sealrun.settings.resolved import RegistrySettings, Settings
+from sealrun.settings.schema import RegistryTable, SettingsFile, WatchTable
+from sealrun.settings.suggesting import type_problem, unknown_keys
+
+FILE_NAME = "sealrun.toml"
+_SYSTEM = Path("/etc/sealrun") / FILE_NAME
+_LATER = {
+    "retention": "retention is not acted on",
+    "gc": "nothing is collected",
+    "verify": "nothing is verified on a schedule; use the command `sealrun verify`",
+    "notify": "nobody is notified",
+    "http": "there is no page",
+}
+
+
+def load_settings(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Settings:
+    """Load the settings from `explicit`, ``$SEALRUN_CONFIG``, ``./sealrun.toml``, the user's or the system's folder.
+
+    Where there is no file, ``$SEALRUN_STORE`` names the one registry. `ConfigurationError` names the file, the
+    setting, the reason and what is expected.
+    """
+    file = find_file(explicit, environ, cwd)
+    if file is None:
+        return _from_environment(environ, cwd)
+    surroundings = Surroundings(str(file), file.parent, environ)
+    raw = surroundings.expand(_read(file), "")
+    for problem in unknown_keys(SettingsFile, raw):
+        raise ConfigurationError(f"{file}: {problem}")
+    try:
+        table = msgspec.convert(raw, SettingsFile)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{file}: {type_problem(SettingsFile, raw)}") from error
+    return _resolve(file, table, raw, surroundings)
+
+
+def find_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """Return the absolute path of the settings file that counts, or None. One that is named has to be there."""
+    for named, how in ((explicit, "--config"), (environ.get("SEALRUN_CONFIG"), "$SEALRUN_CONFIG")):
+        if named:
+            path = cwd / named
+            if not path.is_file():
+                raise ConfigurationError(
+                    f"{path}: no such settings file ({how} names it); write one with: sealrun init"
+                )
+            return path
+    home = environ.get("XDG_CONFIG_HOME") or (f"{environ['HOME']}/.config" if environ.get("HOME") else None)
+    places = [cwd / FILE_NAME, *([Path(home) / "sealrun" / FILE_NAME] if home else []), _SYSTEM]
+    return next((path for path in places if path.is_file()), None)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file}: not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file}: is not UTF-8 text") from error
+    except OSError as error:
+        raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _from_environment(environ: Mapping[str, str], cwd: Path) -> Settings:
+    url = environ.get("SEALRUN_STORE")
+    surroundings = Surroundings("$SEALRUN_STORE", cwd, environ)
+    registries = {"main": RegistrySettings(name="main", url=_url(url, surroundings))} if url else {}
+    state = _state(None, surroundings, cwd)
+    return Settings(file=None, state=state, registries=registries, watches=())
+
+
+def _resolve(file: Path, table: SettingsFile, raw: object, around: Surroundings) -> Settings:
+    registries = {name: _registry(name, registry, around) for name, registry in table.registry.items()}
+    state = _state(table.state, around, file.parent)
+    watches = tuple(_watch(watch, registries, around) for watch in table.watch)
+    check_watch_names(watches, around)
+    check_overlaps(watches, registries, state, around)
+    _check_later(table, around)
+    return Settings(
+        file=file,
+        state=state,
+        registries=registries,
+        watches=watches,
+        warnings=tuple(_warnings(table)),
+        written=raw if isinstance(raw, dict) else {},
+    )
+
+
+def _state(setting: str | None, around: Surroundings, folder: Path) -> Path:
+    if setting is not None:
+        return around.path(setting)
+    named = around.environ.get("SEALRUN_HOME") or around.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return folder / named if named else folder / ".sealrun"
+
+
+def _registry(name: str, table: RegistryTable, around: Surroundings) -> RegistrySettings:
+    setting = f"[registry.{name}]"
+    name_of(name, "registry", setting, around)
+    if not table.url:
+        raise around.wrong(f"{setting} url", "is empty")
+    options = around.secrets_in(dict(table.storage_options), f"{setting} storage_options")
+    return RegistrySettings(
+        name=name,
+        url=_url(table.url, around),
+        storage_options=options if isinstance(options, dict) else {},
+        single_writer=table.single_writer,
+        read_only=table.read_only,
+        create=table.create,
+    )
+
+
+def _url(text: str, around: Surroundings) -> str:
+    """Return a URL as it is, a path as an absolute one."""
+    return text if "://" in text else str(around.path(text))
+
+
+def _watch(table: WatchTable, registries: Mapping[str, RegistrySettings], around: Surroundings) -> WatchSpec:
+    path = around.path(table.path)
+    name = table.name if table.name is not None else path.name
+    setting = f"[[watch]] {name!r}"
+    name_of(name, "watch", setting, around)
+    experiment = table.experiment or around.environ.get("SEALRUN_EXPERIMENT") or name
+    name_of(experiment, "experiment", f"{setting}: experiment", around)
+    if table.seal == "in-place":
+        raise around.wrong(f"{setting}: seal", '"in-place" is not in this version; leave the setting away')
+    for patterns in ("include", "exclude", "require", "forbid"):
+        check_patterns(tuple(getattr(table, patterns)), f"{around.where}: {setting}: {patterns}")
+    return WatchSpec(
+        name=name,
+        path=str(path),
+        experiment=experiment,
+        registries=_targets(table, registries, setting, around),
+        unit=table.unit,
+        glob=table.glob,
+        preset=table.preset,
+        settle_s=_duration(table.settle, f"{setting}: settle", around),
+        markers=tuple(table.markers),
+        require=tuple(table.require),
+        forbid=tuple(table.forbid),
+        include=tuple(table.include),
+        exclude=tuple(table.exclude),
+        on_failed=table.on_failed,
+        stale_after_s=_duration(table.stale_after, f"{setting}: stale_after", around),
+        names=dict(table.names),
+    )
+
+
+def _targets(
+    table: WatchTable, registries: Mapping[str, RegistrySettings], setting: str, around: Surroundings
+) -> tuple[str, ...]:
+    writable = tuple(name for name, registry in registries.items() if not registry.read_only)
+    if table.registries is None:
+        if not writable:
+            raise around.wrong(setting, "there is no registry to publish to; add a [registry.NAME] with a url")
+        return writable
+    for name in table.registries:
+        if name not in registries:
+            known = ", ".join(registries) or "none"
+            raise around.wrong(f"{setting}: registries", f"there is no [registry.{name}] (there are: {known})")
+        if name not in writable:
+            raise around.wrong(f"{setting}: registries", f"[registry.{name}] is read-only")
+    return tuple(table.registries)
+
+
+def _duration(value: str | float, setting: str, around: Surroundings) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise around.wrong(setting, str(error)) from error
+
+
+def _check_later(table: SettingsFile, around: Surroundings) -> None:
+    """Check what later versions act on, so that a mistake does not wait for them."""
+    try:
+        for retention in table.retention.values():
+            parse_duration(retention.keep_within or 0)
+        if table.gc is not None:
+            check_schedule(table.gc.schedule)
+            parse_duration(table.gc.grace)
+            parse_share(table.gc.max_delete_ratio)
+        if table.verify is not None:
+            check_schedule(table.verify.schedule)
+            parse_share(table.verify.subset)
+        if table.http is not None:
+            check_listen(table.http.listen)
+        for watch in table.watch:
+            parse_duration(watch.reclaim.after if watch.reclaim else 0)
+    except (ValueError, UsageError) as error:
+        raise ConfigurationError(f"{around.where}: {error}") from error
+
+
+def _warnings(table: SettingsFile) -> Iterator[str]:
+    for name, effect in _LATER.items():
+        if getattr(table, name):
+            yield f"the setting `{name}` is accepted but does nothing in this version: {effect}"
+    if any(watch.reclaim for watch in table.watch):
+        yield "the setting `reclaim` is accepted but does nothing in this version: no source folder is deleted"

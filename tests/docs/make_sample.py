@@ -1,0 +1,166 @@
+"""Makes the sample registry beside this file: ``python -m tests.docs.make_sample``, in the checkout.
+
+Time and chance stand still, so it comes out the same byte for byte, which `test_format.py` checks. Also puts the
+sample's records into docs/format.md, as examples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.hints import FakeHints
+
+from sealrun.adapters.folders import NoHashes
+from sealrun.adapters.sources import open_alone
+from sealrun.adapters.stores.posix import PosixStore
+from sealrun.domain.address import attempt_id
+from sealrun.domain.errors import UnavailableError
+from sealrun.domain.manifest import Entry
+from sealrun.domain.publication import AttemptTicket
+from sealrun.domain.run import Completion
+from sealrun.domain.sealed import Published
+from sealrun.ports import Source
+from sealrun.services.indexing import Index
+from sealrun.services.moving import PointerMover
+from sealrun.services.opening import create_registry
+from sealrun.services.publishing import Publisher
+from sealrun.services.reading import Reader
+from sealrun.services.sealing import SealRequest, seal
+
+SAMPLE = Path(__file__).parent / "sample-registry"
+PAGE = Path(__file__).parents[2] / "docs" / "format.md"
+EXPERIMENT = "training"
+_STATE = "1f0e2d3c4b5a69788796a5b4c3d2e1f0"
+_FINISHED = 1_768_660_252  # 2026-01-17T14:30:52Z
+_BY_MARKER = Completion("marker", "_SUCCESS", "declared")
+_BY_QUIET = Completion("quiet", "no change for 30 s and no open writer", "inferred")
+_WEIGHTS = bytes(range(256)) * 8
+_RECORD = """{
+  "run_id": "20260117T143052Z-ridge-a1b2c3",
+  "algo": "ridge",
+  "created": "2026-01-17T14:02:11Z",
+  "inputs": [{"path": "data/train.csv", "sha256": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"}],
+  "tags": ["release"]
+}
+"""
+_FIRST: Mapping[str, bytes] = {
+    "_SUCCESS": b"",
+    "manifest.json": _RECORD.encode(),
+    "metrics.json": b'{"loss": 0.125, "steps": 300}\n',
+    "model/weights.bin": _WEIGHTS,
+    "notes with a space.txt": b"kept\n",
+    "predict.sh": b"#!/bin/sh\nexec cat model/current.bin\n",
+    "tables/back\\slash.csv": b"a,b\n1,2\n",
+    "tables/naïve.csv": b"a,b\n1,2\n",
+}
+
+
+def make_sample(root: Path) -> None:
+    """Make the sample registry at `root`, which must not exist."""
+    clock, entropy = FakeClock(), FakeEntropy(1)
+    store = PosixStore(root, make=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        machine = _Machine(store, clock, entropy, Path(scratch))
+        machine.publish_first()
+        clock.advance(3600)
+        machine.publish("nightly", {"metrics.json": b'{"loss": 0.25}\n', "weights.bin": _WEIGHTS}, _FINISHED + 3600)
+        Index(store, clock, entropy, EXPERIMENT).compact()
+        clock.advance(3600)
+        machine.publish_first(metrics=b'{"loss": 0.0625, "steps": 600}\n', at=_FINISHED + 7200)
+        machine.point("best")
+        clock.advance(3600)
+        machine.die("interrupted", {"model.bin": b"never uploaded\n"}, _FINISHED + 10_800)
+    store.close()
+    shutil.rmtree(root / ".sealrun")
+
+
+class _Machine:
+    """One state folder that publishes to the sample."""
+
+    def __init__(self, store: PosixStore, clock: FakeClock, entropy: FakeEntropy, scratch: Path) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._scratch = scratch
+        record = create_registry(store, clock, entropy)
+        self._publisher = Publisher(store, record.registry_id, FakeHints(), clock, entropy, _STATE)
+
+    def publish_first(self, metrics: bytes | None = None, at: int = _FINISHED) -> None:
+        """Publish the run that names itself, again with other `metrics`: then it becomes a revision."""
+        files = dict(_FIRST) | ({} if metrics is None else {"metrics.json": metrics})
+        folder = self._scratch / f"first-{at}" / "20260117T143052Z-ridge-a1b2c3"
+        _write(folder, files, at)
+        (folder / "predict.sh").chmod(0o755)
+        (folder / "plots").mkdir()
+        (folder / "model" / "current.bin").symlink_to("weights.bin")
+        self._deliver(folder, _BY_MARKER, names={"metrics.json": "training-metrics.json"})
+
+    def publish(self, name: str, files: Mapping[str, bytes], at: int) -> None:
+        """Publish a folder that does not name itself."""
+        folder = self._scratch / name
+        _write(folder, files, at)
+        self._deliver(folder, _BY_QUIET)
+
+    def die(self, name: str, files: Mapping[str, bytes], at: int) -> None:
+        """Leave an attempt whose registry went away before its first upload: an intent and nothing else."""
+        folder = self._scratch / name
+        _write(folder, files, at)
+        with contextlib.suppress(UnavailableError):
+            self._deliver(folder, _BY_QUIET, dying=True)
+
+    def point(self, pointer: str) -> None:
+        """Move a pointer by command to the oldest run, and on to the newest."""
+        mover = PointerMover(self._store, self._clock, self._entropy, _STATE, "ada@example")
+        reader = Reader(self._store, self._clock, self._entropy)
+        runs = reader.runs(EXPERIMENT)
+        for row, why in ((runs[0], "the first one"), (runs[-1], "half the loss")):
+            target = reader.resolve(f"{EXPERIMENT}/{row.run_id}")
+            mover.execute(mover.plan_set(EXPERIMENT, pointer, target, why))
+
+    def _deliver(
+        self, folder: Path, completion: Completion, *, names: Mapping[str, str] | None = None, dying: bool = False
+    ) -> Published:
+        request = SealRequest(experiment=EXPERIMENT, completion=completion, names=names or {})
+        sealing = seal(open_alone(str(folder), NoHashes()), request)
+        now = self._clock.now()
+        ticket = AttemptTicket(
+            attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
+            nonce=self._entropy.hex(32),
+            created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            owner=_STATE,
+        )
+        return self._publisher.publish(sealing.run, ticket, _lost if dying else sealing.source)
+
+
+def _lost(entry: Entry) -> Source:
+    raise UnavailableError(f"{entry.path}: the registry went away")
+
+
+def _write(folder: Path, files: Mapping[str, bytes], at: int) -> None:
+    for path, body in files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(body)
+        os.utime(file, (at, at))
+
+
+def with_examples(page: str, root: Path) -> str:
+    """Return `page` with every fence that follows ``<!-- sample: KEY -->`` showing what is under KEY."""
+
+    def shown(match: re.Match[str]) -> str:
+        return f"{match[1]}{(root / match[2]).read_text()}{match[3]}"
+
+    return re.sub(r"(?s)(<!-- sample: ([^\n]+) -->\n```[a-z]*\n).*?(```\n)", shown, page)
+
+
+if __name__ == "__main__":
+    shutil.rmtree(SAMPLE, ignore_errors=True)
+    make_sample(SAMPLE)
+    PAGE.write_text(with_examples(PAGE.read_text(), SAMPLE))

@@ -1,0 +1,84 @@
+"""The project's pages as tests see them: what is in their fences, and a shell to try it in."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+_FENCE = re.compile(r"(?ms)^(?:<!-- (?P<mark>[^\n]+) -->\n)?(?P<indent> *)```(?P<language>\S*)\n(?P<body>.*?)^ *```$")
+_PATIENCE_S = 120.0
+
+
+class Fence(NamedTuple):
+    """A fenced block: its language, the comment on the line before it, and its text without the page's indent."""
+
+    language: str
+    mark: str
+    text: str
+
+
+def all_pages() -> list[Path]:
+    """README, the changelog, and everything below docs/ and deploy/."""
+    return [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        *sorted(DOCS.rglob("*.md")),
+        *sorted((ROOT / "deploy").glob("*.md")),
+    ]
+
+
+def fences(page: Path) -> Iterator[Fence]:
+    """The fenced blocks of a page, in order."""
+    for match in _FENCE.finditer(page.read_text()):
+        indent = len(match["indent"])
+        text = "".join(line[indent:] if line.strip() else "\n" for line in match["body"].splitlines(keepends=True))
+        yield Fence(match["language"], match["mark"] or "", text)
+
+
+def commands(text: str) -> str:
+    """The commands of a ``console`` fence: what follows ``$`` and the lines that continue it; output is left out."""
+    lines: list[str] = []
+    continued = False
+    for line in text.splitlines():
+        if line.startswith("$ ") or continued:
+            lines.append(line.removeprefix("$ "))
+            continued = line.endswith("\\")
+    return "\n".join(lines) + "\n"
+
+
+def shell(script: str, cwd: Path, environ: Mapping[str, str] | None = None) -> str:
+    """Run a script by bash, stopping at the first failure; return what it prints."""
+    done = subprocess.run(  # noqa: S603 - commands of our own pages
+        ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607 - the reader's shell
+        cwd=cwd,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE_S,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f"exit code {done.returncode}\n{script}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def reader_environment(home: Path) -> dict[str, str]:
+    """Surroundings of somebody who installed sealrun: it is on the path, and nothing is configured."""
+    tools = home / "bin"
+    tools.mkdir(parents=True, exist_ok=True)
+    program = tools / "sealrun"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sealrun "$@"\n')
+    program.chmod(0o755)
+    return {
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT / "src"),
+    }

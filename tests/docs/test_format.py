@@ -1,0 +1,236 @@
+"""docs/format.md says enough: the sample is read by sealrun, made again byte for byte, and read by a stranger.
+
+`Stranger` was written from docs/format.md alone, with a JSON parser and sha256. It uses nothing of sealrun.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.docs.make_sample import EXPERIMENT, PAGE, SAMPLE, make_sample, with_examples
+from tests.docs.pages import shell
+from tests.fakes.clock import FakeClock, FakeEntropy
+
+from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.stores.posix import PosixStore
+from sealrun.services.reading import Reader
+from sealrun.services.restoring import restore
+from sealrun.services.verifying import Verifier
+
+FIRST = "20260117T143052Z-ridge-a1b2c3"
+REVISION = f"{FIRST}.r2"
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader(PosixStore(SAMPLE), FakeClock(), FakeEntropy())
+
+
+class Stranger:
+    """Reads a registry with what docs/format.md says."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def record(self, key: str, kind: str) -> dict[str, Any]:
+        body = (self.root / key).read_bytes()
+        value: dict[str, Any] = json.loads(body)
+        canonical = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
+        assert body == canonical.encode(), key
+        assert (value["format"], value["kind"]) == ("sealrun/1", kind), key
+        return value
+
+    def names(self, folder: str) -> list[str]:
+        return sorted(path.name for path in (self.root / folder).iterdir())
+
+    def standing_attempt(self, experiment: str, run_id: str) -> str:
+        for name in reversed(self.names(f"experiments/{experiment}/runs/{run_id}/seals")):
+            attempt = name.removesuffix(".json")
+            outcome = self.record(f"attempts/{attempt}/outcome.json", "outcome")
+            if outcome["decision"] == "sealed" and not (self.root / f"attempts/{attempt}/retired.json").exists():
+                return attempt
+        raise AssertionError(f"{run_id} is not there")
+
+    def files(self, experiment: str, run_id: str) -> dict[str, bytes]:
+        """Read a run in the four steps of "Reading a run"."""
+        folder = f"experiments/{experiment}/runs/{run_id}"
+        attempt = self.standing_attempt(experiment, run_id)
+        outcome = self.record(f"attempts/{attempt}/outcome.json", "outcome")
+        assert (outcome["experiment"], outcome["run_id"]) == (experiment, run_id)
+        sums, root = self.sums((self.root / folder / "MANIFEST.sha256").read_bytes())
+        assert root == outcome["root_sha256"]
+        for record in ("run.json", "manifest.json"):
+            assert sums[record] == hashlib.sha256((self.root / folder / record).read_bytes()).hexdigest()
+        refs = self.record(f"attempts/{attempt}/refs.json", "refs")
+        manifest = self.record(f"{folder}/manifest.json", "manifest")
+        found = {}
+        for entry in manifest["entries"]:
+            stored = refs["objects"][entry["sha256"]]
+            body = (self.root / stored["key"]).read_bytes()
+            assert stored["key"].startswith(self.object_prefix(entry["sha256"]))
+            assert len(body) == entry["size"] == stored["size"]
+            assert hashlib.sha256(body).hexdigest() == entry["sha256"] == sums[f"artifacts/{entry['path']}"]
+            found[entry["path"]] = body
+        assert sums.keys() == {f"artifacts/{path}" for path in found} | {"run.json", "manifest.json"}
+        assert manifest["tree_digest"] == self.tree_digest(found)
+        return found
+
+    @staticmethod
+    def object_prefix(digest: str) -> str:
+        return f"store/objects/sha256/{digest[:2]}/{digest[2:4]}/{digest[4:]}."
+
+    @staticmethod
+    def sums(body: bytes) -> tuple[dict[str, str], str]:
+        *lines, last = body.decode().removesuffix("\n").split("\n")
+        above = "".join(f"{line}\n" for line in lines)
+        assert last == f"# ROOT_SHA256 {hashlib.sha256(above.encode()).hexdigest()}"
+        found = {}
+        for line in lines:
+            escaped = line.startswith("\\")
+            digest, name = line.removeprefix("\\").split("  ", 1) if escaped else line.split("  ", 1)
+            if escaped:
+                name = name.replace("\\\\", "\0").replace("\\n", "\n").replace("\\r", "\r").replace("\0", "\\")
+            found[name] = digest
+        return found, last.split(" ")[2]
+
+    @staticmethod
+    def tree_digest(files: dict[str, bytes]) -> str:
+        lines = []
+        for path in sorted(files):
+            name = f"./{path}".replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+            mark = "\\" if name != f"./{path}" else ""
+            lines.append(f"{mark}{hashlib.sha256(files[path]).hexdigest()}  {name}\n")
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def generations(self, log: str) -> list[dict[str, Any]]:
+        """Oldest first; checks that the log is dense and chained."""
+        found: list[dict[str, Any]] = []
+        before = None
+        for number, name in enumerate(reversed(self.names(log)), start=1):
+            assert name == f"{999_999_999_999 - number:012d}.json"
+            found.append(self.record(f"{log}/{name}", "pointer"))
+            assert found[-1]["generation"] == number
+            assert found[-1].get("previous_sha256") == before
+            before = hashlib.sha256((self.root / log / name).read_bytes()).hexdigest()
+        return found
+
+    def rows(self, experiment: str) -> dict[str, dict[str, Any]]:
+        index = f"experiments/{experiment}/index"
+        rows = [self.record(f"{index}/pending/{name}", "row") for name in self.names(f"{index}/pending")]
+        head = self.names(f"{index}/base")[0]
+        for line in (self.root / index / "base" / head).read_text().splitlines():
+            rows.append(json.loads(line))
+            assert line == json.dumps(rows[-1], sort_keys=True, ensure_ascii=True)
+        return {row["attempt"]: row for row in rows}
+
+
+def test_every_run_of_the_sample_is_read_with_the_format_page_alone() -> None:
+    stranger = Stranger(SAMPLE)
+    runs = stranger.names(f"experiments/{EXPERIMENT}/runs")
+    files = {run: stranger.files(EXPERIMENT, run) for run in runs}
+    assert len(runs) == 3
+    assert files[FIRST]["notes with a space.txt"] == b"kept\n"
+    assert files[FIRST]["tables/back\\slash.csv"] == files[FIRST]["tables/naïve.csv"]
+    assert files[REVISION]["metrics.json"] != files[FIRST]["metrics.json"]
+
+
+def test_bytes_that_two_runs_share_are_stored_once() -> None:
+    weights = hashlib.sha256(Stranger(SAMPLE).files(EXPERIMENT, FIRST)["model/weights.bin"]).hexdigest()
+    folder = SAMPLE / Stranger.object_prefix(weights).rpartition("/")[0]
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_every_pointer_of_the_sample_is_dense_and_leads_to_a_sealed_run() -> None:
+    stranger = Stranger(SAMPLE)
+    logs = [f"experiments/{EXPERIMENT}/pointers/{name}" for name in ("best", "latest")]
+    for log in (*logs, "names/training-metrics.json"):
+        *_, newest = stranger.generations(log)
+        target = newest["target"]
+        outcome = stranger.record(f"attempts/{target['attempt']}/outcome.json", "outcome")
+        assert (outcome["decision"], outcome["root_sha256"]) == ("sealed", target["root_sha256"])
+        assert target["run_id"] == REVISION
+        assert target.get("path") == ("metrics.json" if log.startswith("names/") else None)
+
+
+def test_the_index_of_the_sample_has_one_row_per_sealed_attempt() -> None:
+    stranger = Stranger(SAMPLE)
+    rows = stranger.rows(EXPERIMENT)
+    outcomes = {path.parent.name: json.loads(path.read_bytes()) for path in SAMPLE.glob("attempts/*/outcome.json")}
+    sealed = {attempt for attempt, outcome in outcomes.items() if outcome["decision"] == "sealed"}
+    assert rows.keys() == sealed
+    for attempt, row in rows.items():
+        assert row["root_sha256"] == outcomes[attempt]["root_sha256"]
+
+
+def test_every_key_of_the_sample_is_one_that_the_format_page_lists() -> None:
+    known = {
+        "registry.json", "store", "attempts", "experiments", "names", "latest",
+    }  # fmt: skip
+    assert {path.name for path in SAMPLE.iterdir()} == known
+    attempts = {path.name for path in SAMPLE.glob("attempts/*/*")}
+    assert attempts == {"intent.json", "outcome.json", "refs.json"}
+    experiment = {path.name for path in (SAMPLE / "experiments" / EXPERIMENT).iterdir()}
+    assert experiment == {"runs", "pointers", "index", "manifest.jsonl"}
+
+
+def test_sealrun_reads_and_verifies_the_sample(reader: Reader) -> None:
+    report = Verifier(reader).everything()
+    assert report.damages == ()
+    assert report.runs == 3
+    assert report.bytes_read > 0
+
+
+def test_sealrun_restores_a_run_of_the_sample(reader: Reader, tmp_path: Path) -> None:
+    restore(reader, reader.load(reader.resolve("training@best")), LocalDestination(tmp_path / "run"), sealed=False)
+    assert tree(tmp_path / "run") == {
+        **Stranger(SAMPLE).files(EXPERIMENT, REVISION),
+        "model/current.bin": (tmp_path / "run" / "model" / "weights.bin").read_bytes(),
+    }
+    assert (tmp_path / "run" / "predict.sh").stat().st_mode & 0o111
+    assert (tmp_path / "run" / "plots").is_dir()
+
+
+def test_the_tree_digest_is_what_the_documented_command_prints(reader: Reader, tmp_path: Path) -> None:
+    view = reader.load(reader.resolve(f"training/{FIRST}"))
+    restore(reader, view, LocalDestination(tmp_path / "run"), sealed=False)
+    command = "find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
+    assert command in PAGE.read_text()
+    assert shell(command, tmp_path / "run").split()[0] == view.manifest.tree_digest
+
+
+def test_the_sample_is_verified_by_sha256sum_where_it_lies() -> None:
+    for folder in (SAMPLE / "experiments" / EXPERIMENT / "runs").iterdir():
+        shell("sha256sum --check --quiet MANIFEST.sha256", folder)
+
+
+def test_the_sample_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+    """If not, the format has changed: mind what is stored already, then run ``python -m tests.docs.make_sample``."""
+    make_sample(tmp_path / "again")
+    assert tree(tmp_path / "again") == tree(SAMPLE)
+
+
+def test_the_examples_of_the_format_page_are_the_records_of_the_sample() -> None:
+    page = PAGE.read_text()
+    assert with_examples(page, SAMPLE) == page
+    assert page.count("<!-- sample: ") >= 10
+
+
+def test_damage_to_the_sample_is_noticed_by_both_readers(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(SAMPLE, damaged)
+    victim = next(path for path in damaged.rglob("store/objects/sha256/10/fc/*"))
+    victim.chmod(0o644)
+    victim.write_bytes(victim.read_bytes()[:-1] + b"!")
+    with pytest.raises(AssertionError):
+        Stranger(damaged).files(EXPERIMENT, FIRST)
+    report = Verifier(Reader(PosixStore(damaged), FakeClock(), FakeEntropy())).everything()
+    assert {damage.kind for damage in report.damages} == {"bytes"}

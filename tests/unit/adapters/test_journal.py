@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.fakes.clock import FakeClock, FakeEntropy
+
+from sealrun.adapters.journal import JOURNAL_FILE, SqliteJournal, open_journal
+from sealrun.adapters.journal.events import EventRoom
+from sealrun.adapters.journal.file import JournalFile
+from sealrun.adapters.journal.hints import KnownSizes
+from sealrun.domain.address import AttemptId, Digest, Key, object_key
+from sealrun.domain.errors import ConfigurationError, NoSpaceError, UnavailableError, UnsupportedFormatError
+from sealrun.domain.records import sha256
+from sealrun.ports import FileFacts, FolderRecord
+
+AN_ATTEMPT = AttemptId("20260117T143052Z-0123456789abcdef")
+_A_DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: FakeClock) -> Iterator[SqliteJournal]:
+    journal = reopened(tmp_path, clock)
+    yield journal
+    journal.close()
+
+
+def reopened(tmp_path: Path, clock: FakeClock, seed: int = 0) -> SqliteJournal:
+    return open_journal(tmp_path / "state", clock, FakeEntropy(seed))
+
+
+def digest(text: str) -> Digest:
+    return sha256(text.encode())
+
+
+def hashes(*paths: str) -> dict[str, tuple[FileFacts, Digest]]:
+    return {
+        path: (FileFacts(number, 5, 1_768_660_252_123_456_789, 2, executable=number % 2 == 0), digest(path))
+        for number, path in enumerate(paths)
+    }
+
+
+# ---------------------------------------------------------------- the file
+
+
+def test_the_state_id_stays_when_the_journal_is_opened_again(tmp_path: Path, clock: FakeClock) -> None:
+    first = reopened(tmp_path, clock, seed=1)
+    second = reopened(tmp_path, clock, seed=2)
+    assert first.state_id == second.state_id
+    assert len(first.state_id) == 32
+
+
+def test_everything_is_there_when_the_journal_is_opened_again(tmp_path: Path, clock: FakeClock) -> None:
+    before = reopened(tmp_path, clock)
+    before.facts.set_fact("a", {"b": [1, None]})
+    before.hashes.remember("/run", hashes("x"))
+    before.close()
+    after = reopened(tmp_path, clock)
+    assert after.facts.fact("a") == {"b": [1, None]}
+    assert after.hashes.known("/run") == hashes("x")
+
+
+def test_every_commit_is_forced_to_the_disk(journal: SqliteJournal) -> None:
+    assert journal._file.rows("PRAGMA synchronous") == [(2,)]
+    assert journal._file.rows("PRAGMA journal_mode") == [("wal",)]
+    assert journal._file.rows("PRAGMA foreign_keys") == [(1,)]
+
+
+def test_a_damaged_journal_is_refused_with_what_to_do_about_it(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / JOURNAL_FILE).write_bytes(b"no database " * 1000)
+    with pytest.raises(UnsupportedFormatError, match=r"journal\.sqlite.*damaged.*move the file away.*hashing"):
+        reopened(tmp_path, clock)
+
+
+def test_a_journal_that_is_damaged_inside_is_told_when_it_is_read(tmp_path: Path, clock: FakeClock) -> None:
+    journal = reopened(tmp_path, clock)
+    for number in range(200):
+        journal.facts.set_fact(f"fact-{number}", "x" * 1000)
+    journal.close()
+    path = tmp_path / "state" / JOURNAL_FILE
+    body = bytearray(path.read_bytes())
+    body[4096 * 20 :] = b"\xff" * (len(body) - 4096 * 20)
+    path.write_bytes(body)
+    with pytest.raises(UnsupportedFormatError, match="move the file away"):
+        _read_all_facts(reopened(tmp_path, clock))
+
+
+def _read_all_facts(journal: SqliteJournal) -> None:
+    for number in range(200):
+        journal.facts.fact(f"fact-{number}")
+
+
+def test_a_journal_of_a_newer_version_is_refused(tmp_path: Path, clock: FakeClock) -> None:
+    reopened(tmp_path, clock).close()
+    with sqlite3.connect(tmp_path / "state" / JOURNAL_FILE) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(UnsupportedFormatError, match=r"newer sealrun \(journal version 99"):
+        reopened(tmp_path, clock)
+
+
+def test_the_database_of_another_program_is_refused_and_left_alone(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "state").mkdir()
+    with sqlite3.connect(tmp_path / "state" / JOURNAL_FILE) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    with pytest.raises(UnsupportedFormatError, match="another program"):
+        reopened(tmp_path, clock)
+    with sqlite3.connect(tmp_path / "state" / JOURNAL_FILE) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
+    connection.close()
+
+
+def test_a_state_folder_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(ConfigurationError, match="state"):
+        reopened(tmp_path, clock)
+
+
+def test_a_full_disk_is_told_and_leaves_the_journal_as_it_was(journal: SqliteJournal) -> None:
+    journal.facts.set_fact("before", 1)
+    (pages,) = journal._file.rows("PRAGMA page_count")[0]
+    journal._file.rows(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(NoSpaceError, match="no space left for the journal"):
+        journal.facts.set_fact("large", "x" * 1_000_000)
+    assert journal.facts.fact("large") is None
+    journal._file.rows(f"PRAGMA max_page_count = {pages + 1000}")
+    journal.facts.set_fact("large", "x" * 1_000_000)
+    assert journal.facts.fact("before") == 1
+
+
+def test_a_transaction_that_raises_leaves_no_trace(tmp_path: Path) -> None:
+    file = JournalFile(tmp_path / JOURNAL_FILE)
+
+    def half() -> None:
+        with file.write() as connection:
+            connection.execute("INSERT INTO facts VALUES ('a', '1')")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
+    assert file.rows("SELECT * FROM facts") == []
+    file.close()
+
+
+def test_a_closed_journal_says_so(journal: SqliteJournal) -> None:
+    journal.close()
+    journal.close()
+    with pytest.raises(UnavailableError, match="closed"):
+        journal.facts.fact("a")
+
+
+# ---------------------------------------------------------------- hashes
+
+
+def test_what_is_remembered_of_a_folder_replaces_what_was(journal: SqliteJournal) -> None:
+    journal.hashes.remember("/run", hashes("a", "b"))
+    journal.hashes.remember("/run", hashes("c"))
+    journal.hashes.remember("/other", hashes("d"))
+    assert journal.hashes.known("/run") == hashes("c")
+    assert journal.hashes.known("/never") == {}
+
+
+def test_ten_thousand_files_are_remembered_exactly(journal: SqliteJournal) -> None:
+    many = hashes(*(f"deep/er/file-{number:05d}.bin" for number in range(10_000)))
+    journal.hashes.remember("/run", many)
+    assert journal.hashes.known("/run") == many
+
+
+def test_a_folder_whose_name_is_not_utf8_is_remembered(journal: SqliteJournal) -> None:
+    journal.hashes.remember("/run-\udcff", hashes("a"))
+    assert journal.hashes.known("/run-\udcff") == hashes("a")
+
+
+def test_hashes_of_a_folder_that_has_long_been_gone_are_dropped(
+    journal: SqliteJournal, clock: FakeClock, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    for folder in (str(here), "/gone/for/long"):
+        journal.hashes.remember(folder, hashes("a"))
+    clock.advance(8 * _A_DAY_S)
+    journal.hashes.remember("/gone/since/yesterday", hashes("a"))
+    journal.tidy()
+    assert journal.hashes.known(str(here))
+    assert journal.hashes.known("/gone/since/yesterday")
+    assert not journal.hashes.known("/gone/for/long")
+    clock.advance(400 * _A_DAY_S)
+    journal.tidy()
+    assert not journal.hashes.known(str(here))
+
+
+# ---------------------------------------------------------------- hints
+
+
+def test_a_hint_is_the_most_recent_key_of_its_registry(journal: SqliteJournal) -> None:
+    old, new = object_key(digest("a"), AN_ATTEMPT), Key("store/packs/elsewhere.zip")
+    journal.hints.learn("r1", {digest("a"): (old, 1)})
+    assert journal.hints.keys_of("r1", [digest("a"), digest("b")]) == {digest("a"): old}
+    journal.hints.learn("r1", {digest("a"): (new, 1)})
+    assert journal.hints.keys_of("r1", [digest("a")]) == {digest("a"): new}
+    assert journal.hints.keys_of("r2", [digest("a")]) == {}
+
+
+def test_a_key_that_belongs_to_another_digest_is_remembered_as_it_is(journal: SqliteJournal) -> None:
+    foreign = object_key(digest("b"), AN_ATTEMPT)
+    journal.hints.learn("r1", {digest("a"): (foreign, 1)})
+    assert journal.hints.keys_of("r1", [digest("a")]) == {digest("a"): foreign}
+
+
+def test_thousands_of_hints_are_learnt_and_asked_for_at_once(journal: SqliteJournal) -> None:
+    digests = [digest(str(number)) for number in range(3_000)]
+    keys = {each: (object_key(each, AN_ATTEMPT), 7) for each in digests}
+    journal.hints.learn("r1", keys)
+    assert journal.hints.keys_of("r1", iter(digests)) == {each: key for each, (key, _) in keys.items()}
+
+
+def test_forgotten_hints_are_gone_and_forgetting_them_twice_is_harmless(journal: SqliteJournal) -> None:
+    key = object_key(digest("a"), AN_ATTEMPT)
+    journal.hints.learn("r1", {digest("a"): (key, 1)})
+    journal.hints.learn("r2", {digest("a"): (key, 1)})
+    for _ in range(2):
+        journal.hints.forget("r1", [digest("a")])
+    assert journal.hints.keys_of("r1", [digest("a")]) == {}
+    assert journal.hints.keys_of("r2", [digest("a")])
+
+
+def test_sizes_are_known_once_learnt_by_this_process_or_an_earlier_one(tmp_path: Path, clock: FakeClock) -> None:
+    journal = reopened(tmp_path, clock)
+    assert not journal.hints.sizes_known("r1")(10)
+    journal.hints.learn("r1", {digest("a"): (object_key(digest("a"), AN_ATTEMPT), 10)})
+    assert journal.hints.sizes_known("r1")(10)
+    assert not journal.hints.sizes_known("r1")(11)
+    later = reopened(tmp_path, clock).hints
+    assert later.sizes_known("r1")(10)
+    assert not later.sizes_known("r2")(10)
+
+
+def test_a_size_that_was_added_is_never_unknown() -> None:
+    sizes = [0, 1, 8_388_592, 8_388_593, 10**15]
+    known = KnownSizes(sizes)
+    assert all(size in known for size in sizes)
+    assert 2 not in known
+
+
+# ---------------------------------------------------------------- folders, events, facts
+
+
+def a_record(path: str, watch: str = "w", **fields: object) -> FolderRecord:
+    return FolderRecord(watch=watch, path=path, state="settling", reason="young", since=1.5, **fields)  # type: ignore[arg-type] # fields of the record
+
+
+def test_folders_are_known_by_watch_and_path(journal: SqliteJournal) -> None:
+    records = [a_record("/a", "v"), a_record("/a"), a_record("/b", fingerprint="f", run_id="r", manifest_sha256="m")]
+    for record in reversed(records):
+        journal.folders.set(record)
+    assert journal.folders.all() == records
+    assert journal.folders.all("w") == records[1:]
+    assert journal.folders.get("w", "/b") == records[2]
+    assert journal.folders.get("v", "/b") is None
+
+
+def test_a_folder_record_replaces_the_one_before(journal: SqliteJournal) -> None:
+    journal.folders.set(a_record("/a", fingerprint="f"))
+    journal.folders.set(a_record("/a"))
+    assert journal.folders.all() == [a_record("/a")]
+
+
+def test_events_are_told_newest_first_and_by_kind(journal: SqliteJournal, clock: FakeClock) -> None:
+    journal.events.record("run.sealed", "e/1", path="/p")
+    clock.advance(1)
+    journal.events.record("run.published", "e/1")
+    assert [event["kind"] for event in journal.events.recent()] == ["run.published", "run.sealed"]
+    assert [event["kind"] for event in journal.events.recent(limit=1)] == ["run.published"]
+    (sealed,) = journal.events.recent(kind="run.sealed")
+    assert sealed == {"at": clock.now().timestamp() - 1, "kind": "run.sealed", "subject": "e/1", "path": "/p"}
+
+
+def test_the_oldest_events_are_dropped(journal: SqliteJournal, clock: FakeClock) -> None:
+    events = EventRoom(journal._file, clock, keep=3)
+    for number in range(5):
+        events.record("k", str(number))
+    assert [event["subject"] for event in events.recent()] == ["4", "3", "2"]
+
+
+def test_an_event_about_a_name_that_is_not_utf8_is_recorded(journal: SqliteJournal) -> None:
+    journal.events.record("run.rejected", "/run-\udcff", reason="'/run-\udcff' is not UTF-8")
+    assert "run-" in journal.events.recent()[0]["subject"]
+
+
+def test_a_fact_that_was_never_set_is_none_and_a_later_one_replaces_it(journal: SqliteJournal) -> None:
+    assert journal.facts.fact("x") is None
+    journal.facts.set_fact("x", 1)
+    journal.facts.set_fact("x", ["two"])
+    assert journal.facts.fact("x") == ["two"]
