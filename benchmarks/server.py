@@ -43,9 +43,14 @@ class SeaweedFS:
         identities = folder / "identities.json"
         identities.write_text(json.dumps(_identities()))
         ports = _free_ports(2 * len(_PORTS) + 1)
+        grpc = ports[len(_PORTS) : -1]
+        self._sockets = [  # which it leaves behind, and the place is its own choice
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108
+            for part, port in zip(_PORTS, grpc, strict=True)
+        ]
         argv = [program, "server", f"-dir={folder}", f"-ip={_LOOPBACK}", f"-ip.bind={_LOOPBACK}", "-s3", "-filer"]
         argv += [f"-{part}.port={ports[i]}" for i, part in enumerate(_PORTS)]
-        argv += [f"-{part}.port.grpc={ports[len(_PORTS) + i]}" for i, part in enumerate(_PORTS)]
+        argv += [f"-{part}.port.grpc={grpc[i]}" for i, part in enumerate(_PORTS)]
         argv += [f"-metricsPort={ports[-1]}", f"-metricsIp={_LOOPBACK}", f"-s3.config={identities}"]
         argv += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
         argv += ["-volume.max=2000", "-master.volumeSizeLimitMB=1024"]
@@ -126,6 +131,8 @@ class SeaweedFS:
             self._process.kill()
             self._process.wait()
         self._log.close()
+        for path in self._sockets:
+            path.unlink(missing_ok=True)
 
 
 def _identities() -> dict[str, object]:

@@ -34,6 +34,10 @@ def toml_value(value: object) -> str:
     return json.dumps(value)
 
 
+STARTED: list[Deployment] = []
+"""Every deployment of this process, so that a test that fails leaves no daemon behind."""
+
+
 @dataclass
 class Deployment:
     """A settings file with its state folder, one watch and any registries."""
@@ -47,6 +51,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         """Write the settings."""
+        STARTED.append(self)
         self.write_settings()
 
     @property
@@ -88,8 +93,14 @@ class Deployment:
         return [json.loads(line) for line in self.run(*arguments, "--json").stdout.splitlines()]
 
     def runs(self, registry: str) -> list[dict[str, Any]]:
-        """Runs that one registry lists, without an error if it is empty."""
-        return self.rows("ls", str(self.watch["experiment"]), "--registry", registry)
+        """Runs that one registry lists: none where a daemon has not made the registry yet, or it cannot be reached."""
+        done = self.run("ls", str(self.watch["experiment"]), "--registry", registry, "--json", check=None)
+        if done.returncode in {5, 10}:
+            return []
+        if done.returncode:
+            msg = f"ls: exit code {done.returncode}: {done.stderr}"
+            raise AssertionError(msg)
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start a daemon; its log goes to a file."""

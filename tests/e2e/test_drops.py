@@ -9,7 +9,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.deployment import Deployment, copy_in, make_run, wait_for
 from tests.servers.seaweedfs import SeaweedFS
 
@@ -37,7 +36,10 @@ def deployment(tmp_path: Path, seaweedfs_server: SeaweedFS) -> Deployment:
         tmp_path,
         registries={
             "main": {"url": str(tmp_path / "registry")},
-            "cloud": {"url": f"s3://{seaweedfs_server.create_bucket()}/prod", "storage_options": seaweedfs_server.storage_options},
+            "cloud": {
+                "url": f"s3://{seaweedfs_server.create_bucket()}/prod",
+                "storage_options": seaweedfs_server.storage_options,
+            },
         },
         watch={"name": "training", "path": str(outputs), "experiment": "train", "settle": "3s"},
     )
@@ -68,7 +70,9 @@ def test_every_way_of_dropping_a_run_gives_one_sealed_run_in_both_registries(
     deployment.start()
     expected = drop_all(outputs, tmp_path / "staging")
     for registry in ("main", "cloud"):
-        wait_for(f"{expected} in {registry}", lambda r=registry: {row["name"] for row in deployment.runs(r)} >= expected)
+        wait_for(
+            f"{expected} in {registry}", lambda r=registry: {row["name"] for row in deployment.runs(r)} >= expected
+        )
     deployment.stop()
     for registry in ("main", "cloud"):
         rows = deployment.runs(registry)

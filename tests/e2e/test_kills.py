@@ -24,7 +24,10 @@ def test_after_many_kills_every_run_is_sealed_once_everywhere(tmp_path: Path, se
         tmp_path,
         registries={
             "main": {"url": str(tmp_path / "registry")},
-            "cloud": {"url": f"s3://{seaweedfs_server.create_bucket()}/prod", "storage_options": seaweedfs_server.storage_options},
+            "cloud": {
+                "url": f"s3://{seaweedfs_server.create_bucket()}/prod",
+                "storage_options": seaweedfs_server.storage_options,
+            },
         },
         watch={"name": "training", "path": str(outputs), "experiment": "train", "settle": "1s"},
     )
@@ -35,7 +38,9 @@ def test_after_many_kills_every_run_is_sealed_once_everywhere(tmp_path: Path, se
         number = next(arrivals, None)
         if number is not None:
             shared = random.Random(number // 2).randbytes(200_000)
-            make_run(outputs / f"run-{number:03d}", {"shared": shared, "own": str(number).encode(), "sub/x": b"x" * number})
+            make_run(
+                outputs / f"run-{number:03d}", {"shared": shared, "own": str(number).encode(), "sub/x": b"x" * number}
+            )
         if chance.random() < 0.2:
             seaweedfs_server.start() if down else seaweedfs_server.stop()
             down = not down

@@ -10,7 +10,9 @@ from tests.servers.seaweedfs import SeaweedFS
 RUNS = 8
 
 
-def test_four_daemons_on_one_folder_and_one_bucket_make_each_run_once(tmp_path: Path, seaweedfs_server: SeaweedFS) -> None:
+def test_four_daemons_on_one_folder_and_one_bucket_make_each_run_once(
+    tmp_path: Path, seaweedfs_server: SeaweedFS
+) -> None:
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     url = f"s3://{seaweedfs_server.create_bucket()}/shared"

@@ -50,10 +50,9 @@ class SeaweedFS:
             "-master.electionTimeout=1s",  # a restarted server elects itself, after ten seconds unless told
             "-volume.preStopSeconds=0",
         ]
-        self._sockets = [
-            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108 - the server's choice
-            for part, port in (("master", master_grpc), ("volume", volume_grpc), ("filer", filer_grpc), ("s3", s3_grpc))
-        ]
+        grpc = {"master": master_grpc, "volume": volume_grpc, "filer": filer_grpc, "s3": s3_grpc}
+        names = [f"filer-{filer}", f"s3-{s3}", *(f"{part}-grpc-{port}" for part, port in grpc.items())]
+        self._sockets = [Path(f"/tmp/seaweedfs-{name}.sock") for name in names]  # noqa: S108 - the server's choice
         self._process = Process(command, folder / "log", s3, "/healthz")
         url = f"http://127.0.0.1:{s3}"
         self.admin = Endpoint(url, *ADMIN)

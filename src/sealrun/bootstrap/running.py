@@ -114,9 +114,7 @@ class Composition:
 
         source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
         acceptor = Acceptor(watch, source, self._journal, self._clock, sealer=staged.seal, on_sealed=on_sealed)
-        intake = WatchedIntake(Intake(acceptor, ProcWriters(), watcher=watcher, launch=launch), self._clock)
-        watcher.watch(watch.path, intake.mark)
-        return intake
+        return WatchedIntake(Intake(acceptor, ProcWriters(), watcher=watcher, launch=launch), self._clock)
 
 
 def _first_with_stage(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> Callable[[], OpenedRegistry | None]:

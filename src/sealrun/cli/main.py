@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+
 import click
 
 from sealrun import __version__
@@ -67,7 +68,7 @@ class LazyGroup(click.Group):
 @click.option("-q", "--quiet", is_flag=True, help="Say less on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (JSON Lines for lists).")
 @click.pass_context
-def root(  # noqa: PLR0913 - one parameter per option
+def root(
     ctx: click.Context, /, config: str | None, jobs: int | None, verbose: int, *, quiet: bool, as_json: bool
 ) -> None:
     """Seal run folders, publish them deduplicated to every registry, and keep them findable.

@@ -24,7 +24,7 @@ _REGISTRY = """
 # Where runs are published: a folder, s3://bucket/prefix, or any URL that fsspec knows.
 [registry.{name}]
 url = {url}
-# storage_options = {{ endpoint_url = "https://s3.example", key = {{ env = "S3_KEY" }}, secret = {{ env = "S3_SECRET" }} }}
+# storage_options = {{ endpoint_url = "https://s3.example", profile = "sealrun" }}
 """
 _WATCH = """
 # Every folder directly below `path` is a run. It is sealed when it holds a _SUCCESS marker, or .sealrun/done.json,
@@ -89,11 +89,9 @@ def demo(around: Surroundings, folder: Path | None) -> None:  # noqa: ARG001 - t
     """
     from sealrun.cli.demonstration import demonstrate  # noqa: PLC0415 - only the demonstration needs it
 
-    if folder is not None:
-        demonstrate(folder)
-        return
-    with tempfile.TemporaryDirectory(prefix="sealrun-demo-") as room:
-        demonstrate(Path(room) / "demo")
+    room = folder if folder is not None else Path(tempfile.mkdtemp(prefix="sealrun-demo-")) / "demo"
+    demonstrate(room)
+    click.echo(f"7. all of it is left in {room} to look at; remove it when you have seen enough")
 
 
 @click.command()

@@ -38,8 +38,10 @@ class Surroundings(msgspec.Struct):
 
     def parts(self) -> Parts:
         """Build the parts from the settings."""
+        from sealrun.bootstrap.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
         from sealrun.bootstrap.parts import Parts  # noqa: PLC0415 - heavy, and not needed by `--help`
 
+        return_large_buffers()
         settings = self.settings()
         registries, watches = described(settings)
         return Parts(settings.state, registries, watches, jobs=self.jobs)
@@ -75,7 +77,7 @@ def shared_options(command: F) -> F:
     """Add the global options to a command, so that they may stand before or after its name."""
 
     @functools.wraps(command)
-    def merged(*args: Any, **options: Any) -> Any:
+    def merged(*args: Any, **options: Any) -> object:  # noqa: ANN401 - whatever click passes
         around = click.get_current_context().ensure_object(Surroundings)
         around.config = options.pop("config") or around.config
         around.verbose = max(around.verbose, options.pop("verbose"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -13,6 +14,9 @@ from sealrun.cli import exits
 from sealrun.cli.output import human_size, print_json, printable
 from sealrun.cli.surroundings import Surroundings, described, shared_options
 from sealrun.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from sealrun.bootstrap.producing import PublishReport
 
 
 @click.command()
@@ -203,7 +207,7 @@ def _names(pairs: tuple[str, ...]) -> dict[str, str]:
     return names
 
 
-def _published(run: Any) -> dict[str, Any]:
+def _published(run: PublishReport) -> dict[str, Any]:
     return {
         "ref": run.ref,
         "experiment": run.experiment,
@@ -218,6 +222,6 @@ def _published(run: Any) -> dict[str, Any]:
     }
 
 
-def _event(event: Any) -> str:
+def _event(event: Mapping[str, Any]) -> str:
     rest = ", ".join(f"{key} {value}" for key, value in event.items() if key not in {"at", "kind", "subject"})
     return printable(f"{event.get('at')} {event.get('kind')} {event.get('subject')} ({rest})")

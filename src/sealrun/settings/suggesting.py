@@ -16,7 +16,7 @@ _TOML_WORDS = {"`str`": "a string", "`int`": "an integer", "`float`": "a number"
 _TOML_WORDS |= {"`array`": "an array", "`object`": "a table", "`null`": "nothing"}
 
 
-def unknown_keys(kind: Any, value: object, where: str = "") -> Iterator[str]:
+def unknown_keys(kind: object, value: object, where: str = "") -> Iterator[str]:
     """Yield one message per key that its table does not have, in the order of the file."""
     for struct, table, place in _tables(kind, value, where):
         known = [field.encode_name for field in msgspec.structs.fields(struct)]
@@ -25,7 +25,7 @@ def unknown_keys(kind: Any, value: object, where: str = "") -> Iterator[str]:
                 yield _unknown(key, known, place)
 
 
-def type_problem(kind: Any, value: object, where: str = "") -> str:
+def type_problem(kind: object, value: object, where: str = "") -> str:
     """Say what about `value`, which msgspec refused as a `kind`, is wrong, and under which setting."""
     for inner, item, place in _parts(kind, value, where):
         try:
@@ -46,7 +46,7 @@ def _unknown(key: str, known: list[str], place: str) -> str:
     return f"unknown setting {key!r} {table}; {guess}Known here: {', '.join(known)}"
 
 
-def _tables(kind: Any, value: object, where: str) -> Iterator[tuple[type[msgspec.Struct], dict[str, Any], str]]:
+def _tables(kind: object, value: object, where: str) -> Iterator[tuple[type[msgspec.Struct], dict[str, Any], str]]:
     struct = _struct_of(kind, value)
     if struct is not None and isinstance(value, dict):
         yield struct, value, where
@@ -54,7 +54,7 @@ def _tables(kind: Any, value: object, where: str) -> Iterator[tuple[type[msgspec
         yield from _tables(inner, item, place)
 
 
-def _parts(kind: Any, value: object, where: str) -> Iterator[tuple[Any, object, str]]:
+def _parts(kind: object, value: object, where: str) -> Iterator[tuple[Any, object, str]]:
     """Yield what `value` consists of, with the type and the name that the file gives each part."""
     struct = _struct_of(kind, value)
     if struct is not None and isinstance(value, dict):
@@ -90,14 +90,14 @@ def _element(where: str, number: int, item: object) -> str:
     return f"{where}[{number}]"
 
 
-def _struct_of(kind: Any, value: object) -> type[msgspec.Struct] | None:
+def _struct_of(kind: object, value: object) -> type[msgspec.Struct] | None:
     if not isinstance(value, dict):
         return None
     found = (option for option in _options(kind) if isinstance(option, type) and issubclass(option, msgspec.Struct))
     return next(found, None)
 
 
-def _options(kind: Any) -> list[Any]:
+def _options(kind: object) -> list[Any]:
     """List the members of a union, without annotations."""
     if get_origin(kind) is Annotated:
         return _options(get_args(kind)[0])

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +68,40 @@ def test_everything_is_there_when_the_journal_is_opened_again(tmp_path: Path, cl
     after = reopened(tmp_path, clock)
     assert after.facts.fact("a") == {"b": [1, None]}
     assert after.hashes.known("/run") == hashes("x")
+
+
+def test_many_who_make_the_journal_at_the_same_time_make_one(tmp_path: Path) -> None:
+    opening = """
+import sys
+from pathlib import Path
+from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.journal import open_journal
+print("ready", flush=True)
+sys.stdin.readline()
+print(open_journal(Path(sys.argv[1]), SystemClock(), SystemEntropy()).state_id)
+"""
+    with contextlib.ExitStack() as stack:
+        openers = [
+            stack.enter_context(
+                subprocess.Popen(  # noqa: S603 - our own interpreter and code
+                    [sys.executable, "-c", opening, str(tmp_path / "state")],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(4)
+        ]
+        for opener in openers:
+            assert opener.stdout is not None
+            assert opener.stdout.readline() == "ready\n"
+        for opener in openers:
+            assert opener.stdin is not None
+            opener.stdin.write("\n")
+            opener.stdin.flush()
+        answers = {opener.communicate()[0] for opener in openers}
+        assert len(answers) == 1
+        assert {opener.returncode for opener in openers} == {0}
 
 
 def test_every_commit_is_forced_to_the_disk(journal: SqliteJournal) -> None:

@@ -145,10 +145,17 @@ def test_a_listing_that_does_not_say_how_to_go_on_is_never_taken_for_complete() 
             list(list_keys(Pages(*pages), "", None))
 
 
+def test_a_key_that_a_server_lists_twice_is_told_once() -> None:
+    assert [stat.key for stat in list_keys(Pages(page("a", "b", "b", "c")), "", None)] == ["a", "b", "c"]
+
+
+def test_a_listing_in_one_page_needs_no_order_of_the_servers() -> None:
+    assert [stat.key for stat in list_keys(Pages(page("b", "c/d", "a")), "", None)] == ["a", "b", "c/d"]
+
+
 def test_a_listing_in_no_known_order_or_of_something_else_is_refused() -> None:
-    for names in (["b", "a", "c"], ["../other"]):
-        listed = page(*names)
-        if names == ["../other"]:
-            listed["Contents"][0]["Key"] = "other"
+    disordered = Pages(page("b", "a", token="t", truncated=True), page("c"))  # noqa: S106 - of a page
+    foreign = Pages({"Contents": [{"Key": "other", "Size": 1, "LastModified": When()}]})
+    for server in (disordered, foreign):
         with pytest.raises(UnsafeStoreError):
-            list(list_keys(Pages(listed), "", None))
+            list(list_keys(server, "", None))

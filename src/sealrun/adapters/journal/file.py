@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from sealrun.domain.errors import (
 )
 
 _BUSY_S = 30.0
+_PAUSE_S = 0.02
 _LOG_LIMIT_BYTES = 64 << 20
 _PRIMARY_CODE = 0xFF
 
@@ -86,9 +88,19 @@ class JournalFile:
         run("PRAGMA synchronous = FULL")
         if self._number("application_id") not in {0, APPLICATION_ID}:
             raise UnsupportedFormatError(f"{self.path}: a database of another program; {_ADVICE}")
-        if run("PRAGMA journal_mode").fetchone()[0] != "wal":
-            run("PRAGMA journal_mode = WAL")
+        self._use_write_ahead_log()
         run(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
+
+    def _use_write_ahead_log(self) -> None:
+        """Switch the log on, where it is not: once in the life of a file. SQLite does not wait for others here."""
+        deadline = time.monotonic() + _BUSY_S
+        while self._connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if _primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
 
     def _migrate(self) -> None:
         if self._number("user_version") == VERSION:
@@ -125,9 +137,12 @@ _ADVICE = (
 )
 
 
+def _primary(error: sqlite3.Error) -> int:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY_CODE
+
+
 def _translate(error: sqlite3.Error, path: Path) -> SealrunError:
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    match code & _PRIMARY_CODE:
+    match _primary(error):
         case sqlite3.SQLITE_FULL:
             return NoSpaceError(f"{path}: no space left for the journal; make room on the disk of the state folder")
         case sqlite3.SQLITE_READONLY:

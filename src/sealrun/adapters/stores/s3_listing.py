@@ -20,16 +20,22 @@ def list_keys(connection: Connection, prefix: str, limit: int | None) -> Iterato
     """Every key below `prefix` in UTF-8 byte order; see `ports.Store.list`."""
     if limit is not None and limit <= 0:
         return
-    found = (stat for page in _pages(connection, prefix, limit) for stat in _stats(connection, page, prefix))
-    last = ""
-    for count, stat in enumerate(in_byte_order(found, prefix), start=1):
-        if stat.key <= last:
+    found = (
+        stat
+        for page in _in_order_if_alone(_pages(connection, prefix, limit))
+        for stat in _stats(connection, page, prefix)
+    )
+    last, count = "", 0
+    for stat in in_byte_order(found, prefix):
+        if stat.key == last:
+            continue  # seen of servers on which writers of one key race: a key is told once
+        if stat.key < last:
             raise UnsafeStoreError(
                 f"{connection.place.url}: lists {prefix!r} in an order that is not known here ({stat.key!r} after "
                 f"{last!r}), so the newest of a series cannot be found; use another store"
             )
-        last = stat.key
         yield stat
+        last, count = stat.key, count + 1
         if count == limit:
             return
 
@@ -99,6 +105,15 @@ def _stats(connection: Connection, page: Answer, prefix: str) -> Iterator[Object
         if name.endswith("/"):
             continue  # made by consoles that show folders; no key of ours ends so
         yield ObjectStat(Key(key), int(item["Size"]), item["LastModified"].timestamp())
+
+
+def _in_order_if_alone(pages: Iterator[Answer]) -> Iterator[Answer]:
+    """Sort the answer when it is the only one: then no order of the server's matters."""
+    for number, page in enumerate(pages):
+        if number == 0 and not page.get("IsTruncated"):
+            yield {**page, "Contents": sorted(page.get("Contents", ()), key=lambda item: str(item["Key"]))}
+        else:
+            yield page
 
 
 def _pages(connection: Connection, prefix: str, limit: int | None, **more: str) -> Iterator[Answer]:

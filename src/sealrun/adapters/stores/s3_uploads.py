@@ -22,7 +22,6 @@ from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.ports import Source
 
 _READERS = 4
-_CHUNK = 1 << 20
 _PLAIN = 64 << 10
 _Item = tuple[Key, Source]
 
@@ -212,7 +211,7 @@ class Uploads:
         while size > 0:
             if self._stopped.is_set():
                 raise StoppedError
-            chunk = stream.read(min(size, _CHUNK))
+            chunk = stream.read(size)  # in one piece: joining pieces would take the memory twice
             if not chunk:
                 break
             chunks.append(chunk)

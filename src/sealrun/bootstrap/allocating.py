@@ -1,0 +1,20 @@
+"""How this process gives memory back."""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_MMAP_THRESHOLD = -3  # <malloc.h> of glibc
+_LARGE = 1 << 20
+
+
+def return_large_buffers() -> None:
+    """Have buffers of a MiB or more returned to the system as soon as they are free. Harmless twice.
+
+    glibc by itself raises that threshold to the largest buffer ever freed, up to 32 MiB, and from then on keeps such
+    buffers in a heap for each thread (mallopt(3), M_MMAP_THRESHOLD): uploads in parts of 16 MiB then hold twice the
+    memory that they use. Other C libraries have no such call, and no need of it.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
