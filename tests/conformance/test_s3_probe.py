@@ -20,7 +20,8 @@ from sealrun.services.probing import ProbeReport, probe
 def probed(endpoint: Endpoint) -> ProbeReport:
     with closing(S3Store(f"s3://{endpoint.create_bucket()}/registry", endpoint.storage_options)) as store:
         report = probe(store, clock=SystemClock(), entropy=FakeEntropy())
-        assert list(store.list("")) == []
+        if report.safe:
+            assert list(store.list("")) == []
         return report
 
 

@@ -6,15 +6,18 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from tests.servers.endpoint import Endpoint
-from tests.servers.process import Process, find_program, free_ports
+from tests.servers.process import PATIENCE_S, Process, find_program, free_ports
 
 ADMIN = ("sealrun-admin", "sealrun-admin-secret")
+READY = "ready"
 READER = ("sealrun-reader", "sealrun-reader-secret")
 
 
@@ -53,6 +56,7 @@ class SeaweedFS:
         grpc = {"master": master_grpc, "volume": volume_grpc, "filer": filer_grpc, "s3": s3_grpc}
         names = [f"filer-{filer}", f"s3-{s3}", *(f"{part}-grpc-{port}" for part, port in grpc.items())]
         self._sockets = [Path(f"/tmp/seaweedfs-{name}.sock") for name in names]  # noqa: S108 - the server's choice
+        self._written = False
         self._process = Process(command, folder / "log", s3, "/healthz")
         url = f"http://127.0.0.1:{s3}"
         self.admin = Endpoint(url, *ADMIN)
@@ -84,8 +88,28 @@ class SeaweedFS:
         return self.admin.create_bucket(name)
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start, and wait until it answers, and gives what it kept: its parts find each other some seconds later."""
         self._process.start()
+        deadline = time.monotonic() + PATIENCE_S
+        with self.admin.client() as client:
+            while True:
+                try:
+                    self._round(client)
+                except (BotoCoreError, ClientError):
+                    if time.monotonic() > deadline:
+                        self.stop()
+                        raise
+                    time.sleep(0.1)
+                else:
+                    return
+
+    def _round(self, client: Any) -> None:  # noqa: ANN401 - boto's
+        """Read what an earlier start has written, or write it."""
+        if not self._written:
+            client.create_bucket(Bucket=READY)
+            client.put_object(Bucket=READY, Key=READY, Body=b"ready")
+            self._written = True
+        client.get_object(Bucket=READY, Key=READY)["Body"].read()
 
     def stop(self) -> None:
         """Kill it; nobody answers at its port until it is started again. What it acknowledged stays."""
