@@ -54,8 +54,8 @@ def commands(text: str) -> str:
 
 def shell(script: str, cwd: Path, environ: Mapping[str, str] | None = None) -> str:
     """Run a script by bash, stopping at the first failure; return what it prints."""
-    done = subprocess.run(  # noqa: S603 - commands of our own pages
-        ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607 - the reader's shell
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
         cwd=cwd,
         env=environ,
         stdin=subprocess.DEVNULL,

@@ -84,7 +84,7 @@ class Deployment:
             raise AssertionError(msg)
         return done
 
-    def json(self, *arguments: str) -> Any:
+    def json(self, *arguments: str) -> Any:  # noqa: ANN401 - whatever the command prints
         """Run a command with ``--json`` and decode the one value it prints."""
         return json.loads(self.run(*arguments, "--json").stdout)
 

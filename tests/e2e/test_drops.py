@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,10 @@ def drop_all(outputs: Path, staging: Path) -> set[str]:
     return {"by-cp", "by-cp-quiet", "by-mv", "by-mv-quiet", "by-rsync", "by-tar", "by-append"}
 
 
+def has(deployment: Deployment, registry: str, names: set[str]) -> bool:
+    return {row["name"] for row in deployment.runs(registry)} >= names
+
+
 def test_every_way_of_dropping_a_run_gives_one_sealed_run_in_both_registries(
     deployment: Deployment, tmp_path: Path
 ) -> None:
@@ -70,9 +75,7 @@ def test_every_way_of_dropping_a_run_gives_one_sealed_run_in_both_registries(
     deployment.start()
     expected = drop_all(outputs, tmp_path / "staging")
     for registry in ("main", "cloud"):
-        wait_for(
-            f"{expected} in {registry}", lambda r=registry: {row["name"] for row in deployment.runs(r)} >= expected
-        )
+        wait_for(f"{expected} in {registry}", partial(has, deployment, registry, expected))
     deployment.stop()
     for registry in ("main", "cloud"):
         rows = deployment.runs(registry)

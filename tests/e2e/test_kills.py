@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.deployment import Deployment, make_run, wait_for
@@ -12,6 +13,10 @@ from tests.servers.seaweedfs import SeaweedFS
 
 KILLS = int(os.environ.get("SEALRUN_TEST_KILLS", "15"))
 RUNS = max(6, KILLS // 3)
+
+
+def has_all(deployment: Deployment, registry: str) -> bool:
+    return len(deployment.runs(registry)) >= RUNS
 
 
 def test_after_many_kills_every_run_is_sealed_once_everywhere(tmp_path: Path, seaweedfs_server: SeaweedFS) -> None:
@@ -51,7 +56,7 @@ def test_after_many_kills_every_run_is_sealed_once_everywhere(tmp_path: Path, se
         seaweedfs_server.start()
     deployment.start()
     for registry in ("main", "cloud"):
-        wait_for(f"all runs in {registry}", lambda r=registry: len(deployment.runs(r)) >= RUNS)
+        wait_for(f"all runs in {registry}", partial(has_all, deployment, registry))
     deployment.stop()
     for registry in ("main", "cloud"):
         names = sorted(row["name"] for row in deployment.runs(registry))

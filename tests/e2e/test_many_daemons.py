@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.deployment import Deployment, make_run, wait_for
@@ -36,7 +37,7 @@ def test_four_daemons_on_one_folder_and_one_bucket_make_each_run_once(
         return all(registry["queued"] == 0 for registry in status["registries"]) and len(daemon.runs("cloud")) == RUNS
 
     for daemon in daemons:
-        wait_for(f"{daemon.state} is done", lambda d=daemon: done(d))
+        wait_for(f"{daemon.state} is done", partial(done, daemon))
     for daemon in daemons:
         daemon.stop()
         assert "ERROR" not in daemon.log.read_text()

@@ -33,7 +33,7 @@ def test_no_fault_in_the_life_after_a_death_breaks_an_invariant_or_loses_work() 
         lives = live_through(SmallPublish(), [dict([first])])
         pairs += [(first, second) for second in cases(lives[1] if len(lives) > 1 else [])]
     seed = 20260117
-    chosen = random.Random(seed).sample(pairs, min(len(pairs), 2500))  # noqa: S311 - a choice of tests
+    chosen = random.Random(seed).sample(pairs, min(len(pairs), 2500))
     print(f"{len(chosen)} of {len(pairs)} pairs, seed {seed}")  # noqa: T201 - shown when the test fails
     for pair in chosen:
         _survive(SmallPublish(), *pair)

@@ -61,7 +61,7 @@ class Process:
     def start(self) -> None:
         """Start and wait until the server answers over HTTP, whatever it answers below 500."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - a program of the test dependencies
+            self._process = subprocess.Popen(
                 self._command,
                 cwd=self._log.parent,
                 stdin=subprocess.DEVNULL,

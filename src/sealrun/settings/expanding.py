@@ -140,7 +140,7 @@ def reveal(value: object) -> object:
 
 
 def mask(value: object, key: str = "") -> object:
-    """Return `value` fit for showing: secrets, and strings and numbers under a key that sounds secret, are asterisks."""
+    """Return `value` fit for showing: secrets, and what stands under a key that sounds secret, are asterisks."""
     if isinstance(value, Secret):
         return MASK
     if isinstance(value, Mapping):

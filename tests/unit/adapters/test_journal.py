@@ -83,7 +83,7 @@ print(open_journal(Path(sys.argv[1]), SystemClock(), SystemEntropy()).state_id)
     with contextlib.ExitStack() as stack:
         openers = [
             stack.enter_context(
-                subprocess.Popen(  # noqa: S603 - our own interpreter and code
+                subprocess.Popen(
                     [sys.executable, "-c", opening, str(tmp_path / "state")],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,

@@ -57,7 +57,7 @@ class Other:
     """Another process on the same journal, which claims all it can when it is told to."""
 
     def __init__(self, state: Path) -> None:
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+        self.process = subprocess.Popen(
             [sys.executable, "-c", CLAIMING, str(state)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._line() == "open"

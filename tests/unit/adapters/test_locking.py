@@ -33,7 +33,7 @@ def test_a_state_folder_has_one_holder_at_a_time(tmp_path: Path) -> None:
 
 
 def test_another_process_is_named_and_its_death_frees_the_folder(tmp_path: Path) -> None:
-    with subprocess.Popen(  # noqa: S603 - our own interpreter and code
+    with subprocess.Popen(
         [sys.executable, "-c", HOLDING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None

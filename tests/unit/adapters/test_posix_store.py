@@ -547,7 +547,7 @@ sys.stdin.read()
 def test_what_a_killed_process_left_goes_when_the_next_one_writes_and_a_living_ones_stays(
     store: PosixStore, root: Path
 ) -> None:
-    with subprocess.Popen(  # noqa: S603 - our own interpreter
+    with subprocess.Popen(
         [sys.executable, "-c", _KILLED, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as writer:
         assert writer.stdout is not None

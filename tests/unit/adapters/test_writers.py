@@ -12,7 +12,7 @@ _HOLD = "import sys; f = open(sys.argv[1], sys.argv[2]); print('open', flush=Tru
 
 def _holding(path: Path, mode: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", _HOLD, str(path), mode]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own interpreter
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"open\n"
     return process

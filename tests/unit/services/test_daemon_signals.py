@@ -46,7 +46,7 @@ def start(tmp_path: object) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def begin(how: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+        process = subprocess.Popen(
             [sys.executable, "-c", DAEMON, str(tmp_path), how],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
