@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 
-from benchmarks.measuring import Usage, measure, read_all, sync_file_system, wait_for_quiet
+from benchmarks.measuring import Usage, files_below, measure, read_all, sync_file_system, wait_for_quiet
 from benchmarks.parties import Party, Room, Target
 from benchmarks.server import SeaweedFS
 
@@ -126,8 +128,7 @@ def _stored(room: Room, server: SeaweedFS | None) -> tuple[int, int]:
     """Return the objects and bytes in the room's target; a file with many names counts once."""
     if server is not None:
         return server.stored(room.bucket)
-    facts = [path.lstat() for path in room.store.rglob("*") if path.is_file() and not path.is_symlink()]
-    sizes = {each.st_ino: each.st_size for each in facts}
+    sizes = {facts.st_ino: facts.st_size for facts in map(os.lstat, files_below(room.store)) if S_ISREG(facts.st_mode)}
     return len(sizes), sum(sizes.values())
 
 

@@ -22,7 +22,7 @@ from sealrun.adapters.stores.s3_multipart import Limits
 from sealrun.domain.address import Key
 from sealrun.domain.errors import (
     AccessDeniedError,
-    NotFoundError,
+    ConfigurationError,
     OutcomeUnknownError,
     RunChangedError,
     UnavailableError,
@@ -207,7 +207,7 @@ def test_a_wrong_secret_is_denied_and_never_shown(seaweedfs_server: SeaweedFS, b
 def test_a_missing_bucket_is_named_with_advice(seaweedfs_server: SeaweedFS) -> None:
     with closing(S3Store("s3://no-such-bucket/p", seaweedfs_server.reader.storage_options)) as store:
         for act in (lambda: store.read(KEY), lambda: list(store.list("")), lambda: list(store.list_folders(""))):
-            with pytest.raises(NotFoundError, match="no such bucket"):
+            with pytest.raises(ConfigurationError, match="no such bucket"):
                 act()
 
 

@@ -76,12 +76,12 @@ def is_name(text: str) -> bool:
 def parse_artifact_name(text: str) -> str:
     """Return `text` if an artifact may be published under it: one printable path component, at most 200 bytes.
 
-    ``:`` and ``@`` are left out because references use them.
+    ``:`` and ``@`` are left out because references use them, the backslash because some servers take it for ``/``.
     """
     bad = (
         not text
         or text in {".", ".."}
-        or any(sign in text for sign in "/:@")
+        or any(sign in text for sign in "/:@\\")
         or not text.isprintable()
         or text.endswith(META_SUFFIX)
         or len(text.encode("utf-8", "surrogateescape")) > _MAX_ARTIFACT_NAME_BYTES
@@ -89,7 +89,7 @@ def parse_artifact_name(text: str) -> str:
     if bad:
         msg = (
             f"not a name an artifact can be published under: {text!r} "
-            f"(one printable path component of at most 200 bytes, without ':' or '@', not ending in {META_SUFFIX})"
+            f"(one printable path component of at most 200 bytes, without ':', '@' or '\\\\', not ending in {META_SUFFIX})"
         )
         raise UsageError(msg)
     return text

@@ -45,7 +45,7 @@ def unreached() -> known.EndpointConnectionError:
     ("status", "code", "plain", "write_once"),
     [
         (404, "NoSuchKey", NotFoundError, NotFoundError),
-        (404, "NoSuchBucket", NotFoundError, NotFoundError),
+        (404, "NoSuchBucket", ConfigurationError, ConfigurationError),
         (403, "AccessDenied", AccessDeniedError, AccessDeniedError),
         (403, "InvalidAccessKeyId", AccessDeniedError, AccessDeniedError),
         (403, "SignatureDoesNotMatch", AccessDeniedError, AccessDeniedError),

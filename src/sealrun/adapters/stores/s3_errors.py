@@ -123,7 +123,7 @@ _REPEAT = "it may have happened all the same; the same write has to be repeated"
 _RULES: tuple[tuple[Callable[[Refusal], bool], type[SealrunError], str], ...] = (
     (
         lambda refusal: refusal.code == "NoSuchBucket",
-        NotFoundError,
+        ConfigurationError,
         "there is no such bucket; create it, or correct the URL or the endpoint",
     ),
     (
