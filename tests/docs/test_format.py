@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -172,14 +173,29 @@ def test_the_index_of_the_sample_has_one_row_per_sealed_attempt() -> None:
 
 
 def test_every_key_of_the_sample_is_one_that_the_format_page_lists() -> None:
-    known = {
-        "registry.json", "store", "attempts", "experiments", "names", "latest",
-    }  # fmt: skip
-    assert {path.name for path in SAMPLE.iterdir()} == known
-    attempts = {path.name for path in SAMPLE.glob("attempts/*/*")}
-    assert attempts == {"intent.json", "outcome.json", "refs.json"}
-    experiment = {path.name for path in (SAMPLE / "experiments" / EXPERIMENT).iterdir()}
-    assert experiment == {"runs", "pointers", "index", "manifest.jsonl"}
+    table = PAGE.read_text().partition("## The layout")[2].partition("The four kinds")[0]
+    names = [name for row in re.findall(r"(?m)^\| (`.+?) \|", table) for name in re.findall(r"`([^`]+)`", row)]
+    forms = {name: re.compile(_pattern(name)) for name in names}
+    seen = {name: [key for key in tree(SAMPLE) if form.fullmatch(key)] for name, form in forms.items()}
+    for key in tree(SAMPLE):
+        assert sum(key in keys for keys in seen.values()) == 1, key
+    missing = {name for name, keys in seen.items() if not keys}
+    assert missing == {"attempts/<attempt>/retired.json", "probe/<random>/…", "gc/<batch>/condemned.json"}
+
+
+def _pattern(name: str) -> str:
+    """A key as the page writes it, as a regular expression."""
+    parts = {
+        "<attempt>": r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}",
+        "<2>": "[0-9a-f]{2}",
+        "<60>": "[0-9a-f]{60}",
+        "<n>": "[0-9]{12}",
+        "…": ".+",
+        **dict.fromkeys(("<e>", "<run_id>", "<random>", "<batch>"), r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),
+        "<name>": r"(?![^/]*\.meta\.json\Z)[^/]+",
+    }
+    pieces = re.split(r"(<\w+>|…)", name)
+    return "".join(parts.get(piece) or re.escape(piece) for piece in pieces)
 
 
 def test_sealrun_reads_and_verifies_the_sample(reader: Reader) -> None:

@@ -98,7 +98,7 @@ def later() -> list[list[str]]:
 
 
 def test_every_setting_without_effect_is_listed_with_its_keys() -> None:
-    tables = {
+    tables: dict[str, type[msgspec.Struct]] = {
         "retention": schema.RetentionTable,
         "gc": schema.GcTable,
         "verify": schema.VerifyTable,

@@ -63,7 +63,7 @@ def test_ratios_are_taken_within_each_round() -> None:
         *(a_sample("sealrun", wall, number) for number, wall in enumerate((2, 30, 400))),
     )
     assert rows["sealrun"][1:4] == ["3.00", "3.00", "30.00 (2.00 to 400.00)"]
-    assert rows["sealrun"][-2:] == ["1,234", "5.0"]
+    assert rows["sealrun"][-3:] == ["1,234", "5.0", "1%"]
 
 
 def test_a_party_that_is_missing_or_fails_keeps_its_row() -> None:

@@ -21,7 +21,8 @@ from sealrun.adapters.stores.fsspec_facts import (
     renames,
     translated,
 )
-from sealrun.adapters.stores.fsspec_reading import Ranges, copy_checked
+from sealrun.adapters.stores.fsspec_reading import copy_checked
+from sealrun.adapters.stores.ranges import READ_AHEAD, Ranges
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import (
     NotFoundError,
@@ -31,7 +32,6 @@ from sealrun.domain.errors import (
 from sealrun.ports import Capabilities, Creation, ObjectStat, Source
 
 _CHUNK = 4 << 20
-_READ_AHEAD = 4 << 20
 _REFUSED = {"", ".", ".."}
 
 
@@ -161,11 +161,11 @@ class FsspecStore:
         if found is None:
             raise NotFoundError(f"{self._url}: there is no {key}")
 
-        def read_range(start: int, end: int) -> bytes:
+        def read_range(start: int, length: int) -> bytes:
             with self._translated(key, "read"):
-                return bytes(self._fs.cat_file(self._place(key), start=start, end=end))
+                return bytes(self._fs.cat_file(self._place(key), start=start, end=start + length))
 
-        return io.BufferedReader(Ranges(f"{self._url}: {key}", found.size, read_range), _READ_AHEAD)
+        return io.BufferedReader(Ranges(f"{self._url}: {key}", found.size, read_range), READ_AHEAD)
 
     def stat(self, key: Key) -> ObjectStat | None:
         """Describe `key`; see the port."""
