@@ -192,7 +192,7 @@ def _pattern(name: str) -> str:
         "<n>": "[0-9]{12}",
         "…": ".+",
         **dict.fromkeys(("<e>", "<run_id>", "<random>", "<batch>"), r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),
-        "<name>": r"(?![^/]*\.meta\.json\Z)[^/]+",
+        "<name>": r"(?:(?!\.meta\.json)[^/])+",
     }
     pieces = re.split(r"(<\w+>|…)", name)
     return "".join(parts.get(piece) or re.escape(piece) for piece in pieces)

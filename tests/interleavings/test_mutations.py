@@ -95,13 +95,13 @@ def test_an_intent_deleted_before_the_announcement_is_noticed(monkeypatch: Patch
 def test_pending_rows_deleted_before_the_base_are_noticed(monkeypatch: Patch) -> None:
     compact = Index.compact
 
-    def hasty(self: Index, at_least: int = 1) -> int:
+    def hasty(self: Index) -> int:
         kept = [(f.key, self._store.read(f.key)) for f in self._store.list(pending_prefix(self._experiment))]
         for key, _ in kept:
             self._store.discard(key)
         for key, body in kept:
             self._store.create(key, body)
-        return compact(self, at_least)
+        return compact(self)
 
     monkeypatch.setattr(Index, "compact", hasty)
     _noticed_by_work(scenarios.Compaction, "I9")
@@ -182,7 +182,7 @@ def test_taking_another_run_under_the_same_id_for_ours_is_noticed(monkeypatch: P
 
 
 def test_a_compactor_that_deletes_rows_which_another_base_lacks_is_noticed(monkeypatch: Patch) -> None:
-    def compact(self: Index, at_least: int = 1) -> int:
+    def compact(self: Index) -> int:
         pending = self._pending()
         number, base, _ = self._head()
         rows = merge_rows(base, (row for row, _ in pending))
@@ -193,7 +193,7 @@ def test_a_compactor_that_deletes_rows_which_another_base_lacks_is_noticed(monke
         self._project(number + 1, body)
         for _, key in pending:
             self._store.discard(key)
-        return at_least
+        return len(pending)
 
     monkeypatch.setattr(Index, "compact", compact)
     _noticed_by_play(plays.TwoCompactors, 2, "I9|out of date")
@@ -300,13 +300,13 @@ def test_a_slow_publisher_that_hides_a_later_copy_of_a_name_is_noticed(monkeypat
 def test_a_compaction_that_forgets_the_projection_when_the_base_is_there_is_noticed(monkeypatch: Patch) -> None:
     compact = Index.compact
 
-    def lazy(self: Index, at_least: int = 1) -> int:
+    def lazy(self: Index) -> int:
         with monkeypatch.context() as inside:
             _, base, body = self._head()
             merged = b"".join(row.line() for row in merge_rows(base, (row for row, _ in self._pending())))
             if merged == body:
                 inside.setattr(self, "_project", lambda *_: None)
-            return compact(self, at_least)
+            return compact(self)
 
     monkeypatch.setattr(Index, "compact", lazy)
     _noticed_by_faults(scenarios.Compaction, "out of date", Mode.CRASH)

@@ -157,6 +157,8 @@ class Producer:
                     rejected[record.path] = record.reason
         queued = {delivery.sealed for delivery in self._journal.deliveries.all(state="queued")}
         published = [self._report(number, self._deliver_all(number)) for number in sorted(queued | set(taken))]
+        for opened in self._opened.values():
+            opened.compact()  # nobody else does, where cron takes the daemon's place
         return ScanReport(published=tuple(published), waiting=waiting, rejected=rejected, missing=tuple(missing))
 
     def registry(self, name: str) -> OpenedRegistry:

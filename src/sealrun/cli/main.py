@@ -52,12 +52,22 @@ class LazyGroup(click.Group):
             return None
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
+        _end_with_example(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         """List commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+def _end_with_example(command: click.Command) -> None:
+    """Move the example of a command's docstring below its options, unwrapped, so that it can be copied."""
+    text, found, example = (command.help or "").partition("Example: ")
+    if found:
+        command.help, command.epilog = text.rstrip(), f"\b\n{found}{example.strip()}"
+    for child in command.commands.values() if isinstance(command, click.Group) else ():
+        _end_with_example(child)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -73,12 +83,15 @@ def root(
 ) -> None:
     """Seal run folders, publish them deduplicated to every registry, and keep them findable.
 
-    First minutes: sealrun demo
+    Example: sealrun demo
     """
     from pathlib import Path  # noqa: PLC0415 - not needed by `--help`
 
     file = Path(config) if config else None
     ctx.obj = Surroundings(config=file, jobs=jobs, verbose=verbose, quiet=quiet, as_json=as_json)
+
+
+_end_with_example(root)
 
 
 def main() -> None:
@@ -95,25 +108,32 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         code = exits.INTERRUPTED
     except click.ClickException as error:
-        error.show()
         code = exits.USAGE
+        if "--json" in arguments:
+            _tell(error, error.format_message(), code, arguments)
+        else:
+            error.show()
     except BrokenPipeError:
         # Whoever read our output has enough. Python would complain about it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = exits.ERROR
     except SealrunError as error:
         code = exits.exit_code(error)
-        _tell(error, code, arguments)
+        _tell(error, str(error), code, arguments)
+    except Exception as error:  # noqa: BLE001 - the last resort: nobody should see a traceback who did not ask for it
+        code = exits.ERROR
+        kind = "" if isinstance(error, OSError) else f"unexpected {type(error).__name__}: "
+        _tell(error, f"{kind}{error} (with -vv: where it comes from)", code, arguments)
     else:
         code = answer if isinstance(answer, int) else exits.OK
     return code
 
 
-def _tell(error: SealrunError, code: int, arguments: list[str]) -> None:
-    if "-vv" in arguments:
-        traceback.print_exc()
+def _tell(error: Exception, message: str, code: int, arguments: list[str]) -> None:
+    if any(argument.startswith("-vv") for argument in arguments) or arguments.count("-v") > 1:
+        traceback.print_exception(error)
     if "--json" in arguments:
-        said = {"error": {"class": type(error).__name__, "message": str(error), "exit_code": code}}
+        said = {"error": {"class": type(error).__name__, "message": message, "exit_code": code}}
         click.echo(json.dumps(said), err=True)
     else:
-        click.echo(f"sealrun: {error}", err=True)
+        click.echo(f"sealrun: {message}", err=True)

@@ -22,6 +22,7 @@ from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out
 
 _BASE_SUFFIX = ".jsonl"
+_WORTH_A_BASE = 16
 
 
 class Index:
@@ -46,17 +47,22 @@ class Index:
         _, base, _ = self._head()
         return merge_rows(base, (row for row, _ in pending))
 
-    def compact(self, at_least: int = 1) -> int:
-        """Fold pending rows into a new base if there are `at_least` that many; return how many were folded.
+    def compact(self) -> int:
+        """Fold pending rows into a new base once they are worth one; return how many were folded.
+
+        Worth it is a sixteenth of the base: every base is written whole and kept, so that what all bases take grows
+        with the number of runs, and no reader fetches more than that share of the rows one by one.
 
         A crash after the base leaves pending rows, which are in the base already: the next compaction finds nothing to
         add, projects the base and removes them.
         """
         listed = list(self._store.list(pending_prefix(self._experiment)))
-        if len(listed) < max(1, at_least):
+        if not listed:
             return 0
         pending = self._read(listed)
         number, base, head_body = self._head()
+        if len(listed) * _WORTH_A_BASE < len(base):
+            return 0
         merged = b"".join(row.line() for row in merge_rows(base, (row for row, _ in pending)))
         if merged != head_body:
             key = generation_key(base_log(self._experiment), number + 1, _BASE_SUFFIX)

@@ -10,9 +10,6 @@ from sealrun.services.indexing import Index
 from sealrun.services.publishing import Publisher, Sources
 from sealrun.services.recovering import DEAD_AFTER_S, Recovery
 
-COMPACT_FROM = 16
-"""So many pending rows are worth a new base: readers fetch each of them on its own."""
-
 
 class OpenedRegistry:
     """A registry that was opened for publishing. Safe to use from many threads."""
@@ -44,10 +41,10 @@ class OpenedRegistry:
         """Replay, clean up or void the intents that are there. Harmless to repeat, alone or beside others."""
         self._recovery.execute(self._recovery.plan())
 
-    def compact(self, at_least: int = COMPACT_FROM) -> None:
-        """Fold each experiment's pending index rows once there are `at_least` that many."""
+    def compact(self) -> None:
+        """Fold each experiment's pending index rows into its base, once they are worth it."""
         for experiment in self.store.list_folders(EXPERIMENTS):
-            Index(self.store, self._clock, self._entropy, experiment).compact(at_least)
+            Index(self.store, self._clock, self._entropy, experiment).compact()
 
     def stage(self) -> Stage | None:
         """Open a stage, where the store has such a thing."""

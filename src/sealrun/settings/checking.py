@@ -1,15 +1,25 @@
-"""What must hold among settings: names, and folders that must not lie inside each other."""
+"""What must hold of settings beyond their types: names, quantities, and folders that must not lie inside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from sealrun.domain.address import parse_name
+from sealrun.domain.address import parse_artifact_name, parse_name
 from sealrun.domain.errors import UsageError
+from sealrun.domain.manifest import path_problem
 from sealrun.domain.watch import WatchSpec
+from sealrun.services.detecting import PRESETS
 from sealrun.settings.expanding import Surroundings
+from sealrun.settings.quantities import check_listen, check_schedule, parse_duration, parse_share
 from sealrun.settings.resolved import RegistrySettings
+from sealrun.settings.schema import SecretTable, SettingsFile, WatchTable
+
+V = TypeVar("V")
+T = TypeVar("T")
 
 
 def name_of(name: str, what: str, setting: str, around: Surroundings) -> str:
@@ -17,6 +27,60 @@ def name_of(name: str, what: str, setting: str, around: Surroundings) -> str:
     try:
         return parse_name(name, what)
     except UsageError as error:
+        raise around.wrong(setting, str(error)) from error
+
+
+def duration_of(value: str | float, setting: str, around: Surroundings) -> float:
+    """Return a duration in seconds."""
+    return _read(parse_duration, value, setting, around)
+
+
+def check_choices(table: WatchTable, setting: str, around: Surroundings) -> None:
+    """What a watch's words must be: a known preset, a glob that stays below the root, names that can be published."""
+    if table.preset not in PRESETS:
+        close = difflib.get_close_matches(table.preset, PRESETS, 1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        raise around.wrong(f"{setting}: preset", f"there is no {table.preset!r}; {guess}Known: {', '.join(PRESETS)}")
+    if any(step in {"", ".", ".."} or "**" in step for step in table.glob.split("/")):
+        problem = f'{table.glob!r} is not one pattern per level below the path, such as "*" or "*/run-*"'
+        raise around.wrong(f"{setting}: glob", problem)
+    for path, name in table.names.items():
+        if problem := path_problem(path) or "":
+            raise around.wrong(f"{setting}: names", problem)
+        try:
+            parse_artifact_name(name)
+        except UsageError as error:
+            raise around.wrong(f"{setting}: names.{path}", str(error)) from error
+
+
+def check_later(table: SettingsFile, around: Surroundings) -> None:
+    """Check what later versions act on, so that a mistake does not wait for them."""
+    for experiment, retention in table.retention.items():
+        setting = f"[retention.{experiment}]"
+        name_of(experiment, "experiment", setting, around)
+        duration_of(retention.keep_within or 0, f"{setting} keep_within", around)
+    if table.gc is not None:
+        _read(check_schedule, table.gc.schedule, "[gc] schedule", around)
+        duration_of(table.gc.grace, "[gc] grace", around)
+        _read(parse_share, table.gc.max_delete_ratio, "[gc] max_delete_ratio", around)
+    if table.verify is not None:
+        _read(check_schedule, table.verify.schedule, "[verify] schedule", around)
+        _read(parse_share, table.verify.subset, "[verify] subset", around)
+    if table.http is not None:
+        _read(check_listen, table.http.listen, "[http] listen", around)
+    for number, notify in enumerate(table.notify, 1):
+        for key, value in (("url", notify.url), ("secret", notify.secret)):
+            if isinstance(value, SecretTable):
+                around.secret(value, f"[[notify]] number {number}: {key}")
+    for watch in table.watch:
+        if watch.reclaim is not None:
+            duration_of(watch.reclaim.after, f"[[watch]] {watch.name or watch.path!r}: reclaim.after", around)
+
+
+def _read(read: Callable[[V], T], value: V, setting: str, around: Surroundings) -> T:
+    try:
+        return read(value)
+    except ValueError as error:
         raise around.wrong(setting, str(error)) from error
 
 
@@ -45,9 +109,20 @@ def check_overlaps(
                     continue  # hidden names are no candidates
                 raise around.wrong(setting, f"{path} and {what} ({place}) lie inside each other; move one of them")
         for other in watches[:number]:
-            same = other.unit == watch.unit and other.path == watch.path
-            if same and (other.glob == watch.glob or "*" in {other.glob, watch.glob}):
+            if _meet(watch, other):
                 raise around.wrong(setting, f"the watch {other.name!r} takes the same runs; narrow the `glob` of one")
+
+
+def _meet(one: WatchSpec, other: WatchSpec) -> bool:
+    """Tell whether two watches may take the same files: a candidate of one is, holds or lies in one of the other's."""
+    upper, lower = sorted((one, other), key=lambda watch: len(Path(watch.path).parts))
+    if one.unit != other.unit or not Path(lower.path).is_relative_to(upper.path):
+        return False
+    below = [*Path(lower.path).relative_to(upper.path).parts, *lower.glob.split("/")]
+    steps = upper.glob.split("/")
+    if one.unit == "file" and len(steps) != len(below):
+        return False
+    return all(fnmatch.fnmatchcase(a, b) or fnmatch.fnmatchcase(b, a) for a, b in zip(steps, below, strict=False))
 
 
 def _directory(url: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,17 +10,24 @@ from typing import Any
 
 import msgspec
 
-from sealrun.domain.errors import ConfigurationError, UsageError
+from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.patterns import check_patterns
 from sealrun.domain.watch import WatchSpec
-from sealrun.settings.checking import check_overlaps, check_watch_names, name_of
+from sealrun.settings.checking import (
+    check_choices,
+    check_later,
+    check_overlaps,
+    check_watch_names,
+    duration_of,
+    name_of,
+)
 from sealrun.settings.expanding import Surroundings
-from sealrun.settings.quantities import check_listen, check_schedule, parse_duration, parse_share
 from sealrun.settings.resolved import RegistrySettings, Settings
 from sealrun.settings.schema import RegistryTable, SettingsFile, WatchTable
 from sealrun.settings.suggesting import type_problem, unknown_keys
 
 FILE_NAME = "sealrun.toml"
+_AT_LINE = re.compile(r"\(at line ([0-9]+)")
 _SYSTEM = Path("/etc/sealrun") / FILE_NAME
 _LATER = {
     "retention": "retention is not acted on",
@@ -41,6 +49,7 @@ def load_settings(explicit: Path | None, environ: Mapping[str, str], cwd: Path) 
         return _from_environment(environ, cwd)
     surroundings = Surroundings(str(file), file.parent, environ)
     raw = surroundings.expand(_read(file), "")
+    _check_version(raw, surroundings)
     for problem in unknown_keys(SettingsFile, raw):
         raise ConfigurationError(f"{file}: {problem}")
     try:
@@ -69,11 +78,26 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file}: not valid TOML: {error}") from error
+        raise _syntax_problem(file, error) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: is not UTF-8 text") from error
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _syntax_problem(file: Path, error: tomllib.TOMLDecodeError) -> ConfigurationError:
+    """Say where the file stops being TOML as editors read it: ``FILE:LINE``. The parser tells it in its text only."""
+    found = _AT_LINE.search(str(error))
+    where = f"{file}:{found[1]}" if found else str(file)
+    return ConfigurationError(f"{where}: not valid TOML: {error}")
+
+
+def _check_version(raw: object, around: Surroundings) -> None:
+    version = raw.get("version") if isinstance(raw, dict) else None
+    if version is None:
+        raise around.wrong("version", "is missing; write `version = 1` at the top")
+    if version != 1 or isinstance(version, bool):
+        raise around.wrong("version", f"is {version!r}, but this sealrun reads version 1")
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path) -> Settings:
@@ -90,7 +114,7 @@ def _resolve(file: Path, table: SettingsFile, raw: object, around: Surroundings)
     watches = tuple(_watch(watch, registries, around) for watch in table.watch)
     check_watch_names(watches, around)
     check_overlaps(watches, registries, state, around)
-    _check_later(table, around)
+    check_later(table, around)
     return Settings(
         file=file,
         state=state,
@@ -130,6 +154,8 @@ def _url(text: str, around: Surroundings) -> str:
 
 
 def _watch(table: WatchTable, registries: Mapping[str, RegistrySettings], around: Surroundings) -> WatchSpec:
+    if not table.path:
+        raise around.wrong("[[watch]]: path", "is empty")
     path = around.path(table.path)
     name = table.name if table.name is not None else path.name
     setting = f"[[watch]] {name!r}"
@@ -140,6 +166,7 @@ def _watch(table: WatchTable, registries: Mapping[str, RegistrySettings], around
         raise around.wrong(f"{setting}: seal", '"in-place" is not in this version; leave the setting away')
     for patterns in ("include", "exclude", "require", "forbid"):
         check_patterns(tuple(getattr(table, patterns)), f"{around.where}: {setting}: {patterns}")
+    check_choices(table, setting, around)
     return WatchSpec(
         name=name,
         path=str(path),
@@ -148,14 +175,14 @@ def _watch(table: WatchTable, registries: Mapping[str, RegistrySettings], around
         unit=table.unit,
         glob=table.glob,
         preset=table.preset,
-        settle_s=_duration(table.settle, f"{setting}: settle", around),
+        settle_s=duration_of(table.settle, f"{setting}: settle", around),
         markers=tuple(table.markers),
         require=tuple(table.require),
         forbid=tuple(table.forbid),
         include=tuple(table.include),
         exclude=tuple(table.exclude),
         on_failed=table.on_failed,
-        stale_after_s=_duration(table.stale_after, f"{setting}: stale_after", around),
+        stale_after_s=duration_of(table.stale_after, f"{setting}: stale_after", around),
         names=dict(table.names),
     )
 
@@ -175,33 +202,6 @@ def _targets(
         if name not in writable:
             raise around.wrong(f"{setting}: registries", f"[registry.{name}] is read-only")
     return tuple(table.registries)
-
-
-def _duration(value: str | float, setting: str, around: Surroundings) -> float:
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise around.wrong(setting, str(error)) from error
-
-
-def _check_later(table: SettingsFile, around: Surroundings) -> None:
-    """Check what later versions act on, so that a mistake does not wait for them."""
-    try:
-        for retention in table.retention.values():
-            parse_duration(retention.keep_within or 0)
-        if table.gc is not None:
-            check_schedule(table.gc.schedule)
-            parse_duration(table.gc.grace)
-            parse_share(table.gc.max_delete_ratio)
-        if table.verify is not None:
-            check_schedule(table.verify.schedule)
-            parse_share(table.verify.subset)
-        if table.http is not None:
-            check_listen(table.http.listen)
-        for watch in table.watch:
-            parse_duration(watch.reclaim.after if watch.reclaim else 0)
-    except (ValueError, UsageError) as error:
-        raise ConfigurationError(f"{around.where}: {error}") from error
 
 
 def _warnings(table: SettingsFile) -> Iterator[str]:

@@ -12,6 +12,15 @@ from sealrun.domain.watch import WatchSpec
 from sealrun.settings.expanding import mask, reveal
 
 
+def _without_user(url: str) -> str:
+    """Return `url` without user, password and query, which may be secrets."""
+    if "://" not in url:
+        return url
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
 class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     """One registry. `url` is absolute; `storage_options` may hold `Secret` values."""
 
@@ -45,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Return the settings fit for showing: secrets, and what sounds like one, are asterisks."""
         registries = {
             name: {
-                "url": registry.url,
+                "url": _without_user(registry.url),
                 "storage_options": mask(dict(registry.storage_options)),
                 "single_writer": registry.single_writer,
                 "read_only": registry.read_only,

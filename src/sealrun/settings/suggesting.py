@@ -6,7 +6,7 @@ import difflib
 import re
 import types
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -32,11 +32,23 @@ def type_problem(kind: object, value: object, where: str = "") -> str:
             msgspec.convert(item, inner)
         except msgspec.ValidationError:
             return type_problem(inner, item, place)
+    problem = _problem(kind, value)
+    return f"{where}: {problem}" if where else problem
+
+
+def _problem(kind: object, value: object) -> str:
+    choices = [word for option in _options(kind) if get_origin(option) is Literal for word in get_args(option)]
+    if choices and isinstance(value, str):
+        close = difflib.get_close_matches(value, choices, 1)
+        guess = f"; did you mean {close[0]!r}?" if close else ""
+        return f"expected one of {', '.join(map(repr, choices))}, got {value!r}{guess}"
+    if isinstance(value, dict) and any(get_origin(option) is list for option in _options(kind)):
+        return "expected an array of tables, written with two brackets: [[…]]"
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        return f"{where}: {_in_words(str(error))}" if where else _in_words(str(error))
-    return f"{where}: not valid"
+        return _in_words(str(error))
+    return "not valid"
 
 
 def _unknown(key: str, known: list[str], place: str) -> str:
@@ -80,7 +92,11 @@ def _inside(where: str, key: str, item: object) -> str:
         return f"[{key}]" if isinstance(item, dict) else key
     if isinstance(item, dict) and re.fullmatch(r"\[[^\[\]]+\]", where):
         return f"{where[:-1]}.{key}]"
-    return f"{where}: {key}" if where.endswith(("'", "]")) else f"{where}.{key}"
+    return (
+        f"{where}: {key}"
+        if where.endswith(("'", "]")) or re.search(r"\]\] number [0-9]+\Z", where)
+        else f"{where}.{key}"
+    )
 
 
 def _element(where: str, number: int, item: object) -> str:

@@ -33,11 +33,15 @@ def test_rows_are_listed_oldest_first_before_and_after_a_compaction() -> None:
     assert not list(world.store.list(pending_prefix("train")))
 
 
-def test_too_few_rows_are_left_pending() -> None:
+def test_rows_that_are_few_beside_the_base_stay_pending() -> None:
     world = World()
-    three(world)
-    assert index(world).compact(at_least=4) == 0
-    assert len(list(world.store.list(pending_prefix("train")))) == 3
+    for number in range(17):
+        published(world, {"x": str(number).encode()}, name=f"r{number}")
+    assert index(world).compact() == 17
+    published(world, {"x": b"late"}, name="late")
+    assert index(world).compact() == 0
+    assert len(list(world.store.list(pending_prefix("train")))) == 1
+    assert len(names(world)) == 18
 
 
 def test_an_empty_index_needs_no_base() -> None:
