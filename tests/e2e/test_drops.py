@@ -46,6 +46,22 @@ def deployment(tmp_path: Path, seaweedfs_server: SeaweedFS) -> Deployment:
     )
 
 
+def rsync(source: Path, target: Path) -> None:
+    """Copy as rsync does, with rsync itself where there is one: every file under a hidden name first, then renamed."""
+    if shutil.which("rsync"):
+        subprocess.run(["rsync", "-a", f"{source}/", str(target)], check=True)
+        return
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        hidden = place.with_name(f".{place.name}.Xk3jQ9")
+        hidden.write_bytes(path.read_bytes())
+        hidden.rename(place)
+
+
 def drop_all(outputs: Path, staging: Path) -> set[str]:
     """Drop runs with and without markers by cp -r, mv, rsync, tar x and slow appends; return their names."""
     for name, marker in (("by-cp", True), ("by-cp-quiet", False), ("by-mv", True), ("by-mv-quiet", False)):
@@ -55,7 +71,7 @@ def drop_all(outputs: Path, staging: Path) -> set[str]:
         else:
             shutil.move(source, outputs / name)
     source = make_run(staging / "by-rsync", {**FILES, "who": b"rsync"})
-    subprocess.run(["rsync", "-a", str(source), str(outputs)], check=True)
+    rsync(source, outputs / source.name)
     source = make_run(staging / "by-tar", {**FILES, "who": b"tar"})
     with tarfile.open(staging / "run.tar", "w") as archive:
         archive.add(source, "by-tar")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,7 @@ def detect(around: Surroundings, path: Path, watch: str | None, *, everything: b
         click.echo(f"waiting: {printable(reason)}")
     if everything:
         for name, value in msgspec.to_builtins(said).items():
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
             click.echo(f"  {name.replace('_', ' '):14}{printable(text)}")
 
 
@@ -224,4 +225,5 @@ def _published(run: PublishReport) -> dict[str, Any]:
 
 def _event(event: Mapping[str, Any]) -> str:
     rest = ", ".join(f"{key} {value}" for key, value in event.items() if key not in {"at", "kind", "subject"})
-    return printable(f"{event.get('at')} {event.get('kind')} {event.get('subject')} ({rest})")
+    at = datetime.fromtimestamp(float(event.get("at", 0)), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return printable(f"{at} {event.get('kind')} {event.get('subject')} ({rest})")

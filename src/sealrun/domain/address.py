@@ -89,7 +89,7 @@ def parse_artifact_name(text: str) -> str:
     if bad:
         msg = (
             f"not a name an artifact can be published under: {text!r} "
-            f"(one printable path component of at most 200 bytes, without : @ and \\\\, not ending in {META_SUFFIX})"
+            f"(one printable path component of at most 200 bytes, without : @ and \\, not ending in {META_SUFFIX})"
         )
         raise UsageError(msg)
     return text

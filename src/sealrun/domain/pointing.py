@@ -12,7 +12,7 @@ from sealrun.domain.records import Record
 LATEST = "latest"
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A sealed run, or one file of it, that a pointer stands on."""
 
     experiment: str

@@ -33,7 +33,9 @@ def require_registry(store: Store, clock: Clock, entropy: Entropy, expected: str
     record = read_registry(store, clock, entropy)
     if record is None:
         gone = " (there was one before: is a disk not mounted, or the wrong bucket configured?)" if expected else ""
-        msg = f"{store.url}: no registry there{gone}; create one with: sealrun init --registry"
+        msg = (
+            f"{store.url}: no registry there{gone}; the first publish makes it, or: sealrun init FOLDER --registry URL"
+        )
         raise NoRegistryError(msg)
     if expected is not None and record.registry_id != expected:
         msg = (

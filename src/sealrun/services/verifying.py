@@ -21,7 +21,7 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import ARTIFACTS, Entry, Sums
+from sealrun.domain.manifest import Entry, Sums
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Stored
 from sealrun.ports import Store
@@ -195,7 +195,7 @@ class Verifier:
         stored = view.objects.get(entry.sha256)
         found = self._seen.get(stored.key) if stored else None
         if found is not None:
-            yield msgspec.structs.replace(found, ref=view.ref, path=ARTIFACTS + entry.path)
+            yield msgspec.structs.replace(found, ref=view.ref, path=entry.path)
 
     def _object(self, pair: tuple[Digest, Stored]) -> Damage | None:
         digest, stored = pair

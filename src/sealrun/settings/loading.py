@@ -76,20 +76,17 @@ def find_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> P
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise _syntax_problem(file, error) from error
+        text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: is not UTF-8 text") from error
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
-
-
-def _syntax_problem(file: Path, error: tomllib.TOMLDecodeError) -> ConfigurationError:
-    """Say where the file stops being TOML as editors read it: ``FILE:LINE``. The parser tells it in its text only."""
-    found = _AT_LINE.search(str(error))
-    where = f"{file}:{found[1]}" if found else str(file)
-    return ConfigurationError(f"{where}: not valid TOML: {error}")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _AT_LINE.search(str(error))  # the parser tells the line in its text only
+        line = found[1] if found else len(text.splitlines())
+        raise ConfigurationError(f"{file}:{line}: not valid TOML: {error}") from error
 
 
 def _check_version(raw: object, around: Surroundings) -> None:

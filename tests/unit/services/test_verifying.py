@@ -76,8 +76,8 @@ def test_a_missing_object_is_found_in_every_run_that_needs_it() -> None:
     world.store.damage(object_of(world, b"shared"), None)
     damages = found(world, read_bytes=False)
     assert {(damage.kind, damage.path) for damage in damages} == {
-        ("missing", "artifacts/x"),
-        ("missing", "artifacts/a"),
+        ("missing", "x"),
+        ("missing", "a"),
     }
     assert ref in {damage.ref for damage in damages}
 
@@ -87,7 +87,7 @@ def test_altered_bytes_are_found(body: bytes, kind: str, quick: bool) -> None:  
     world, ref, _ = a_world()
     world.store.damage(object_of(world, b"own bytes"), body)
     (damage,) = found(world)
-    assert (damage.ref, damage.kind, damage.path) == (ref, kind, "artifacts/b")
+    assert (damage.ref, damage.kind, damage.path) == (ref, kind, "b")
     assert bool(found(world, read_bytes=False)) == quick
 
 
