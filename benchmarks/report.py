@@ -52,9 +52,9 @@ def table(samples: Sequence[Sample], parties: Iterable[Party], targets: Iterable
                     lines.append(_row(cell, party.name, BASES[target], absent=party.name in missing))
             lines.append("")
     lines.append(
-        f"÷: by {BASES['dir']} (directory) or {BASES['s3']} (S3), the median of the ratios within each round. The sync that "
-        "follows on a directory is part of everybody's wall time. Others: the share of the machine that everything "
-        "else took meanwhile; where it is large, trust CPU."
+        f"÷: by {BASES['dir']} (directory) or {BASES['s3']} (S3), the median of the ratios within each round. The sync "
+        "that follows on a directory is part of everybody's wall time. Others: the share of the machine that "
+        "everything else took meanwhile; where it is large, trust CPU."
     )
     return "\n".join(lines)
 

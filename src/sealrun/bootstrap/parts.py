@@ -13,7 +13,7 @@ from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.adapters.locking import hold, holder
 from sealrun.bootstrap.consuming import Consumer, Mover
 from sealrun.bootstrap.producing import Producer
-from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, make_registry
+from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, make_registry, open_reader
 from sealrun.bootstrap.running import Composition
 from sealrun.domain.watch import WatchSpec
 from sealrun.services.availability import release_deliveries
@@ -79,9 +79,13 @@ class Parts:
         self._closing.callback(consumer.close)
         return consumer
 
-    def mover(self, registry: str | None = None) -> Mover:
-        """Move pointers of a registry."""
+    def mover(self, registry: str | None = None, *, dry_run: bool = False) -> Mover:
+        """Move pointers of a registry. For a dry run it is opened for reading: nothing is probed, nothing written."""
         spec = find_spec(self.registries, registry)
+        if dry_run:
+            found = open_reader(spec, self._clock, self._entropy)
+            self._closing.callback(found.store.close)
+            return Mover(found, "dry-run", self._clock, self._entropy)
         opened = Opener(self.journal, self._clock, self._entropy).for_publishing(spec)
         self._closing.callback(opened.close)
         reader = Reader(opened.store, self._clock, self._entropy)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from sealrun.cli import exits
 from sealrun.cli.output import human_size, print_json, print_rows, printable, progress
@@ -36,7 +35,7 @@ def ls(around: Surroundings, experiment: str | None, registry: str | None, *, er
             ]
             print_rows(rows, ("experiment", "runs"), as_json=around.as_json)
         else:
-            rows = [msgspec.to_builtins(row) for row in consumer.runs(experiment)]
+            rows = [row.to_json() for row in consumer.runs(experiment)]
             shown = rows if around.as_json else [{**row, "size": human_size(row["size"])} for row in rows]
             print_rows(shown, ("run_id", "status", "finished_at", "files", "size", "name"), as_json=around.as_json)
     return exits.NOTHING if error_on_nothing and not rows else exits.OK

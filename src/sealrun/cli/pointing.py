@@ -32,7 +32,7 @@ def ls(around: Surroundings, experiment: str, registry: str | None) -> None:
     Example: sealrun pointer ls training
     """
     with around.parts() as parts:
-        rows = [msgspec.to_builtins(generation) for generation in parts.consumer(registry).pointers(experiment)]
+        rows = [generation.to_json() for generation in parts.consumer(registry).pointers(experiment)]
     shown = rows if around.as_json else [{**row, "run_id": row["target"]["run_id"]} for row in rows]
     print_rows(shown, ("pointer", "generation", "run_id", "moved_at", "by", "why"), as_json=around.as_json)
 
@@ -67,7 +67,7 @@ def history(around: Surroundings, experiment: str, name: str, registry: str | No
     """
     with around.parts() as parts:
         found = parts.consumer(registry).pointer_history(experiment, name)
-        rows = [msgspec.to_builtins(generation) for generation in found]
+        rows = [generation.to_json() for generation in found]
     shown = rows if around.as_json else [{**row, "run_id": row["target"]["run_id"]} for row in rows]
     print_rows(shown, ("generation", "run_id", "moved_at", "by", "why"), as_json=around.as_json)
 
@@ -88,7 +88,11 @@ def set_(
     Example: sealrun pointer set training active training@latest -m "passed review"
     """
     with around.parts() as parts:
-        _tell(around, parts.mover(registry).set(experiment, name, ref, why, dry_run=dry_run), dry_run=dry_run)
+        _tell(
+            around,
+            parts.mover(registry, dry_run=dry_run).set(experiment, name, ref, why, dry_run=dry_run),
+            dry_run=dry_run,
+        )
 
 
 @pointer.command("rollback")
@@ -114,7 +118,7 @@ def rollback(
     Example: sealrun pointer rollback training active -m "worse on the test set"
     """
     with around.parts() as parts:
-        move = parts.mover(registry).rollback(experiment, name, to, why or "rollback", dry_run=dry_run)
+        move = parts.mover(registry, dry_run=dry_run).rollback(experiment, name, to, why or "rollback", dry_run=dry_run)
         _tell(around, move, dry_run=dry_run)
 
 
@@ -132,7 +136,7 @@ def promote(around: Surroundings, ref: str, name: str, why: str, registry: str |
     """
     with around.parts() as parts:
         experiment = parts.consumer(registry).show(ref).target.experiment
-        move = parts.mover(registry).set(experiment, name, ref, why or "promoted", dry_run=dry_run)
+        move = parts.mover(registry, dry_run=dry_run).set(experiment, name, ref, why or "promoted", dry_run=dry_run)
         _tell(around, move, dry_run=dry_run)
 
 

@@ -65,10 +65,11 @@ def init(
     (folder / (watch.absolute() if watch else "outbox")).mkdir(parents=True, exist_ok=True)
     _write_new(target, text)
     around.config = target
-    created = {}
-    with around.parts() as parts:
-        for registry in parts.registries:
-            created[registry] = parts.create_registry(registry)
+    try:
+        created = _create_registries(around)
+    except BaseException:
+        target.unlink()  # what cannot be used is not left behind: the same command works once the reason is gone
+        raise
     if around.as_json:
         print_json({"settings": str(target), "registries": created})
         return
@@ -194,6 +195,11 @@ def completion(around: Surroundings, shell: str) -> None:
         print_json({"shell": shell, "script": source})
     else:
         click.echo(source)
+
+
+def _create_registries(around: Surroundings) -> dict[str, str]:
+    with around.parts() as parts:
+        return {registry: parts.create_registry(registry) for registry in parts.registries}
 
 
 def _settings_text(watched: str, name: str, experiment: str, registries: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from sealrun.domain.watch import WatchSpec
-from sealrun.settings.expanding import mask, reveal
+from sealrun.settings.expanding import MASK, mask, reveal
 
 
 def _without_user(url: str) -> str:
@@ -62,11 +62,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             }
             for name, registry in self.registries.items()
         }
+        other = {key: value for key, value in self.written.items() if key not in {"registry", "watch", "notify"}}
         return {
             "file": str(self.file) if self.file else None,
             "state": str(self.state),
             "registry": registries,
             "watch": [msgspec.to_builtins(watch) for watch in self.watches],
-            "other": mask({key: value for key, value in self.written.items() if key not in {"registry", "watch"}}),
+            "other": mask(other),
+            "notify": [{"on": table["on"], "url": MASK} for table in self.written.get("notify", [])],
             "warnings": list(self.warnings),
         }
