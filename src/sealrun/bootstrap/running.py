@@ -28,6 +28,7 @@ from sealrun.services.staging import StagedSealings
 from sealrun.services.upkeep import OpenedRegistry
 
 _log = logging.getLogger("sealrun.daemon")
+_RESCAN_S = 600.0
 _RECOVER_S = 3600.0
 _COMPACT_S = 300.0
 _TIDY_S = 6 * 3600.0
@@ -76,6 +77,7 @@ class Composition:
         intakes += [self._intake(watch, stages[watch.name], watcher, pool, lines) for watch in watches]
         timers = SystemTimers(self._journal.facts, self._clock, self._entropy)
         parts = Parts(journal=self._journal, watcher=watcher, intakes=intakes, lines=lines, pool=pool, timers=timers)
+        timers.add("rescan", every(_RESCAN_S), parts.rescan)
         timers.add("recover", every(_RECOVER_S), parts.recover)
         timers.add("compact", every(_COMPACT_S), parts.compact)
         timers.add("tidy", every(_TIDY_S), self._journal.tidy)
