@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
-from sealrun.domain.errors import UsageError
+from sealrun.domain.errors import NotFoundError, UsageError
 from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import Entry
 from sealrun.domain.pointing import Generation
@@ -98,7 +98,10 @@ class Consumer:
         read_bytes: bool = True,
         advance: Advance | None = None,
     ) -> VerifyReport:
-        """Verify one run, one experiment, or with neither everything."""
+        """Verify one run, one experiment (`NotFoundError` if there is none), or with neither everything."""
+        if experiment is not None and experiment not in self._reader.experiments():
+            msg = f"{self.url}: no experiment {experiment!r} (list them with: sealrun ls)"
+            raise NotFoundError(msg)
         verifier = Verifier(self._reader, read_bytes=read_bytes, advance=advance)
         if ref is not None:
             return verifier.run(self._reader.resolve(ref))

@@ -18,7 +18,7 @@ from sealrun.bootstrap.running import Composition
 from sealrun.domain.watch import WatchSpec
 from sealrun.services.availability import release_deliveries
 from sealrun.services.daemon import Daemon
-from sealrun.services.probing import ProbeReport, probe
+from sealrun.services.probing import ProbeReport
 from sealrun.services.reading import Reader
 from sealrun.services.reporting import StatusReport, status
 
@@ -105,12 +105,8 @@ class Parts:
         return make_registry(self.registries[name], self._clock, self._entropy)
 
     def probe(self, name: str) -> ProbeReport:
-        """Probe a registry's store now."""
-        store = self.registries[name].open_store()
-        try:
-            return probe(store, clock=self._clock, entropy=self._entropy)
-        finally:
-            store.close()
+        """Probe a registry's store now; `NoRegistryError` if it is not the one that was there before."""
+        return Opener(self.journal, self._clock, self._entropy).examine(self.registries[name])
 
     def forget_registry(self, name: str) -> None:
         """Forget which registry was at that name's URL."""

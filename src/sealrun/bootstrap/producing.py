@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf
 from pathlib import Path
 
@@ -127,8 +127,8 @@ class Producer:
         names: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
     ) -> PublishReport:
-        """Seal `path` and publish it now. What cannot be delivered now stays queued for the daemon."""
-        self._targets = tuple(registries) or tuple(self._writable())
+        """Seal `path` and publish it now, there and nowhere else. What cannot be delivered now stays queued."""
+        self._targets = tuple(dict.fromkeys(registries)) or tuple(self._writable())
         self._check_targets()
         try:
             sealing = self._staged.seal(self._open(path), self._request(experiment, run_id, names or {}, tags))
@@ -136,7 +136,7 @@ class Producer:
             self._staged.keep(number, sealing)
         finally:
             self._staged.sweep()
-        return self._report(number, self._deliver_all(number))
+        return self._report(number, self._deliver_all(number, self._targets))
 
     def scan_once(self) -> ScanReport:
         """Take what is complete now in every watch, and deliver everything that is queued."""
@@ -187,6 +187,9 @@ class Producer:
             if name not in self._registries:
                 msg = f"no registry {name!r} in the settings (they name: {', '.join(self._registries) or 'none'})"
                 raise UsageError(msg)
+            if self._registries[name].read_only:
+                msg = f"registry {name!r} is read-only, as the settings say (read_only = true); publish to another one"
+                raise UsageError(msg)
 
     def _request(
         self, experiment: str, run_id: str | None, names: Mapping[str, str], tags: Sequence[str]
@@ -233,10 +236,10 @@ class Producer:
                 return registry
         return None
 
-    def _deliver_all(self, number: int) -> tuple[Delivered, ...]:
+    def _deliver_all(self, number: int, only: Collection[str] | None = None) -> tuple[Delivered, ...]:
         try:
             names = sorted({known.registry for known in self._journal.deliveries.all() if known.sealed == number})
-            return tuple(self._deliver(number, name) for name in names if name in self._registries)
+            return tuple(self._deliver(number, name) for name in names if name in (only or self._writable()))
         finally:
             self._staged.release(number)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from sealrun import __version__
 from sealrun.adapters.stores import open_store
-from sealrun.domain.errors import NoRegistryError, UnsafeStoreError
+from sealrun.domain.errors import ConfigurationError, NoRegistryError, UnsafeStoreError
 from sealrun.ports import Clock, Entropy, Journal, Store
 from sealrun.services.opening import RegistryRecord, create_registry, read_registry, require_registry
 from sealrun.services.probing import ProbeReport, probe
@@ -32,10 +32,13 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown_url(self) -> str:
-        """The URL, fit for showing: without user information."""
+        """The URL, fit for showing: without user information and query."""
         scheme, mark, rest = self.url.partition("://")
         place, slash, path = rest.partition("/")
-        return self.url if not mark else f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+        return self.url if not mark else f"{scheme}://{place.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+    def __repr__(self) -> str:
+        return f"<registry {self.name}: {self.shown_url}>"
 
     def open_store(self, *, make: bool = False) -> Store:
         """Open the store; nothing is written unless `make` asks for a directory to be created."""
@@ -55,18 +58,20 @@ class Opener:
         """Open for writing: probe the store, then find the registry, or make it if there never was one.
 
         `UnsafeStoreError` if the store fails the probe and the settings do not say that it has a single writer.
-        `NoRegistryError` if another registry, or none, is where one was before: an unmounted disk is never filled.
+        `NoRegistryError` if another registry, or none, is where one was before: an unmounted disk is never filled,
+        not even with a probe. `ConfigurationError` if the settings say that it is read-only.
         """
+        if spec.read_only:
+            msg = f"registry {spec.name!r} is read-only, as the settings say (read_only = true): nothing is written"
+            raise ConfigurationError(msg)
         expected = self._expected(spec)
         make = spec.create and expected is None
         store = spec.open_store(make=make)
         try:
-            record = read_registry(store, self._clock, self._entropy)
+            record = self._find(store, expected, make=make)
             self._check_probe(spec, store, record)
-            if record is None and make:
+            if record is None:
                 record = create_registry(store, self._clock, self._entropy)
-            elif record is None or record.registry_id != expected:
-                record = require_registry(store, self._clock, self._entropy, expected)
         except BaseException:
             store.close()
             raise
@@ -74,6 +79,15 @@ class Opener:
         return OpenedRegistry(
             store, record.registry_id, self._journal.hints, self._clock, self._entropy, self._journal.state_id
         )
+
+    def examine(self, spec: RegistrySpec) -> ProbeReport:
+        """Probe now; `NoRegistryError`, and nothing is written, where a registry was before and is not now."""
+        store = spec.open_store()
+        try:
+            self._find(store, self._expected(spec), make=spec.create)
+            return probe(store, clock=self._clock, entropy=self._entropy)
+        finally:
+            store.close()
 
     def probe(self, spec: RegistrySpec, store: Store) -> ProbeReport:
         """Probe now, whatever is remembered, and remember the answer."""
@@ -86,6 +100,15 @@ class Opener:
         """Forget which registry was at the URL: for an operator who knows that it was replaced on purpose."""
         self._journal.facts.set_fact(_url_fact(spec), None)
         self._journal.facts.set_fact(_probe_fact(spec), None)
+
+    def _find(self, store: Store, expected: str | None, *, make: bool) -> RegistryRecord | None:
+        """Return the registry's record, or None where one may be made. Writes nothing."""
+        record = read_registry(store, self._clock, self._entropy)
+        if record is None and expected is None and make:
+            return None
+        if record is None or expected not in {None, record.registry_id}:
+            return require_registry(store, self._clock, self._entropy, expected)
+        return record
 
     def _expected(self, spec: RegistrySpec) -> str | None:
         known = self._journal.facts.fact(_url_fact(spec))

@@ -12,6 +12,7 @@ import click
 
 from sealrun import __version__
 from sealrun.cli import exits
+from sealrun.cli.output import printable
 from sealrun.cli.surroundings import Surroundings
 from sealrun.domain.errors import SealrunError
 
@@ -136,4 +137,4 @@ def _tell(error: Exception, message: str, code: int, arguments: list[str]) -> No
         said = {"error": {"class": type(error).__name__, "message": message, "exit_code": code}}
         click.echo(json.dumps(said), err=True)
     else:
-        click.echo(f"sealrun: {message}", err=True)
+        click.echo(f"sealrun: {printable(message)}", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sealrun.cli import exits
 from sealrun.cli.output import print_json, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.domain.address import is_name, parse_name
-from sealrun.domain.errors import ConfigurationError, SealrunError
+from sealrun.domain.errors import ConfigurationError, SealrunError, UsageError
 
 SETTINGS_FILE = "sealrun.toml"
 _HEAD = """\
@@ -61,6 +62,11 @@ def init(
     name = watched if is_name(watched) else "runs"
     experiment = parse_name(experiment or os.environ.get("SEALRUN_EXPERIMENT") or name, "experiment")
     text = _settings_text(_watched_path(folder, watch), name, experiment, [_registry_url(url) for url in registries])
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        msg = f"{target}: a path that is not UTF-8 cannot be written into settings; rename the folder"
+        raise UsageError(msg) from error
     folder.mkdir(parents=True, exist_ok=True)
     (folder / (watch.absolute() if watch else "outbox")).mkdir(parents=True, exist_ok=True)
     _write_new(target, text)
@@ -76,7 +82,7 @@ def init(
     click.echo(f"settings   {target}")
     for registry, registry_id in created.items():
         click.echo(f"registry   {registry}: {registry_id}")
-    click.echo(f"next       sealrun --config {target} daemon")
+    click.echo(f"next       sealrun --config {shlex.quote(str(target))} daemon")
     click.echo(f"then       drop a folder into {folder / (watch.absolute() if watch else 'outbox')}")
 
 
@@ -110,7 +116,7 @@ def doctor(around: Surroundings, forget: str | None, *, retry: bool) -> int:
         if forget is not None:
             if forget not in parts.registries:
                 msg = f"no registry {forget!r} in the settings (they name: {', '.join(parts.registries) or 'none'})"
-                raise ConfigurationError(msg)
+                raise UsageError(msg)
             parts.forget_registry(forget)
         findings = check_everything(parts)
         released = parts.release() if retry else 0
@@ -222,7 +228,8 @@ def _registry_url(url: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text.replace("$", "$$"), ensure_ascii=False)
+    """Write a TOML string, with what `settings` expands escaped; TOML wants DEL escaped, which JSON does not."""
+    return json.dumps(text.replace("$", "$$"), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _write_new(path: Path, text: str) -> None:

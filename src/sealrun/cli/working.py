@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import msgspec
 from sealrun.cli import exits
 from sealrun.cli.output import human_size, print_json, printable
 from sealrun.cli.surroundings import Surroundings, described, shared_options
-from sealrun.domain.errors import UsageError
+from sealrun.domain.errors import SealrunError, UsageError
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.producing import PublishReport
@@ -69,7 +70,7 @@ def scan(around: Surroundings, *, once: bool, error_on_nothing: bool) -> int:  #
         for text in report.missing:
             click.echo(f"missing   {printable(text)}")
         for run, bad in failed:
-            click.echo(f"failed    {run.ref} to {bad.registry}: {bad.error}", err=True)
+            click.echo(f"failed    {run.ref} to {bad.registry}: {printable(str(bad.error))}", err=True)
     if failed or report.rejected or report.missing:
         return exits.PARTLY
     return exits.NOTHING if error_on_nothing and not report.published else exits.OK
@@ -191,10 +192,18 @@ def publish(
                 click.echo(f"{run.ref} {run.root_sha256} {done.registry}: {news}")
     for done in run.deliveries:
         if done.error is not None:
-            click.echo(f"sealrun: {done.registry}: {done.error}", err=True)
+            _tell_failed(done.registry, done.error, as_json=around.as_json)
     if errors and len(errors) == len(run.deliveries):
         return exits.exit_code(errors[0])
     return exits.PARTLY if errors else exits.OK
+
+
+def _tell_failed(registry: str, error: SealrunError, *, as_json: bool) -> None:
+    if as_json:
+        said = {"class": type(error).__name__, "message": str(error), "exit_code": exits.exit_code(error)}
+        click.echo(json.dumps({"error": {**said, "registry": registry}}), err=True)
+    else:
+        click.echo(f"sealrun: {registry}: {printable(str(error))}", err=True)
 
 
 def _names(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -192,13 +192,15 @@ def _targets(
         if not writable:
             raise around.wrong(setting, "there is no registry to publish to; add a [registry.NAME] with a url")
         return writable
+    if not table.registries:
+        raise around.wrong(f"{setting}: registries", "names none; leave the setting away for all of them")
     for name in table.registries:
         if name not in registries:
             known = ", ".join(registries) or "none"
             raise around.wrong(f"{setting}: registries", f"there is no [registry.{name}] (there are: {known})")
         if name not in writable:
             raise around.wrong(f"{setting}: registries", f"[registry.{name}] is read-only")
-    return tuple(table.registries)
+    return tuple(dict.fromkeys(table.registries))
 
 
 def _warnings(table: SettingsFile) -> Iterator[str]:

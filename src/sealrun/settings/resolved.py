@@ -31,6 +31,9 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     create: bool = True
 
+    def __repr__(self) -> str:
+        return f"<registry {self.name}: {_without_user(self.url)}>"
+
     def revealed_options(self) -> dict[str, Any]:
         """Return the storage options with every secret in the clear: for the store, and for nobody else."""
         return {key: reveal(value) for key, value in self.storage_options.items()}
@@ -49,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     watches: tuple[WatchSpec, ...]
     warnings: tuple[str, ...] = ()
     written: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<settings of {self.file or 'the environment'}>"
 
     def shown(self) -> dict[str, Any]:
         """Return the settings fit for showing: secrets, and what sounds like one, are asterisks."""

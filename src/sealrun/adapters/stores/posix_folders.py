@@ -56,7 +56,7 @@ class Root:
             now = os.stat(self.path)
         except FileNotFoundError as error:
             raise UnavailableError(
-                f"{self.path}: this folder is not there; is its disk mounted? One that was there is not made anew"
+                f"{self.path}: this folder is not there; is its disk mounted? A new one is made by: sealrun init FOLDER"
             ) from error
         except OSError as error:
             raise translate(error, f"{self.path}: cannot be looked at") from error
