@@ -29,7 +29,7 @@ class Creation(Enum):
     EXISTS = "something was there before; it may be our own earlier write whose answer was lost"
 
 
-class ObjectStat(msgspec.Struct, frozen=True):
+class ObjectStat(msgspec.Struct, frozen=True, gc=False):
     """What a store says of a key. `modified` is POSIX seconds by the store's own clock."""
 
     key: Key
@@ -203,7 +203,7 @@ class Remover(Protocol):
 # ---------------------------------------------------------------- folders
 
 
-class FileFacts(msgspec.Struct, frozen=True):
+class FileFacts(msgspec.Struct, frozen=True, gc=False):
     """What identifies an unchanged file: same facts, same bytes. Times in nanoseconds."""
 
     inode: int

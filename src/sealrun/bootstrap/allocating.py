@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 
 _M_MMAP_THRESHOLD = -3  # <malloc.h> of glibc
-_LARGE = 1 << 20
+_LARGE = 8 << 20
 
 
 def return_large_buffers() -> None:
-    """Have buffers of a MiB or more returned to the system as soon as they are free. Harmless twice.
+    """Have buffers of 8 MiB or more returned to the system as soon as they are free. Harmless twice.
 
     glibc by itself raises that threshold to the largest buffer ever freed, up to 32 MiB, and from then on keeps such
     buffers in a heap for each thread (mallopt(3), M_MMAP_THRESHOLD): uploads in parts of 16 MiB then hold twice the

@@ -33,7 +33,7 @@ _UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r"}
 _ESCAPED = re.compile(r"\\([\\nr])")
 
 
-class Entry(msgspec.Struct, frozen=True, order=True):
+class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
     """One file of a run: its path (relative, ``/``), size in bytes, content and executable bit."""
 
     path: str
@@ -42,7 +42,7 @@ class Entry(msgspec.Struct, frozen=True, order=True):
     executable: bool = False
 
 
-class Link(msgspec.Struct, frozen=True, order=True):
+class Link(msgspec.Struct, frozen=True, order=True, gc=False):
     """A symbolic link that stays inside the run: where it is and, relative to its folder, what it says."""
 
     path: str

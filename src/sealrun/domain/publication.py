@@ -60,7 +60,7 @@ class Outcome(Record, frozen=True, kw_only=True):
     why: str | None = None
 
 
-class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
+class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where one digest's bytes are: a whole object, or (later) `length` bytes at `offset` of a pack."""
 
     key: Key

@@ -183,6 +183,8 @@ class Connection:
     def _client(self, options: Mapping[str, Any], *, attempts: int) -> _Client:
         import s3fs  # noqa: PLC0415 - loads slowly
 
+        from sealrun.adapters.stores.s3_signing import sign_with_known_digests  # noqa: PLC0415 - loads botocore
+
         wanted = dict(options.get("config_kwargs") or {})
         config = {
             "connect_timeout": _CONNECT_TIMEOUT_S,
@@ -196,6 +198,7 @@ class Connection:
         Running(fs.loop, fs.set_session()).result()
         api = Running(fs.loop, fs.get_s3(self.place.bucket)).result()
         _send_bodies_at_once(api)
+        sign_with_known_digests(api)
         return _Client(fs, api, _extras(api, {**fs.s3_additional_kwargs, **fs.req_kw}, self.place))
 
 
