@@ -192,11 +192,30 @@ class Store(Protocol):
         ...
 
 
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+    """An upload that was begun and never completed; it takes room without being visible.
+
+    `started` is POSIX seconds by the store's own clock; `token` is the store's own name for it.
+    """
+
+    key: Key
+    token: str
+    started: float
+
+
 class Remover(Protocol):
     """The right to delete for good. Only a collector gets one."""
 
     def delete(self, keys: Sequence[Key]) -> Mapping[Key, str]:
         """Delete `keys`; return the reason for each one that is not certainly gone. Absent keys count as gone."""
+        ...
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Every upload that is not completed, live ones included; nothing where the store has no such thing."""
+        ...
+
+    def abort(self, upload: Unfinished) -> None:
+        """End an upload and free its room. Harmless when it is gone or complete already."""
         ...
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
 
 from sealrun.domain.address import Key
-from sealrun.ports import Capabilities, Creation, ObjectStat, Remover, Source, Stage, Store
+from sealrun.ports import Capabilities, Creation, ObjectStat, Remover, Source, Stage, Store, Unfinished
 
 T = TypeVar("T")
 _WRITES = {"create", "put_many", "put", "replace", "copy", "discard", "delete"}
@@ -95,6 +95,12 @@ class GatedStore:
         for key in keys:
             self._gate(Call("delete", key), partial(remover.delete, [key]))
         return {}
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        return iter(())
+
+    def abort(self, upload: Unfinished) -> None:
+        """There are none."""
 
     def stage(self) -> Stage | None:
         return self._inner.stage()

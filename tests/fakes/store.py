@@ -12,7 +12,7 @@ from typing import BinaryIO
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import NotFoundError, RunChangedError, UsageError
 from sealrun.domain.records import sha256
-from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Stage
+from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Stage, Unfinished
 
 _ATTEMPT = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -45,6 +45,10 @@ _FORMAT = [
     (Kind.WRITE_ONCE, r"names/[^/]+/[0-9]{12}\.json"),
     (Kind.PROJECTION, r"latest/[^/]+"),
     (Kind.WRITE_ONCE, r"gc/[^/]+/(condemned|verdict)\.json"),
+    (Kind.WRITE_ONCE, r"gc/[^/]+/deleted\.jsonl"),
+    (Kind.WRITE_ONCE, rf"quarantine/[0-9a-f]{{64}}\.{_ATTEMPT}\.json"),
+    (Kind.WRITE_ONCE, rf"experiments/{_NAME}/pins/{_NAME}/{_ATTEMPT}(\.lifted)?\.json"),
+    (Kind.ROW, rf"experiments/{_NAME}/index/pending/{_ATTEMPT}\.retired\.json"),
     (Kind.PROBE, r"probe/.+"),
 ]
 _KINDS = [(kind, re.compile(pattern + r"\Z", re.DOTALL)) for kind, pattern in _FORMAT]
@@ -151,6 +155,12 @@ class ModelStore:
         for key in keys:
             self._delete(key)
         return {}
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        return iter(())
+
+    def abort(self, upload: Unfinished) -> None:
+        """There are none."""
 
     def stage(self) -> Stage | None:
         return None

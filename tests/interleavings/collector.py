@@ -17,9 +17,10 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
 )
+from sealrun.domain.collection import Condemned, CondemnedObject
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import Condemned, Intent, Refs
+from sealrun.domain.publication import Intent, Refs
 from sealrun.domain.records import canonical_json
 from sealrun.ports import Remover, Store
 from sealrun.services.standing import read_outcome
@@ -45,7 +46,8 @@ class Collector:
         ]
         if not candidates:
             return []
-        condemned = Condemned(batch=self._batch, keys=tuple(candidates))
+        objects = tuple(CondemnedObject(key=key, size=0) for key in candidates)
+        condemned = Condemned(batch=self._batch, by="collector", condemned_at="2026-02-01T00:00:00Z", objects=objects)
         self._store.create(Key(f"gc/{self._batch}/condemned.json"), condemned.encode())
         pinned = self._pinned()
         needed = self._needed()

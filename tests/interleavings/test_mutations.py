@@ -14,10 +14,10 @@ from tests.interleavings.baton import Play, explore
 
 import sealrun.services.pointers
 import sealrun.services.reusing
-from sealrun.domain.address import Digest, Key, generation_key, intent_key, object_key, pending_prefix
+from sealrun.domain.address import Digest, Key, attempt_id, generation_key, intent_key, object_key, pending_prefix
 from sealrun.domain.indexing import Row, merge_rows
 from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Stored
+from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Proposal, Stored
 from sealrun.domain.sealed import Published
 from sealrun.services.announcing import Announcer, SealedAttempt
 from sealrun.services.certainty import Certainty
@@ -243,11 +243,24 @@ def test_a_lost_race_for_a_generation_that_is_not_noticed_by_the_mover_is_notice
     _noticed_by_play(plays.TwoMovers, 1, "did not happen")
 
 
-def test_a_mover_that_does_not_pin_its_target_is_noticed(monkeypatch: Patch) -> None:
-    def execute(self: PointerMover, move: PlannedMove) -> Generation | None:
-        return self._move(move)
+def _unwritten(_self: PointerMover, move: PlannedMove, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
+    """The intent that a mover would write, unwritten."""
+    return Intent(
+        attempt=attempt_id("20260117T150000Z", "d" * 16),
+        nonce="n",
+        owner="m1",
+        purpose="move",
+        experiment=move.target.experiment,
+        run_id=move.target.run_id,
+        created_at="",
+        heartbeat_at="",
+        digests=digests,
+        proposal=proposal,
+    )
 
-    monkeypatch.setattr(PointerMover, "execute", execute)
+
+def test_a_mover_that_does_not_pin_its_target_is_noticed(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(PointerMover, "_pin", _unwritten)
     _noticed_by_play(plays.MovedWhileRetired, 1, "I10|I8")
 
 

@@ -32,9 +32,11 @@ REGISTRY = Key("registry.json")
 OBJECTS = "store/objects/sha256/"
 ATTEMPTS = "attempts/"
 EXPERIMENTS = "experiments/"
-CONDEMNED_BATCHES = "gc/"
+BATCHES = "gc/"
+QUARANTINE = "quarantine/"
 NAMES = "names/"
 LATEST = "latest/"
+CONDEMNED_FILE = "condemned.json"
 PROBES = "probe/"
 META_SUFFIX = ".meta.json"
 
@@ -136,6 +138,28 @@ def retired_key(attempt: AttemptId) -> Key:
     return Key(f"{ATTEMPTS}{attempt}/retired.json")
 
 
+def batch_key(batch: str, file: str) -> Key:
+    """A record of one collection batch: ``condemned.json`` (deletable), ``verdict.json`` or ``deleted.jsonl``."""
+    return Key(f"{BATCHES}{batch}/{file}")
+
+
+def batch_of(key: str) -> str:
+    """The batch that a key below ``gc/`` belongs to."""
+    return parse_attempt(key.removeprefix(BATCHES).split("/", 1)[0])
+
+
+def quarantine_key(key: Key) -> Key:
+    """Says that the object `key` is damaged: nobody references it any more, and nobody deletes it."""
+    name = parse_object_key(key)
+    return Key(f"{QUARANTINE}{name.digest}.{name.creator}.json")
+
+
+def quarantined_object(key: str) -> Key:
+    """The object that a key below ``quarantine/`` speaks of."""
+    digest, _, creator = key.removeprefix(QUARANTINE).removesuffix(".json").partition(".")
+    return object_key(parse_digest(digest), parse_attempt(creator))
+
+
 def attempt_of(key: str) -> AttemptId:
     """The attempt that a key below ``attempts/`` belongs to."""
     return parse_attempt(key.removeprefix(ATTEMPTS).split("/", 1)[0])
@@ -221,6 +245,26 @@ def pending_prefix(experiment: str) -> str:
 def pending_key(experiment: str, attempt: AttemptId) -> Key:
     """The index row of one attempt; deletable once a base holds it."""
     return Key(f"{pending_prefix(experiment)}{attempt}.json")
+
+
+def dropped_key(experiment: str, attempt: AttemptId) -> Key:
+    """Says that the row of a retired attempt is to be left out; deletable once a base left it out."""
+    return Key(f"{pending_prefix(experiment)}{attempt}.retired.json")
+
+
+def pins_prefix(experiment: str) -> str:
+    """All pins and holds of one experiment."""
+    return f"{EXPERIMENTS}{experiment}/pins/"
+
+
+def pin_key(experiment: str, run_id: str, pin: str) -> Key:
+    """One reason to keep a run; write-once."""
+    return Key(f"{pins_prefix(experiment)}{run_id}/{pin}.json")
+
+
+def lifted_key(experiment: str, run_id: str, pin: str) -> Key:
+    """Says that the pin counts no longer; write-once."""
+    return Key(f"{pins_prefix(experiment)}{run_id}/{pin}.lifted.json")
 
 
 def base_log(experiment: str) -> str:

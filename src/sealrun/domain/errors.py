@@ -12,6 +12,7 @@
     │  └─ UnsupportedFormatError a newer sealrun wrote this, or nobody did
     ├─ ConflictError             somebody decided first: obey the record
     ├─ HeldError                 another process holds the state folder
+    ├─ CollectionRefusedError    nothing is deleted until an operator has looked
     └─ StorageError
        ├─ UnavailableError       retry with backoff
        ├─ OutcomeUnknownError    re-issue until certain
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 __all__ = [
     "AccessDeniedError",
+    "CollectionRefusedError",
     "ConfigurationError",
     "ConflictError",
     "DigestMismatchError",
@@ -87,6 +89,10 @@ class ConflictError(SealrunError):
 
 class HeldError(SealrunError):
     """Another live process holds what only one may hold."""
+
+
+class CollectionRefusedError(SealrunError):
+    """A collection would delete more than the settings allow, or its view of the registry is not complete."""
 
 
 class StorageError(SealrunError):

@@ -19,11 +19,19 @@ from sealrun.domain.address import AttemptId, Digest, Key, RunId
 from sealrun.domain.records import Record, canonical_json_without_floats
 
 
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A pointer's next generation as its mover wants it: the exact record, so that anybody can carry it out."""
+
+    key: Key
+    body: str
+
+
 class Intent(Record, frozen=True, kw_only=True):
     """Every digest the attempt may reference. It pins all of them until the attempt is void or its redo is done.
 
     `owner` is the state folder that may resume the attempt; anybody else must void it first. `heartbeat_at` is
-    the owner's word that it still works; whoever doubts it compares the store's own times.
+    the owner's word that it still works; whoever doubts it compares the store's own times. One that moves a pointer
+    says in `proposal` how.
     """
 
     KIND: ClassVar[str] = "intent"
@@ -36,6 +44,7 @@ class Intent(Record, frozen=True, kw_only=True):
     created_at: str
     heartbeat_at: str
     digests: tuple[Digest, ...]
+    proposal: Proposal | None = None
 
     def encode(self) -> bytes:
         """Return the record's canonical bytes."""
@@ -45,13 +54,14 @@ class Intent(Record, frozen=True, kw_only=True):
 class Outcome(Record, frozen=True, kw_only=True):
     """How an attempt ended: THE decision, write-once and kept for ever.
 
-    A sealed outcome names the run; a void one says who gave up on the attempt and why.
+    A sealed outcome names the run; a void one says who gave up on the attempt and why. An attempt that moves a pointer
+    ends ``moved``: from then on its proposal is carried out by whoever finds its intent.
     """
 
     KIND: ClassVar[str] = "outcome"
     attempt: AttemptId
     nonce: str
-    decision: Literal["sealed", "void"]
+    decision: Literal["sealed", "void", "moved"]
     decided_at: str
     by: str
     experiment: str | None = None
@@ -98,18 +108,10 @@ class Retired(Record, frozen=True, kw_only=True):
     why: str
 
 
-class Condemned(Record, frozen=True, kw_only=True):
-    """A batch of keys that a collector is about to delete unless a re-mark finds them needed."""
-
-    KIND: ClassVar[str] = "condemned"
-    batch: str
-    keys: tuple[Key, ...]
-
-
 class Resolution(Enum):
     """What whoever finds an intent has to do about its attempt."""
 
-    REPLAY = "the run is sealed: write what is still missing, then delete the intent"
+    REPLAY = "sealed or moved: write what is still missing, then delete the intent"
     CLEAN_UP = "the attempt is void: delete the intent"
     RESUME = "undecided and ours: its delivery goes on with it"
     VOID = "undecided and silent for too long: write void, then delete the intent"
@@ -125,9 +127,7 @@ def plan_resolution(
     upload, never data, so clocks may enter here.
     """
     if outcome is not None:
-        return (
-            Resolution.REPLAY if outcome.decision == "sealed" and intent.purpose == "publish" else Resolution.CLEAN_UP
-        )
+        return Resolution.CLEAN_UP if outcome.decision == "void" else Resolution.REPLAY
     if silent_s > limit_s:
         return Resolution.VOID
     return Resolution.RESUME if intent.owner == owner and intent.purpose == "publish" else Resolution.LEAVE

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -26,3 +28,31 @@ def fan_out(call: Callable[[A], B], items: Iterable[A], width: int) -> list[B]:
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def in_groups(items: Iterable[A], most: int) -> Iterator[list[A]]:
+    """Yield `items` in lists of at most `most`."""
+    rest = iter(items)
+    while group := list(islice(rest, most)):
+        yield group
+
+
+def fan_through(call: Callable[[A], B], items: Iterable[A], width: int) -> Iterator[B]:
+    """Yield ``call(item)`` for every item, in order, `width` at a time; neither items nor answers pile up.
+
+    The first error is raised where its answer would come. With a width of one nothing leaves the calling thread.
+    """
+    if width <= 1:
+        yield from map(call, items)
+        return
+    waiting: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(width, thread_name_prefix="fan-through") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(call, item))
+                if len(waiting) >= 2 * width:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

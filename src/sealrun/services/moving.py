@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from sealrun.domain.address import Digest, attempt_id, intent_key, outcome_key, run_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.pointing import LATEST, Generation, Target
-from sealrun.domain.publication import Intent, Outcome
+from sealrun.domain.publication import Intent, Outcome, Proposal
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.pointers import PointerName, Pointers
@@ -59,18 +61,24 @@ class PointerMover:
     def execute(self, move: PlannedMove) -> Generation | None:
         """Add the generation; None if the pointer stands there already. Durable on return.
 
-        The target is pinned by an intent meanwhile, so that no collector takes it between the check and the move.
-        A crash leaves an intent that pins some bytes until it is voided for silence.
+        An intent pins the target until the generation stands, so that no collector takes it between the check and the
+        move. From the outcome ``moved`` on, whoever finds the intent carries the move out; before it, a crash leaves
+        an intent that pins some bytes until it is voided for silence.
         """
-        intent = self._pin(move, self._digests(move.target))
-        try:
-            moved = self._move(move)
-        except (NotFoundError, IntegrityError):
-            self._unpin(intent)
-            raise
-        # Any other error leaves the pin: a generation whose answer was lost may still arrive.
-        self._unpin(intent)
-        return moved
+        digests = self._digests(move.target)
+        pointer = PointerName.of_experiment(move.experiment, move.pointer)
+        while True:
+            target = self._standing(move.target)
+            proposal = self._pointers.propose(pointer, target, move.why)
+            if proposal is None:
+                return None
+            intent = self._pin(move, digests, proposal)
+            if self._commit(intent, target):
+                moved = self._pointers.carry_out(proposal)
+                self._store.discard(intent_key(intent.attempt))
+                if moved is not None:
+                    return moved
+            # Somebody moved the pointer first, or took us for dead: their decision counts; decide again from it.
 
     def _digests(self, target: Target) -> tuple[Digest, ...]:
         """What the run consists of, by its manifest: the attempt that the target names may have been collected."""
@@ -80,15 +88,14 @@ class PointerMover:
         except NotFoundError as error:
             raise _not_sealed(target) from error
 
-    def _move(self, move: PlannedMove) -> Generation | None:
-        target = move.target
+    def _standing(self, target: Target) -> Target:
+        """Return `target` as it is held now: it may have been retired and sealed again."""
         standing = find_standing(self._store, target.experiment, target.run_id)
         if standing is None:
             raise _not_sealed(target)
-        current = msgspec.structs.replace(target, attempt=standing.attempt)
-        return self._pointers.set(PointerName.of_experiment(move.experiment, move.pointer), current, move.why)
+        return msgspec.structs.replace(target, attempt=standing.attempt)
 
-    def _pin(self, move: PlannedMove, digests: tuple[Digest, ...]) -> Intent:
+    def _pin(self, move: PlannedMove, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
         now = self._clock.now()
         intent = Intent(
             attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
@@ -100,21 +107,39 @@ class PointerMover:
             created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             heartbeat_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             digests=digests,
+            proposal=proposal,
         )
         self._certainty.create(intent_key(intent.attempt), intent.encode())
         return intent
 
-    def _unpin(self, intent: Intent) -> None:
-        done = Outcome(
+    def _commit(self, intent: Intent, target: Target) -> bool:
+        """Check, under the pin, that the target still stands, and decide; False if somebody voided the attempt.
+
+        A check that finds the target gone ends the attempt and is raised. Any other error leaves the pin.
+        """
+        try:
+            stands = self._standing(target) == target
+        except (NotFoundError, IntegrityError):
+            self._decide(intent, "void", "its target is gone")
+            self._store.discard(intent_key(intent.attempt))
+            raise
+        decided = self._decide(intent, "moved" if stands else "void", None if stands else "its target was sealed again")
+        if decided.decision == "moved":
+            return True
+        self._store.discard(intent_key(intent.attempt))
+        return False
+
+    def _decide(self, intent: Intent, decision: Literal["moved", "void"], why: str | None) -> Outcome:
+        proposed = Outcome(
             attempt=intent.attempt,
             nonce=intent.nonce,
-            decision="void",
+            decision=decision,
             decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
             by=self._owner,
-            why="a pointer was moved",
+            why=why,
         )
-        self._certainty.create(outcome_key(intent.attempt), done.encode())
-        self._store.discard(intent_key(intent.attempt))
+        key = outcome_key(intent.attempt)
+        return Outcome.decode(self._certainty.create(key, proposed.encode()), key)
 
 
 def _not_sealed(target: Target) -> NotFoundError:

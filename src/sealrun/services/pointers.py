@@ -24,6 +24,7 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.pointing import Generation, Target, should_advance
+from sealrun.domain.publication import Proposal
 from sealrun.domain.records import sha256
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.certainty import Certainty
@@ -42,6 +43,12 @@ class PointerName(msgspec.Struct, frozen=True):
         parse_name(experiment, "experiment")
         parse_name(name, "pointer")
         return cls(pointer_log(experiment, name), f"{experiment}@{name}", pointer_projection(experiment, name))
+
+    @classmethod
+    def of_label(cls, label: str) -> PointerName:
+        """Name the log that a generation's record speaks of: ``EXPERIMENT@POINTER``, or a published name."""
+        experiment, at, name = label.partition("@")
+        return cls.of_experiment(experiment, name) if at else cls.of_artifact(label)
 
     @classmethod
     def of_artifact(cls, name: str) -> PointerName:
@@ -130,6 +137,38 @@ class Pointers:
         body = self._store.read(first.key)
         return Generation.decode(body, first.key), body
 
+    def propose(self, pointer: PointerName, target: Target, why: str) -> Proposal | None:
+        """Return the generation that would move `pointer` to `target` now; None if it stands there already."""
+        head = self._head(pointer)
+        if head is not None and head[0].target == target:
+            self._project(pointer, *head)
+            return None
+        generation = self._next(pointer, head, target, why)
+        return Proposal(key=generation_key(pointer.log, generation.generation), body=generation.encode().decode())
+
+    def carry_out(self, proposal: Proposal) -> Generation | None:
+        """Create the proposed generation; None if another one took its place. Any number of times, by anybody."""
+        body = proposal.body.encode()
+        won = self._certainty.create(proposal.key, body) == body
+        generation = Generation.decode(body, proposal.key)
+        if won:
+            self._project(PointerName.of_label(generation.pointer), generation, body)
+        return generation if won else None
+
+    def _next(
+        self, pointer: PointerName, head: tuple[Generation, bytes] | None, target: Target, why: str
+    ) -> Generation:
+        return Generation(
+            pointer=pointer.label,
+            generation=head[0].generation + 1 if head else 1,
+            target=target,
+            previous_sha256=sha256(head[1]) if head else None,
+            moved_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            by=self._by,
+            why=why,
+            nonce=self._entropy.hex(32),
+        )
+
     def _move(
         self, pointer: PointerName, why: str, decide: Callable[[Target | None], Target | None]
     ) -> Generation | None:
@@ -140,16 +179,7 @@ class Pointers:
                 if head is not None:
                     self._project(pointer, *head)
                 return None
-            generation = Generation(
-                pointer=pointer.label,
-                generation=head[0].generation + 1 if head else 1,
-                target=target,
-                previous_sha256=sha256(head[1]) if head else None,
-                moved_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-                by=self._by,
-                why=why,
-                nonce=self._entropy.hex(32),
-            )
+            generation = self._next(pointer, head, target, why)
             body = generation.encode()
             key = generation_key(pointer.log, generation.generation)
             if self._certainty.create(key, body) == body:

@@ -6,13 +6,15 @@ import logging
 
 import msgspec
 
-from sealrun.domain.address import ATTEMPTS, PROBES, Key, attempt_of, intent_key, outcome_key
+from sealrun.domain.address import ATTEMPTS, attempt_of, intent_key, outcome_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.publication import Intent, Outcome, Resolution, plan_resolution
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.announcing import Announcer, load_sealed
 from sealrun.services.certainty import Certainty
+from sealrun.services.pointers import Pointers
 from sealrun.services.standing import read_outcome
+from sealrun.services.timing import store_time
 
 DEAD_AFTER_S = 24 * 3600.0
 _INTENT_FILE = "/intent.json"
@@ -42,13 +44,14 @@ class Recovery:
         self._dead_after_s = dead_after_s
         self._certainty = Certainty(store, clock, entropy)
         self._announcer = Announcer(store, clock, entropy, owner)
+        self._pointers = Pointers(store, clock, entropy, owner)
 
     def plan(self) -> list[Found]:
         """Read every intent and decide; changes nothing but a probe key that tells the store's time."""
         listed = [found for found in self._store.list(ATTEMPTS) if found.key.endswith(_INTENT_FILE)]
         if not listed:
             return []
-        now = self._store_time()
+        now = store_time(self._store, self._clock, self._entropy)
         return [found for found in (self._judge_one(entry, now) for entry in listed) if found is not None]
 
     def execute(self, plan: list[Found]) -> list[Found]:
@@ -86,7 +89,7 @@ class Recovery:
         attempt = found.intent.attempt
         match found.resolution:
             case Resolution.REPLAY if found.outcome is not None:
-                self._announcer.announce(load_sealed(self._store, found.outcome))
+                self._redo(found.intent, found.outcome)
             case Resolution.CLEAN_UP:
                 self._store.discard(intent_key(attempt))
             case Resolution.VOID:
@@ -108,17 +111,13 @@ class Recovery:
         )
         key = outcome_key(attempt)
         standing = Outcome.decode(self._certainty.create(key, void.encode()), key)
-        if standing.decision == "sealed":
-            self._announcer.announce(load_sealed(self._store, standing))
-        else:
-            self._store.discard(intent_key(attempt))
+        self._redo(found.intent, standing)
 
-    def _store_time(self) -> float:
-        """Now, by the store's own clock: the time of a key just written. A crash leaves it to the collector."""
-        key = Key(f"{PROBES}{self._entropy.hex(16)}/time")
-        try:
-            self._store.put(key, b"")
-            found = self._store.stat(key)
-        finally:
-            self._store.discard(key)
-        return self._clock.now().timestamp() if found is None else found.modified
+    def _redo(self, intent: Intent, outcome: Outcome) -> None:
+        """Write what a decided attempt still lacks, and end its intent."""
+        if outcome.decision == "sealed":
+            self._announcer.announce(load_sealed(self._store, outcome))
+            return
+        if outcome.decision == "moved" and intent.proposal is not None:
+            self._pointers.carry_out(intent.proposal)
+        self._store.discard(intent_key(intent.attempt))

@@ -9,25 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sealrun.domain.address import CONDEMNED_BATCHES, AttemptId, Digest, Key, outcome_key, parse_object_key
+from sealrun.domain.address import (
+    BATCHES,
+    CONDEMNED_FILE,
+    QUARANTINE,
+    AttemptId,
+    Digest,
+    Key,
+    outcome_key,
+    parse_object_key,
+    quarantined_object,
+)
+from sealrun.domain.collection import Condemned
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError
-from sealrun.domain.publication import Condemned, Outcome, Stored
+from sealrun.domain.publication import Outcome, Stored
 from sealrun.ports import Store
 from sealrun.services.fanning import fan_out
 
-_CONDEMNED_FILE = "/condemned.json"
+_CONDEMNED = f"/{CONDEMNED_FILE}"
 
 
 def read_condemned(store: Store) -> frozenset[Key]:
-    """Return every key that a collector may be about to delete. A batch that vanishes midway is finished."""
+    """Return every key that must not be referenced: condemned by a collector, or quarantined as damaged.
+
+    A batch that vanishes midway is finished.
+    """
     keys: set[Key] = set()
-    for found in store.list(CONDEMNED_BATCHES):
-        if not found.key.endswith(_CONDEMNED_FILE):
+    for found in store.list(BATCHES):
+        if not found.key.endswith(_CONDEMNED):
             continue
         try:
             keys.update(Condemned.decode(store.read(found.key), found.key).keys)
         except NotFoundError:
             continue
+    keys.update(quarantined_object(found.key) for found in store.list(QUARANTINE))
     return frozenset(keys)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sealrun.adapters.stores.fsspec_store import FsspecStore
 from sealrun.domain.address import Key
 from sealrun.domain.errors import SealrunError
+from sealrun.ports import Unfinished
 
 
 class FsspecRemover:
@@ -25,3 +26,10 @@ class FsspecRemover:
             except SealrunError as error:
                 failures[key] = str(error)
         return failures
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """None: fsspec does not tell."""
+        return iter(())
+
+    def abort(self, upload: Unfinished) -> None:
+        """Nothing to end."""

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from sealrun.domain.address import Digest, Key, is_discardable
 from sealrun.domain.errors import NotFoundError, RunChangedError, UsageError
-from sealrun.ports import Capabilities, Creation, ObjectStat, Source
+from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Unfinished
 
 
 class _Held(NamedTuple):
@@ -174,6 +174,13 @@ class MemoryRemover:
         for key in keys:
             self._store.remove(key)
         return {}
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """None: memory holds complete bytes only."""
+        return iter(())
+
+    def abort(self, upload: Unfinished) -> None:
+        """Nothing to end."""
 
 
 class MemoryStage:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sealrun.adapters.stores.posix_errors import translate
 from sealrun.adapters.stores.posix_folders import Root
 from sealrun.domain.address import Key
 from sealrun.domain.errors import SealrunError
+from sealrun.ports import Unfinished
 
 
 class PosixRemover:
@@ -33,6 +34,13 @@ class PosixRemover:
             else:
                 prune(self._root, key)
         return failures
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """None: what is not complete waits in the stage, which the next opening clears."""
+        return iter(())
+
+    def abort(self, upload: Unfinished) -> None:
+        """Nothing to end."""
 
 
 def unlink(root: Root, key: Key) -> None:

@@ -14,10 +14,11 @@ from sealrun.adapters.stores.s3_listing import list_keys, list_names
 from sealrun.adapters.stores.s3_multipart import Limits, base64_sha256, copy_object
 from sealrun.adapters.stores.s3_reading import fetch, open_object
 from sealrun.adapters.stores.s3_removal import remove
+from sealrun.adapters.stores.s3_unfinished import abort_upload, unfinished_uploads
 from sealrun.adapters.stores.s3_uploads import Room, Uploads
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import ConfigurationError, UsageError
-from sealrun.ports import Capabilities, Creation, ObjectStat, Source
+from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Unfinished
 
 _PARALLEL = 32
 _WRONG = base64_sha256(hashlib.sha256(b"not what is sent").hexdigest())
@@ -140,6 +141,14 @@ class S3Store:
         answer = self._put(key, b"sent\n", "tried", expected=is_damaged, checksum=_WRONG)
         return isinstance(answer, Refusal)
 
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Multipart uploads that are not complete: for the remover only."""
+        return unfinished_uploads(self._connection)
+
+    def abort(self, upload: Unfinished) -> None:
+        """Abort one of them: for the remover only."""
+        abort_upload(self._connection, upload)
+
     def remove(self, keys: Sequence[Key]) -> Mapping[Key, str]:
         """Delete any keys. For the remover: it is not part of the port."""
         self._may_write()
@@ -184,3 +193,11 @@ class S3Remover:
     def delete(self, keys: Sequence[Key]) -> Mapping[Key, str]:
         """Delete `keys`; see the port."""
         return self._store.remove(keys)
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Multipart uploads that are neither complete nor aborted."""
+        return self._store.unfinished()
+
+    def abort(self, upload: Unfinished) -> None:
+        """Abort a multipart upload; see the port."""
+        self._store.abort(upload)

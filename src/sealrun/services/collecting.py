@@ -1,0 +1,305 @@
+"""The collector: find what nothing needs, condemn it, look again, decide, delete.
+
+Any number of collectors may work on one registry at once, each may be paused for days, and the clocks of their machines
+may say anything: only the store's own clock is asked, and only about what is too young to be touched.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from sealrun.domain.address import (
+    BATCHES,
+    CONDEMNED_FILE,
+    OBJECTS,
+    QUARANTINE,
+    Key,
+    attempt_id,
+    batch_key,
+    batch_of,
+    parse_object_key,
+    quarantined_object,
+)
+from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
+from sealrun.domain.errors import CollectionRefusedError, NotFoundError
+from sealrun.domain.marking import Doomed
+from sealrun.domain.records import sha256
+from sealrun.ports import Clock, Entropy, Remover, Store, Unfinished
+from sealrun.services.certainty import Certainty
+from sealrun.services.marking import Marker, Marks
+from sealrun.services.sweeping import VERDICT_FILE, Sweeper, Swept
+from sealrun.services.tidying import Tidied, Tidier
+from sealrun.services.timing import store_time
+
+Advance = Callable[[int], None]
+
+
+class CollectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a collector may do. Times are seconds by the store's clock.
+
+    `grace_s`: what is younger is not touched, counted from upload, retirement and void. `max_delete_ratio`: the
+    share of all objects, and of all bytes, that one collection may delete. `batch`: keys per batch. `abandoned_s`: a
+    batch without a verdict that is older is cancelled.
+    """
+
+    grace_s: float = 24 * 3600.0
+    max_delete_ratio: float = 0.2
+    batch: int = 50_000
+    abandoned_s: float = 3600.0
+
+
+class RunShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What a collection takes of one run, or with no `ref` of attempts that never sealed one."""
+
+    ref: str | None
+    objects: int
+    size: int
+
+
+class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a collection would delete. `doomed` yields every key with its size and last user, in bounded memory.
+
+    `objects` and `size` are of the whole store. `young`: what is not needed either, but too young to be touched.
+    `refused` says why `execute` would not begin.
+    """
+
+    objects: int
+    size: int
+    young: int
+    doomed: Doomed
+    shares: tuple[RunShare, ...]
+    unfinished: tuple[Unfinished, ...]
+    marks: Marks
+    now: float
+    refused: str | None
+
+
+class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a collection did."""
+
+    objects: int
+    size: int
+    batches: int
+    failures: Mapping[Key, str]
+    tidied: Tidied
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    """A batch that somebody has begun."""
+
+    name: str
+    condemned_at: float
+    decided: bool
+
+
+class Collector:
+    """Collects one registry. Must not be given a store whose creations are not exclusive."""
+
+    def __init__(
+        self,
+        store: Store,
+        remover: Remover,
+        clock: Clock,
+        entropy: Entropy,
+        owner: str,
+        policy: CollectionPolicy | None = None,
+    ) -> None:
+        """Collect in the name of the state folder `owner`."""
+        self._store = store
+        self._remover = remover
+        self._clock = clock
+        self._entropy = entropy
+        self._owner = owner
+        self._policy = policy or CollectionPolicy()
+        self._certainty = Certainty(store, clock, entropy)
+        self._sweeper = Sweeper(store, remover, self._certainty)
+
+    def plan(self, *, write: bool = True) -> CollectionPlan:
+        """Find what nothing needs. Deletes nothing, and without `write` writes nothing: then our clock is believed.
+
+        Raises whatever a listing or a record raises: an incomplete view is no view.
+        """
+        now = store_time(self._store, self._clock, self._entropy) if write else self._clock.now().timestamp()
+        marks = Marks()
+        self._marker(now).mark(marks)
+        kept = frozenset(self._condemned_elsewhere()) | self._quarantined(marks)
+        doomed, shares = Doomed(), _Shares()
+        objects = size = young = 0
+        for found in self._store.list(OBJECTS):
+            objects, size = objects + 1, size + found.size
+            name = parse_object_key(found.key)
+            if marks.needs(found.key, name.digest) or found.key in kept:
+                continue
+            if name.creator not in marks.decided or found.modified > now - self._policy.grace_s:
+                young += 1
+                continue
+            condemned = CondemnedObject(key=found.key, size=found.size, used_by=marks.last_user(found.key))
+            doomed.add(condemned)
+            shares.add(condemned)
+        return CollectionPlan(
+            objects=objects,
+            size=size,
+            young=young,
+            doomed=doomed,
+            shares=shares.all(),
+            unfinished=self._unfinished(now),
+            marks=marks,
+            now=now,
+            refused=self._too_much(doomed, objects, size),
+        )
+
+    def execute(self, plan: CollectionPlan, advance: Advance | None = None) -> CollectionReport:
+        """Finish what others left, then condemn, look again, decide and delete, batch by batch; then tidy up.
+
+        `CollectionRefusedError` before anything of this plan is condemned if it would delete more than the policy
+        allows. A crash anywhere leaves batches that any collector finishes or cancels.
+        """
+        swept = list(self.finish_others(plan.now, advance))
+        if plan.refused is not None:
+            raise CollectionRefusedError(f"{self._store.url}: {plan.refused}")
+        marker = self._marker(plan.now)
+        for objects in plan.doomed.batches(self._policy.batch):
+            done = self._collect(objects, plan.marks, marker, advance)
+            if done is not None:
+                swept.append(done)
+        failures = {key: why for batch in swept for key, why in batch.failures.items()}
+        tidier = Tidier(self._store, self._remover)
+        return CollectionReport(
+            objects=sum(batch.gone for batch in swept),
+            size=sum(batch.size for batch in swept),
+            batches=len(swept),
+            failures=failures,
+            tidied=tidier.tidy(plan.marks, plan.unfinished, before=plan.now - self._policy.grace_s, whole=not failures),
+        )
+
+    def finish_others(self, now: float, advance: Advance | None = None) -> Iterator[Swept]:
+        """Finish every batch that has a verdict; cancel those that were abandoned without one."""
+        for batch in self._batches():
+            if not batch.decided and now - batch.condemned_at <= self._policy.abandoned_s:
+                continue
+            key = batch_key(batch.name, CONDEMNED_FILE)
+            body = self._certainty.read(key)
+            if body is None:
+                continue  # somebody finished it since it was listed
+            condemned = Condemned.decode(body, key)
+            verdict = self._cancel(batch.name) if not batch.decided else self._verdict(batch.name)
+            yield self._sweeper.finish(condemned, self._checked(verdict, body), advance)
+
+    def _marker(self, now: float) -> Marker:
+        return Marker(self._store, self._clock, self._entropy, grace_s=self._policy.grace_s, now=now)
+
+    def _collect(
+        self, objects: tuple[CondemnedObject, ...], marks: Marks, marker: Marker, advance: Advance | None
+    ) -> Swept | None:
+        """One batch: condemned record, second mark, verdict, sweep. None if nothing was left to delete."""
+        name = attempt_id(self._clock.now().strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16))
+        condemned = Condemned(batch=name, by=self._owner, condemned_at=self._stamp(), objects=objects)
+        body = condemned.encode()
+        self._certainty.create(batch_key(name, CONDEMNED_FILE), body)
+        marker.mark(marks)
+        quarantined = self._quarantined(marks)
+        spared = [
+            found.key
+            for found in objects
+            if marks.needs(found.key, parse_object_key(found.key).digest) or found.key in quarantined
+        ]
+        proposed = Verdict(
+            batch=name,
+            nonce=self._entropy.hex(32),
+            decision="sweep" if len(spared) < len(objects) else "cancel",
+            decided_at=self._stamp(),
+            by=self._owner,
+            condemned_sha256=sha256(body),
+            spared=tuple(spared),
+        )
+        return self._sweeper.finish(condemned, self._checked(self._decide(proposed), body), advance)
+
+    def _decide(self, proposed: Verdict) -> Verdict:
+        """Propose a verdict and return the one that stands."""
+        key = batch_key(proposed.batch, VERDICT_FILE)
+        return Verdict.decode(self._certainty.create(key, proposed.encode()), key)
+
+    def _cancel(self, batch: str) -> Verdict:
+        return self._decide(
+            Verdict(
+                batch=batch,
+                nonce=self._entropy.hex(32),
+                decision="cancel",
+                decided_at=self._stamp(),
+                by=self._owner,
+                why="abandoned without a verdict",
+            )
+        )
+
+    def _verdict(self, batch: str) -> Verdict:
+        key = batch_key(batch, VERDICT_FILE)
+        return Verdict.decode(self._store.read(key), key)
+
+    def _checked(self, verdict: Verdict, body: bytes) -> Verdict:
+        """Refuse a verdict that was made about other keys than those that stand condemned."""
+        if verdict.decision == "sweep" and verdict.condemned_sha256 != sha256(body):
+            msg = f"{self._store.url}: the verdict of batch {verdict.batch} is not about its condemned record"
+            raise CollectionRefusedError(msg)
+        return verdict
+
+    def _batches(self) -> list[_Batch]:
+        """Batches whose condemned record stands, oldest first."""
+        condemned: dict[str, float] = {}
+        decided: set[str] = set()
+        for found in self._store.list(BATCHES):
+            if found.key.endswith(f"/{CONDEMNED_FILE}"):
+                condemned[batch_of(found.key)] = found.modified
+            elif found.key.endswith(f"/{VERDICT_FILE}"):
+                decided.add(batch_of(found.key))
+        return [_Batch(name, at, name in decided) for name, at in condemned.items()]
+
+    def _condemned_elsewhere(self) -> Iterator[Key]:
+        """Keys of batches that stand: whoever began them, or takes them over, deletes them."""
+        for batch in self._batches():
+            key = batch_key(batch.name, CONDEMNED_FILE)
+            try:
+                yield from Condemned.decode(self._store.read(key), key).keys
+            except NotFoundError:
+                continue
+
+    def _quarantined(self, marks: Marks) -> frozenset[Key]:
+        """Damaged objects that a live run still waits for."""
+        keys = (quarantined_object(found.key) for found in self._store.list(QUARANTINE))
+        return frozenset(key for key in keys if marks.needs(key, parse_object_key(key).digest))
+
+    def _unfinished(self, now: float) -> tuple[Unfinished, ...]:
+        """Uploads that were begun longer ago than the grace time: a live one is never that old."""
+        return tuple(found for found in self._remover.unfinished() if found.started <= now - self._policy.grace_s)
+
+    def _too_much(self, doomed: Doomed, objects: int, size: int) -> str | None:
+        limit = self._policy.max_delete_ratio
+        for part, whole, what in ((doomed.objects, objects, "objects"), (doomed.size, size, "bytes")):
+            if whole and part / whole > limit:
+                return (
+                    f"the collection would delete {part} of {whole} {what} ({part / whole:.0%}), more than "
+                    f"max_delete_ratio allows ({limit:.0%}); look at it with: sealrun gc --dry-run, and then undo what "
+                    "should not have been retired, or allow it once with: sealrun gc --max-delete-ratio 1"
+                )
+        return None
+
+    def _stamp(self) -> str:
+        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class _Shares:
+    """Counts what is taken of whom."""
+
+    def __init__(self) -> None:
+        self._objects: Counter[str | None] = Counter()
+        self._sizes: Counter[str | None] = Counter()
+
+    def add(self, found: CondemnedObject) -> None:
+        self._objects[found.used_by] += 1
+        self._sizes[found.used_by] += found.size
+
+    def all(self) -> tuple[RunShare, ...]:
+        refs = sorted(self._objects, key=lambda ref: (ref is None, ref or ""))
+        return tuple(RunShare(ref=ref, objects=self._objects[ref], size=self._sizes[ref]) for ref in refs)
