@@ -12,25 +12,22 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from sealrun.domain.address import (
-    BATCHES,
     CONDEMNED_FILE,
     OBJECTS,
     QUARANTINE,
     Key,
-    attempt_id,
     batch_key,
-    batch_of,
     parse_object_key,
     quarantined_object,
 )
-from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
-from sealrun.domain.errors import CollectionRefusedError, NotFoundError
+from sealrun.domain.collection import Condemned, CondemnedObject
+from sealrun.domain.errors import CollectionRefusedError
 from sealrun.domain.marking import Doomed
-from sealrun.domain.records import sha256
 from sealrun.ports import Clock, Entropy, Remover, Store, Unfinished
+from sealrun.services.batches import Batches, checked
 from sealrun.services.certainty import Certainty
 from sealrun.services.marking import Marker, Marks
-from sealrun.services.sweeping import VERDICT_FILE, Sweeper, Swept
+from sealrun.services.sweeping import Sweeper, Swept
 from sealrun.services.tidying import Tidied, Tidier
 from sealrun.services.timing import store_time
 
@@ -87,14 +84,6 @@ class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
     tidied: Tidied
 
 
-class _Batch(msgspec.Struct, frozen=True):
-    """A batch that somebody has begun."""
-
-    name: str
-    condemned_at: float
-    decided: bool
-
-
 class Collector:
     """Collects one registry. Must not be given a store whose creations are not exclusive."""
 
@@ -112,10 +101,10 @@ class Collector:
         self._remover = remover
         self._clock = clock
         self._entropy = entropy
-        self._owner = owner
         self._policy = policy or CollectionPolicy()
-        self._certainty = Certainty(store, clock, entropy)
-        self._sweeper = Sweeper(store, remover, self._certainty)
+        certainty = Certainty(store, clock, entropy)
+        self._batches = Batches(store, certainty, clock, entropy, owner)
+        self._sweeper = Sweeper(store, remover, certainty)
 
     def plan(self, *, write: bool = True) -> CollectionPlan:
         """Find what nothing needs. Deletes nothing, and without `write` writes nothing: then our clock is believed.
@@ -125,7 +114,7 @@ class Collector:
         now = store_time(self._store, self._clock, self._entropy) if write else self._clock.now().timestamp()
         marks = Marks()
         self._marker(now).mark(marks)
-        kept = frozenset(self._condemned_elsewhere()) | self._quarantined(marks)
+        kept = frozenset(self._batches.keys()) | self._quarantined(marks)
         doomed, shares = Doomed(), _Shares()
         objects = size = young = 0
         for found in self._store.list(OBJECTS):
@@ -177,16 +166,15 @@ class Collector:
 
     def finish_others(self, now: float, advance: Advance | None = None) -> Iterator[Swept]:
         """Finish every batch that has a verdict; cancel those that were abandoned without one."""
-        for batch in self._batches():
+        for batch in self._batches.standing():
             if not batch.decided and now - batch.condemned_at <= self._policy.abandoned_s:
                 continue
-            key = batch_key(batch.name, CONDEMNED_FILE)
-            body = self._certainty.read(key)
+            body = self._batches.condemned(batch.name)
             if body is None:
                 continue  # somebody finished it since it was listed
-            condemned = Condemned.decode(body, key)
-            verdict = self._cancel(batch.name) if not batch.decided else self._verdict(batch.name)
-            yield self._sweeper.finish(condemned, self._checked(verdict, body), advance)
+            condemned = Condemned.decode(body, batch_key(batch.name, CONDEMNED_FILE))
+            verdict = self._batches.verdict(batch.name) if batch.decided else self._batches.cancel(batch.name)
+            yield self._sweeper.finish(condemned, checked(verdict, body), advance)
 
     def _marker(self, now: float) -> Marker:
         return Marker(self._store, self._clock, self._entropy, grace_s=self._policy.grace_s, now=now)
@@ -195,10 +183,7 @@ class Collector:
         self, objects: tuple[CondemnedObject, ...], marks: Marks, marker: Marker, advance: Advance | None
     ) -> Swept | None:
         """One batch: condemned record, second mark, verdict, sweep. None if nothing was left to delete."""
-        name = attempt_id(self._clock.now().strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16))
-        condemned = Condemned(batch=name, by=self._owner, condemned_at=self._stamp(), objects=objects)
-        body = condemned.encode()
-        self._certainty.create(batch_key(name, CONDEMNED_FILE), body)
+        condemned, body = self._batches.condemn(objects)
         marker.mark(marks)
         quarantined = self._quarantined(marks)
         spared = [
@@ -206,64 +191,8 @@ class Collector:
             for found in objects
             if marks.needs(found.key, parse_object_key(found.key).digest) or found.key in quarantined
         ]
-        proposed = Verdict(
-            batch=name,
-            nonce=self._entropy.hex(32),
-            decision="sweep" if len(spared) < len(objects) else "cancel",
-            decided_at=self._stamp(),
-            by=self._owner,
-            condemned_sha256=sha256(body),
-            spared=tuple(spared),
-        )
-        return self._sweeper.finish(condemned, self._checked(self._decide(proposed), body), advance)
-
-    def _decide(self, proposed: Verdict) -> Verdict:
-        """Propose a verdict and return the one that stands."""
-        key = batch_key(proposed.batch, VERDICT_FILE)
-        return Verdict.decode(self._certainty.create(key, proposed.encode()), key)
-
-    def _cancel(self, batch: str) -> Verdict:
-        return self._decide(
-            Verdict(
-                batch=batch,
-                nonce=self._entropy.hex(32),
-                decision="cancel",
-                decided_at=self._stamp(),
-                by=self._owner,
-                why="abandoned without a verdict",
-            )
-        )
-
-    def _verdict(self, batch: str) -> Verdict:
-        key = batch_key(batch, VERDICT_FILE)
-        return Verdict.decode(self._store.read(key), key)
-
-    def _checked(self, verdict: Verdict, body: bytes) -> Verdict:
-        """Refuse a verdict that was made about other keys than those that stand condemned."""
-        if verdict.decision == "sweep" and verdict.condemned_sha256 != sha256(body):
-            msg = f"{self._store.url}: the verdict of batch {verdict.batch} is not about its condemned record"
-            raise CollectionRefusedError(msg)
-        return verdict
-
-    def _batches(self) -> list[_Batch]:
-        """Batches whose condemned record stands, oldest first."""
-        condemned: dict[str, float] = {}
-        decided: set[str] = set()
-        for found in self._store.list(BATCHES):
-            if found.key.endswith(f"/{CONDEMNED_FILE}"):
-                condemned[batch_of(found.key)] = found.modified
-            elif found.key.endswith(f"/{VERDICT_FILE}"):
-                decided.add(batch_of(found.key))
-        return [_Batch(name, at, name in decided) for name, at in condemned.items()]
-
-    def _condemned_elsewhere(self) -> Iterator[Key]:
-        """Keys of batches that stand: whoever began them, or takes them over, deletes them."""
-        for batch in self._batches():
-            key = batch_key(batch.name, CONDEMNED_FILE)
-            try:
-                yield from Condemned.decode(self._store.read(key), key).keys
-            except NotFoundError:
-                continue
+        verdict = self._batches.decide(condemned.batch, body, spared, cancel=len(spared) == len(objects))
+        return self._sweeper.finish(condemned, checked(verdict, body), advance)
 
     def _quarantined(self, marks: Marks) -> frozenset[Key]:
         """Damaged objects that a live run still waits for."""
@@ -284,9 +213,6 @@ class Collector:
                     "should not have been retired, or allow it once with: sealrun gc --max-delete-ratio 1"
                 )
         return None
-
-    def _stamp(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class _Shares:

@@ -35,9 +35,10 @@ from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageEr
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import Intent, Outcome, Refs, Retired
 from sealrun.ports import Store
+from sealrun.services.batches import VERDICT_FILE
 from sealrun.services.fanning import fan_through
 from sealrun.services.standing import read_outcome
-from sealrun.services.sweeping import DELETED_FILE, VERDICT_FILE
+from sealrun.services.sweeping import DELETED_FILE
 
 State = Literal["kept", "collectable", "condemned", "deleted", "missing", "unknown"]
 

@@ -19,7 +19,6 @@ from sealrun.ports import Remover, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out, in_groups
 
-VERDICT_FILE = "verdict.json"
 DELETED_FILE = "deleted.jsonl"
 _AT_ONCE = 1000
 _WORTH_A_LISTING = 64

@@ -12,7 +12,7 @@ from tests.faults.scenarios import kill_before, planned
 from tests.invariants import check_invariants
 
 from sealrun.domain.address import Key, attempt_id, batch_key, object_key, outcome_key, quarantine_key, refs_key
-from sealrun.domain.collection import Condemned
+from sealrun.domain.collection import Condemned, Verdict
 from sealrun.domain.errors import CollectionRefusedError, UnsupportedFormatError
 from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
@@ -200,15 +200,15 @@ def test_an_abandoned_batch_is_cancelled_and_its_late_owner_obeys(monkeypatch: p
     world.clock.advance(2 * _DAY_S)
     sleeper = _collector(world, name="sleeper")
     plan = sleeper.plan()
-    decide = sleeper._decide
+    decide = sleeper._batches.decide
 
-    def asleep(proposed: object) -> object:
+    def asleep(batch: str, body: bytes, spared: list[Key], *, cancel: bool) -> Verdict:
         world.clock.advance(2 * _DAY_S)
         other = _collector(world, name="other")
         assert [swept.gone for swept in other.finish_others(world.clock.now().timestamp())] == [0]
-        return decide(proposed)  # type: ignore[arg-type] # as it was called
+        return decide(batch, body, spared, cancel=cancel)
 
-    monkeypatch.setattr(sleeper, "_decide", asleep)
+    monkeypatch.setattr(sleeper._batches, "decide", asleep)
     report = sleeper.execute(plan)
 
     assert report.objects == 0
