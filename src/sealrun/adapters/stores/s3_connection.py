@@ -30,6 +30,7 @@ _NEEDED = {
     "UploadPartCopy": (),
     "CompleteMultipartUpload": (),
     "AbortMultipartUpload": (),
+    "ListMultipartUploads": (),
     "CopyObject": (),
     "GetObject": (),
     "HeadObject": (),
