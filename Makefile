@@ -12,7 +12,7 @@ DEVELOPING := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format-check lint types arrows format bench build clean
+.PHONY: help demo test check format-check lint types arrows spec format bench build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -38,11 +38,14 @@ types: $(DEVELOPING) ## mypy, strict
 arrows: $(DEVELOPING) ## do imports run downward only?
 	@$(BIN)/lint-imports --no-logo
 
+spec: ## check the collection protocol with spin, which has to be installed; ARGS="--full" for more
+	@spec/check $(ARGS)
+
 format: $(DEVELOPING) ## format the code and mend what ruff can mend safely
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(DEVELOPING) ## run the benchmarks; pass options with ARGS="…"
+bench: $(DEVELOPING) ## run the benchmarks; pass options with ARGS="…", the collector's with ARGS="collection …"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 build: $(DEVELOPING) ## build the wheel and the sdist

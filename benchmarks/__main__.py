@@ -1,4 +1,7 @@
-"""``python -m benchmarks``: make the workloads, let every party publish them in turn, print the table."""
+"""``python -m benchmarks``: make the workloads, let every party publish them in turn, print the table.
+
+``python -m benchmarks collection`` measures the collector instead; see ``python -m benchmarks collection --help``.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 
+from benchmarks import collection
 from benchmarks.parties import PARTIES, Party, Target
 from benchmarks.report import table
 from benchmarks.running import Sample, Settings, run_round
@@ -49,6 +53,8 @@ def _choice(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print the table, and say with the exit code whether sealrun ran through."""
+    if argv[:1] == ["collection"]:
+        return collection.main(argv[1:])
     options = _options(argv)
     parties = [party for party in PARTIES if party.name in options.parties]
     present = [party for party in parties if party.installed()]

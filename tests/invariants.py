@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 import msgspec
+from tests.deletions import Violation, check_past
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.store import Kind, ModelStore, kind_of
 
@@ -39,11 +40,8 @@ from sealrun.services.verifying import Verifier
 
 _OUTCOME = re.compile(r"attempts/([^/]+)/outcome\.json\Z")
 _LOG = re.compile(r"((?:experiments/[^/]+/pointers|names)/[^/]+/)[0-9]{12}\.json\Z")
+_DROPPED = re.compile(r"experiments/[^/]+/index/pending/([^/]+)\.retired\.json\Z")
 _RUN = re.compile(r"experiments/([^/]+)/runs/([^/]+)/")
-
-
-class Violation(AssertionError):  # noqa: N818 - it is one, and tests say "finds a violation"
-    """An invariant does not hold."""
 
 
 def _require(holds: object, what: str) -> None:
@@ -66,9 +64,24 @@ def check_invariants(store: ModelStore) -> None:
     for outcome in outcomes.values():
         if outcome.decision == "sealed":
             _check_sealed(store, outcome)
+    for key in store.bodies:
+        if match := _DROPPED.match(key):
+            _require(not _is_live(store, match[1]), f"I9: {key} leaves out the row of a run that was not retired")
     for log in sorted({match[1] for key in store.bodies if (match := _LOG.match(key))}):
         _check_log(store, log, outcomes)
     _check_reader(store, outcomes)
+    check_past(store)
+
+
+def check_no_loss(store: ModelStore) -> None:
+    """Only this: every byte is there of every run that is not retired, or that a pointer stands on."""
+    outcomes = _outcomes(store)
+    for outcome in outcomes.values():
+        if outcome.decision == "sealed" and _is_live(store, outcome.attempt):
+            check_bytes(store, outcome)
+    for log in {match[1] for key in store.bodies if (match := _LOG.match(key))}:
+        head = next(store.list(log, limit=1))
+        check_bytes(store, outcomes[Generation.decode(store.bodies[head.key], head.key).target.attempt])
 
 
 def _outcomes(store: ModelStore) -> dict[str, Outcome]:
@@ -90,13 +103,13 @@ def _check_sealed(store: ModelStore, outcome: Outcome) -> None:
     _require(outcome.experiment and outcome.run_id and outcome.root_sha256, f"{attempt}: sealed, but names no run")
     if not _is_live(store, attempt):
         return
-    _check_bytes(store, outcome)
+    check_bytes(store, outcome)
     in_index = any(row.attempt == attempt for row in _rows(store, outcome.experiment or ""))
     intended = intent_key(attempt) in store.bodies
     _require(in_index or intended, f"I9: {attempt} is sealed, but neither in the index nor intended")
 
 
-def _check_bytes(store: ModelStore, outcome: Outcome) -> None:
+def check_bytes(store: ModelStore, outcome: Outcome) -> None:
     """I8: a sealed run has its records, and every byte."""
     attempt, where = outcome.attempt, f"I8: {outcome.attempt}"
     keys = {f: run_key(outcome.experiment or "", outcome.run_id or "", f) for f in (RUN_FILE, MANIFEST_FILE, SUMS_FILE)}
@@ -119,7 +132,9 @@ def _check_bytes(store: ModelStore, outcome: Outcome) -> None:
 
 
 def _rows(store: ModelStore, experiment: str) -> list[Row]:
-    rows = [Row.decode(store.bodies[f.key], f.key) for f in store.list(pending_prefix(experiment))]
+    """Every row that stands anywhere, those that are left out included."""
+    pending = [f.key for f in store.list(pending_prefix(experiment)) if not _DROPPED.match(f.key)]
+    rows = [Row.decode(store.bodies[key], key) for key in pending]
     head = next(store.list(base_log(experiment), limit=1), None)
     if head is not None:
         rows += [Row.from_json(parse_object(line, head.key), head.key) for line in store.bodies[head.key].splitlines()]
@@ -139,7 +154,9 @@ def _check_log(store: ModelStore, log: str, outcomes: Mapping[str, Outcome]) -> 
         _check_target(store, key, generation.target, outcomes, current=number == len(keys))
     if log.endswith("/latest/") or log.startswith("names/"):
         for old, new in pairwise(generations):
-            _require(new.target.order > old.target.order, f"I10: {log} moved back with generation {new.generation}")
+            repaired = msgspec.structs.replace(new.target, attempt=old.target.attempt) == old.target
+            forward = new.target.order > old.target.order or (repaired and new.why.startswith("repaired: "))
+            _require(forward, f"I10: {log} moved back with generation {new.generation}")
 
 
 def _check_target(
@@ -155,7 +172,7 @@ def _check_target(
         f"I10: {where} leads to something else than {target.attempt} sealed",
     )
     if current:
-        _check_bytes(store, outcome)
+        check_bytes(store, outcome)
 
 
 def _check_reader(store: ModelStore, outcomes: Mapping[str, Outcome]) -> None:

@@ -7,7 +7,7 @@ lost answer from a lost race (by the nonce in the record).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
@@ -17,6 +17,7 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.manifest import Entry, Link
+from sealrun.domain.mirroring import MirroredRun, MirrorRecord
 from sealrun.domain.sealed import Published, SealedRun
 
 # ---------------------------------------------------------------- stores
@@ -328,6 +329,72 @@ class Watcher(Protocol):
         ...
 
 
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """A run folder, or the file of a file unit, that stands under a hidden name beside its own.
+
+    `path` is its own name, `hidden` the present one. `begun`: every check was passed and files may be missing already.
+    """
+
+    path: str
+    hidden: str
+    begun: bool
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a run folder holds, whatever the watch's patterns say: every file was read just now.
+
+    `entries` are sorted and named as in the seal, also those of a file unit that stands under a hidden name. `facts`
+    and `markers` are of the files as they were read; a marker tells sealrun something and is never content.
+    """
+
+    entries: tuple[Entry, ...]
+    links: tuple[Link, ...]
+    directories: tuple[str, ...]
+    facts: Mapping[str, FileFacts]
+    markers: Mapping[str, FileFacts]
+
+
+class SourceRemover(Protocol):
+    """The right to delete run folders below watch roots. Only reclaiming gets one.
+
+    Nothing is ever deleted under the name that the producer gave it. Errors: `RunChangedError` (it is gone, or not
+    what it was), `RunRejectedError` (holds what no run may hold, or may not be read), `ConflictError` (a name is
+    taken), `NoSpaceError` (the file system does not let us).
+    """
+
+    def look(self, path: str, unit: Literal["folder", "file"]) -> Tree:
+        """List everything in a candidate, whatever the watch's patterns say."""
+        ...
+
+    def set_aside(self, path: str) -> SetAside:
+        """Give a candidate its hidden name, at once and durably. A crash from here on leaves a leftover."""
+        ...
+
+    def put_back(self, aside: SetAside) -> None:
+        """Give it its own name again, durably; `ConflictError` if that is taken by now: nothing is overwritten."""
+        ...
+
+    def leftovers(self, root: str, levels: int) -> Sequence[SetAside]:
+        """Everything that stands aside among the candidates `levels` below `root`, sorted by path."""
+        ...
+
+    def contents(self, aside: SetAside, unit: Literal["folder", "file"]) -> Contents:
+        """List everything in it and digest every byte anew, never from a cache."""
+        ...
+
+    def begin(self, aside: SetAside) -> SetAside:
+        """Mark it, durably and by its name, as one whose deletion has begun: it is never put back from now on."""
+        ...
+
+    def remove(self, aside: SetAside, contents: Contents) -> Sequence[str]:
+        """Delete what `contents` lists and then the empty folders; return why something stayed, nothing if all is gone.
+
+        Each file is compared with its facts just before it is unlinked, and no link is followed. What differs, and
+        what `contents` does not list, stays.
+        """
+        ...
+
+
 class OpenWriters(Protocol):
     """Knows who still has a run's files open."""
 
@@ -395,7 +462,7 @@ class Hints(Protocol):
         ...
 
 
-FolderState = Literal["settling", "sealed", "rejected", "stale", "skipped", "gone"]
+FolderState = Literal["settling", "sealed", "rejected", "stale", "skipped", "gone", "reclaimed"]
 
 
 class FolderRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -439,7 +506,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One sealed run on its way to one registry (by its name in the settings).
 
     `attempt` and its nonce are durable before the attempt writes anything, so a restart resumes it. `parked` waits
-    for an operator: `error` says what for.
+    for an operator: `error` says what for. `published_at` is POSIX seconds.
     """
 
     id: int
@@ -453,6 +520,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     nonce: str | None = None
     attempt_created_at: str | None = None
     published: Published | None = None
+    published_at: float | None = None
 
 
 class Deliveries(Protocol):
@@ -549,6 +617,22 @@ class Journal(Protocol):
 # ---------------------------------------------------------------- the rest of the world
 
 
+class Replica(Protocol):
+    """A place that may hold the bytes of runs: another registry, a mirror, the folder that was dropped. Never trusted.
+
+    What it gives is read and compared with the digest before it is used.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in plans and messages."""
+        ...
+
+    def find(self, experiment: str, run_id: str, entry: Entry) -> Source | None:
+        """Return where the bytes of an entry should be, or None if it has none; storage errors as they are."""
+        ...
+
+
 class Clock(Protocol):
     """The only source of time."""
 
@@ -582,4 +666,77 @@ class Progress(Protocol):
 
     def phase(self, name: str, total_bytes: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
         """Announce a phase; the callable advances it by bytes and may be called from any thread."""
+        ...
+
+
+# ---------------------------------------------------------------- mirrors
+
+
+class MirrorIncoming(Protocol):
+    """One run on its way into a mirror. What a crash leaves of it is gone on with."""
+
+    def has(self, entry: Entry) -> bool:
+        """Tell whether a file with these bytes is there already, from an earlier attempt; reads it to find out."""
+        ...
+
+    def write(self, path: str, chunks: Iterable[bytes], *, executable: bool) -> None:
+        """Write one file. Callable from many threads."""
+        ...
+
+    def folder(self, path: str) -> None:
+        """Create an empty folder."""
+        ...
+
+    def link(self, path: str, target: str) -> None:
+        """Create a symbolic link that stays inside."""
+        ...
+
+    def commit(self, names: Collection[str]) -> None:
+        """Make the run visible under its name, at once: complete, durable, and holding nothing but `names`.
+
+        `ConflictError` if something has appeared there; it is not touched.
+        """
+        ...
+
+
+class MirrorPlace(Protocol):
+    """The folder of one mirror. It touches nothing but what it made itself.
+
+    Errors: `UnavailableError` (the disk is not there, or holds no mirror any more), `ConfigurationError` (another one
+    is where one was), `NoSpaceError` (full, or not writable).
+    """
+
+    def find(self, registry_id: str) -> MirrorRecord | None:
+        """Return whose mirror is there, or None where there is none yet; the errors above. Writes nothing."""
+        ...
+
+    def enter(self, registry_id: str, *, take_over: bool = False) -> MirrorRecord:
+        """Make it the mirror of that registry if it is none yet, and finish what a crash left undone.
+
+        `take_over`: fill from now on a mirror that another state folder filled.
+        """
+        ...
+
+    def held(self) -> Sequence[MirroredRun]:
+        """Runs that the mirror made and that are there."""
+        ...
+
+    def foreign(self, names: Iterable[tuple[str, str]]) -> Collection[tuple[str, str]]:
+        """Which of these places (experiment, run id) are taken by something that the mirror did not make."""
+        ...
+
+    def receive(self, run: MirroredRun) -> MirrorIncoming:
+        """Begin, or go on with, copying a run."""
+        ...
+
+    def discard_incoming(self, but: Collection[tuple[str, str]]) -> None:
+        """Drop what had begun to arrive, other than the runs named."""
+        ...
+
+    def remove(self, run: MirroredRun) -> None:
+        """Delete a run: first it is out of sight, at once, then it goes. Harmless when it is gone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the disk. Harmless twice."""
         ...

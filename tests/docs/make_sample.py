@@ -20,18 +20,25 @@ from tests.fakes.hints import FakeHints
 from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.sources import open_alone
 from sealrun.adapters.stores.posix import PosixStore
-from sealrun.domain.address import attempt_id
+from sealrun.adapters.stores.posix_removal import PosixRemover
+from sealrun.domain.address import AttemptId, attempt_id, quarantine_key, refs_key
 from sealrun.domain.errors import UnavailableError
+from sealrun.domain.keeping import Quarantined
 from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import AttemptTicket
+from sealrun.domain.publication import AttemptTicket, Refs
 from sealrun.domain.run import Completion
 from sealrun.domain.sealed import Published
 from sealrun.ports import Source
+from sealrun.services.batches import Batches
+from sealrun.services.certainty import Certainty
+from sealrun.services.collecting import CollectionPolicy, Collector
 from sealrun.services.indexing import Index
 from sealrun.services.moving import PointerMover
 from sealrun.services.opening import create_registry
+from sealrun.services.pinning import Pins
 from sealrun.services.publishing import Publisher
 from sealrun.services.reading import Reader
+from sealrun.services.retiring import Retirer
 from sealrun.services.sealing import SealRequest, seal
 
 SAMPLE = Path(__file__).parent / "sample-registry"
@@ -77,8 +84,24 @@ def make_sample(root: Path) -> None:
         machine.point("best")
         clock.advance(3600)
         machine.die("interrupted", {"model.bin": b"never uploaded\n"}, _FINISHED + 10_800)
+        clock.advance(3600)
+        machine.keep()
+        discarded = machine.publish(
+            "discarded", {"notes.txt": b"a mistake\n", "weights.bin": _WEIGHTS}, _FINISHED - 7200
+        )
+        broken = machine.publish("broken", {"table.csv": b"1;2;3\n"}, _FINISHED - 3600)
+        clock.advance(3600)
+        machine.retire(discarded, "not worth keeping")
+        machine.collect()
+        clock.advance(3600)
+        machine.quarantine(broken, "table.csv")
+        machine.retire(broken, "the disk damaged it; done again")
+        machine.begin_to_collect()
     store.close()
     shutil.rmtree(root / ".sealrun")
+    for folder in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):  # what was deleted leaves empty folders, which no checkout has
+            folder.rmdir()
 
 
 class _Machine:
@@ -102,11 +125,11 @@ class _Machine:
         (folder / "model" / "current.bin").symlink_to("weights.bin")
         self._deliver(folder, _BY_MARKER, names={"metrics.json": "training-metrics.json"})
 
-    def publish(self, name: str, files: Mapping[str, bytes], at: int) -> None:
+    def publish(self, name: str, files: Mapping[str, bytes], at: int) -> Published:
         """Publish a folder that does not name itself."""
         folder = self._scratch / name
         _write(folder, files, at)
-        self._deliver(folder, _BY_QUIET)
+        return self._deliver(folder, _BY_QUIET)
 
     def die(self, name: str, files: Mapping[str, bytes], at: int) -> None:
         """Leave an attempt whose registry went away before its first upload: an intent and nothing else."""
@@ -123,6 +146,54 @@ class _Machine:
         for row, why in ((runs[0], "the first one"), (runs[-1], "half the loss")):
             target = reader.resolve(f"{EXPERIMENT}/{row.run_id}")
             mover.execute(mover.plan_set(EXPERIMENT, pointer, target, why))
+
+    def keep(self) -> None:
+        """Pin the run that names itself, and hold it, but only for a while."""
+        pins = Pins(self._store, self._clock, self._entropy, "ada@example")
+        run_id = Reader(self._store, self._clock, self._entropy).runs(EXPERIMENT)[0].run_id
+        pins.pin(EXPERIMENT, run_id, "cited in the report", "2027-01-17T00:00:00Z")
+        pins.pin(EXPERIMENT, run_id, "under review", hold=True)
+        self._clock.advance(60)
+        pins.lift(EXPERIMENT, run_id, "reviewed", holds=True)
+        pins.pin(EXPERIMENT, run_id, "cited in the report", "2028-01-17T00:00:00Z")
+
+    def retire(self, run: Published, why: str) -> None:
+        """Retire a run by command."""
+        retirer = Retirer(self._store, self._clock, self._entropy, _STATE, "ada@example")
+        retirer.execute(retirer.plan_runs([(EXPERIMENT, run.run_id)], why))
+
+    def collect(self) -> None:
+        """Delete what nothing needs."""
+        collector = self._collector()
+        collector.execute(collector.plan())
+
+    def begin_to_collect(self) -> None:
+        """Die as a collector that has condemned what nothing needs, and not decided."""
+        (batch,) = self._collector().plan().doomed.batches(1000)
+        certainty = Certainty(self._store, self._clock, self._entropy)
+        Batches(self._store, certainty, self._clock, self._entropy, _STATE).condemn(batch)
+
+    def quarantine(self, run: Published, path: str) -> None:
+        """Say of a run's file what ``repair`` says of one that it cannot restore."""
+        reader = Reader(self._store, self._clock, self._entropy)
+        view = reader.load(reader.resolve(run.ref))
+        (digest,) = (entry.sha256 for entry in view.manifest.entries if entry.path == path)
+        at = refs_key(AttemptId(run.attempt))
+        damaged = Refs.decode(self._store.read(at), at).objects[digest].key
+        record = Quarantined(
+            key=damaged,
+            ref=run.ref,
+            path=path,
+            found_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            by=_STATE,
+            detail="the bytes have another sha256",
+        )
+        self._store.create(quarantine_key(damaged), record.encode())
+
+    def _collector(self) -> Collector:
+        remover = PosixRemover(self._store.root)
+        policy = CollectionPolicy(grace_s=0.0, max_delete_ratio=1.0)
+        return Collector(self._store, remover, self._clock, self._entropy, _STATE, policy)
 
     def _deliver(
         self, folder: Path, completion: Completion, *, names: Mapping[str, str] | None = None, dying: bool = False

@@ -61,6 +61,17 @@ class Stranger:
                 return attempt
         raise AssertionError(f"{run_id} is not there")
 
+    def runs(self, experiment: str) -> list[str]:
+        """Those that are there."""
+        return [run for run in self.names(f"experiments/{experiment}/runs") if self.stands(experiment, run)]
+
+    def stands(self, experiment: str, run_id: str) -> bool:
+        try:
+            self.standing_attempt(experiment, run_id)
+        except AssertionError:
+            return False
+        return True
+
     def files(self, experiment: str, run_id: str) -> dict[str, bytes]:
         """Read a run in the four steps of "Reading a run"."""
         folder = f"experiments/{experiment}/runs/{run_id}"
@@ -126,17 +137,19 @@ class Stranger:
 
     def rows(self, experiment: str) -> dict[str, dict[str, Any]]:
         index = f"experiments/{experiment}/index"
-        rows = [self.record(f"{index}/pending/{name}", "row") for name in self.names(f"{index}/pending")]
+        pending = self.names(f"{index}/pending")
+        rows = [self.record(f"{index}/pending/{n}", "row") for n in pending if not n.endswith(".retired.json")]
+        left_out = [self.record(f"{index}/pending/{n}", "dropped") for n in pending if n.endswith(".retired.json")]
         head = self.names(f"{index}/base")[0]
         for line in (self.root / index / "base" / head).read_text().splitlines():
             rows.append(json.loads(line))
             assert line == json.dumps(rows[-1], sort_keys=True, ensure_ascii=True)
-        return {row["attempt"]: row for row in rows}
+        return {row["attempt"]: row for row in rows if row["attempt"] not in {left["attempt"] for left in left_out}}
 
 
 def test_every_run_of_the_sample_is_read_with_the_format_page_alone() -> None:
     stranger = Stranger(SAMPLE)
-    runs = stranger.names(f"experiments/{EXPERIMENT}/runs")
+    runs = stranger.runs(EXPERIMENT)
     files = {run: stranger.files(EXPERIMENT, run) for run in runs}
     assert len(runs) == 3
     assert files[FIRST]["notes with a space.txt"] == b"kept\n"
@@ -162,12 +175,14 @@ def test_every_pointer_of_the_sample_is_dense_and_leads_to_a_sealed_run() -> Non
         assert target.get("path") == ("metrics.json" if log.startswith("names/") else None)
 
 
-def test_the_index_of_the_sample_has_one_row_per_sealed_attempt() -> None:
+def test_the_index_of_the_sample_has_one_row_per_attempt_that_is_sealed_and_not_retired() -> None:
     stranger = Stranger(SAMPLE)
     rows = stranger.rows(EXPERIMENT)
     outcomes = {path.parent.name: json.loads(path.read_bytes()) for path in SAMPLE.glob("attempts/*/outcome.json")}
     sealed = {attempt for attempt, outcome in outcomes.items() if outcome["decision"] == "sealed"}
-    assert rows.keys() == sealed
+    retired = {path.parent.name for path in SAMPLE.glob("attempts/*/retired.json")}
+    assert rows.keys() == sealed - retired
+    assert len(retired) == 2
     for attempt, row in rows.items():
         assert row["root_sha256"] == outcomes[attempt]["root_sha256"]
 
@@ -180,22 +195,52 @@ def test_every_key_of_the_sample_is_one_that_the_format_page_lists() -> None:
     for key in tree(SAMPLE):
         assert sum(key in keys for keys in seen.values()) == 1, key
     missing = {name for name, keys in seen.items() if not keys}
-    assert missing == {"attempts/<attempt>/retired.json", "probe/<random>/…", "gc/<batch>/condemned.json"}
+    assert missing == {"probe/<random>/…"}
 
 
 def _pattern(name: str) -> str:
     """A key as the page writes it, as a regular expression."""
     parts = {
-        "<attempt>": r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}",
+        **dict.fromkeys(("<attempt>", "<batch>", "<pin>"), r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}"),
+        "<digest>": "[0-9a-f]{64}",
         "<2>": "[0-9a-f]{2}",
         "<60>": "[0-9a-f]{60}",
         "<n>": "[0-9]{12}",
         "…": ".+",
-        **dict.fromkeys(("<e>", "<run_id>", "<random>", "<batch>"), r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),
+        **dict.fromkeys(("<e>", "<run_id>", "<random>"), r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),
         "<name>": r"(?:(?!\.meta\.json)[^/])+",
     }
     pieces = re.split(r"(<\w+>|…)", name)
     return "".join(parts.get(piece) or re.escape(piece) for piece in pieces)
+
+
+def test_what_the_sample_says_of_a_collection_is_so() -> None:
+    stranger = Stranger(SAMPLE)
+    decided, begun = stranger.names("gc")
+    verdict = stranger.record(f"gc/{decided}/verdict.json", "verdict")
+    assert (verdict["batch"], verdict["decision"]) == (decided, "sweep")
+    assert stranger.names(f"gc/{decided}") == ["deleted.jsonl", "verdict.json"], (
+        "the condemned record outlived the batch"
+    )
+    (line,) = [json.loads(line) for line in (SAMPLE / f"gc/{decided}/deleted.jsonl").read_text().splitlines()]
+    assert (line["batch"], line["kind"]) == (decided, "deleted")
+    assert not (SAMPLE / line["key"]).exists()
+    experiment, _, run = line["used_by"].partition("/")
+    assert not stranger.stands(experiment, run)
+    assert not (SAMPLE / "experiments" / experiment / "runs" / run / "artifacts").exists()
+    (condemned,) = stranger.record(f"gc/{begun}/condemned.json", "condemned")["objects"]
+    assert (SAMPLE / condemned["key"]).stat().st_size == condemned["size"]
+
+
+def test_a_run_of_the_sample_is_pinned_and_an_object_quarantined() -> None:
+    stranger = Stranger(SAMPLE)
+    pins = f"experiments/{EXPERIMENT}/pins/{FIRST}"
+    names = stranger.names(pins)
+    counting = [name for name in names if f"{name[:-5]}.lifted.json" not in names and ".lifted." not in name]
+    assert [stranger.record(f"{pins}/{name}", "pin")["why"] for name in counting] == ["cited in the report"]
+    (name,) = stranger.names("quarantine")
+    digest, attempt, _ = name.split(".")
+    assert stranger.record(f"quarantine/{name}", "quarantined")["key"] == stranger.object_prefix(digest) + attempt
 
 
 def test_sealrun_reads_and_verifies_the_sample(reader: Reader) -> None:
@@ -224,8 +269,8 @@ def test_the_tree_digest_is_what_the_documented_command_prints(reader: Reader, t
 
 
 def test_the_sample_is_verified_by_sha256sum_where_it_lies() -> None:
-    for folder in (SAMPLE / "experiments" / EXPERIMENT / "runs").iterdir():
-        shell("sha256sum --check --quiet MANIFEST.sha256", folder)
+    for run in Stranger(SAMPLE).runs(EXPERIMENT):
+        shell("sha256sum --check --quiet MANIFEST.sha256", SAMPLE / "experiments" / EXPERIMENT / "runs" / run)
 
 
 def test_the_sample_is_made_again_byte_for_byte(tmp_path: Path) -> None:

@@ -18,6 +18,14 @@ from sealrun.settings import schema
 CLI = DOCS / "reference" / "cli.md"
 SETTINGS = DOCS / "reference" / "settings.md"
 ERRORS = DOCS / "reference" / "errors-and-exit-codes.md"
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "[registry.NAME]": schema.RegistryTable,
+    "[[watch]]": schema.WatchTable,
+    "[mirror.NAME]": schema.MirrorTable,
+    "[retention.EXPERIMENT]": schema.RetentionTable,
+    "[gc]": schema.GcTable,
+    "[verify]": schema.VerifyTable,
+}
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 
@@ -35,8 +43,9 @@ def rows(text: str) -> list[list[str]]:
 
 def leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     """Every command that does something, with its whole name."""
-    if not isinstance(command, click.Group):
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         yield name, command
+    if not isinstance(command, click.Group):
         return
     context = click.Context(command)
     for inner in command.list_commands(context):
@@ -83,13 +92,15 @@ def test_every_argument_is_shown_in_order() -> None:
 
 def test_every_setting_is_described_in_its_section_and_no_other_is() -> None:
     text = sections(SETTINGS)
-    tables: dict[str, type[msgspec.Struct]] = {"[registry.NAME]": schema.RegistryTable, "[[watch]]": schema.WatchTable}
-    for heading, table in tables.items():
+    for heading, table in TABLES.items():
         described = {row[0].strip("` ") for row in rows(text[heading])}
         assert described == {field.encode_name for field in msgspec.structs.fields(table)}, heading
     top = {row[0].strip("` ") for row in rows(text["Top level"])}
     assert top == {"version", "state"}
-    named = {"registry", "watch", *(re.sub(r"[\[\]`]|\..*", "", row[0]) for row in later())}
+    named = {
+        *(re.sub(r"[\[\]]|\..*", "", heading) for heading in TABLES),
+        *(re.sub(r"[\[\]`]|\..*", "", row[0]) for row in later()),
+    }
     assert top | named == {field.encode_name for field in msgspec.structs.fields(schema.SettingsFile)}
 
 
@@ -99,9 +110,6 @@ def later() -> list[list[str]]:
 
 def test_every_setting_without_effect_is_listed_with_its_keys() -> None:
     tables: dict[str, type[msgspec.Struct]] = {
-        "retention": schema.RetentionTable,
-        "gc": schema.GcTable,
-        "verify": schema.VerifyTable,
         "notify": schema.NotifyTable,
         "http": schema.HttpTable,
     }
@@ -114,8 +122,7 @@ def test_every_setting_without_effect_is_listed_with_its_keys() -> None:
 
 
 def test_the_defaults_that_are_shown_are_the_defaults() -> None:
-    tables: dict[str, type[msgspec.Struct]] = {"[registry.NAME]": schema.RegistryTable, "[[watch]]": schema.WatchTable}
-    for heading, table in tables.items():
+    for heading, table in TABLES.items():
         shown = {row[0].strip("` "): row[1] for row in rows(sections(SETTINGS)[heading])}
         for field in msgspec.structs.fields(table):
             default = field.default if field.default is not msgspec.NODEFAULT else None

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import NotFoundError, RunChangedError, UsageError
@@ -54,6 +54,13 @@ _FORMAT = [
 _KINDS = [(kind, re.compile(pattern + r"\Z", re.DOTALL)) for kind, pattern in _FORMAT]
 
 
+class Change(NamedTuple):
+    """A key was written, or was deleted."""
+
+    key: str
+    written: bool
+
+
 class BrokenRuleError(AssertionError):
     """Something was asked of the store that the format forbids."""
 
@@ -70,6 +77,7 @@ class ModelStore:
     """Everything in one dictionary. Also a `ports.Remover`, for tests that play the collector.
 
     `history` keeps the first bytes of every write-once key and object for ever, so that any later change is seen.
+    `log` tells in which order keys were written and deleted.
     """
 
     def __init__(self, now: Callable[[], float] = lambda: 0.0, *, links: bool = True) -> None:
@@ -78,6 +86,7 @@ class ModelStore:
         self.bodies: dict[str, bytes] = {}
         self.modified: dict[str, float] = {}
         self.history: dict[str, bytes] = {}
+        self.log: list[Change] = []
         self._now = now
         self._lock = threading.Lock()
 
@@ -180,10 +189,12 @@ class ModelStore:
             raise BrokenRuleError(f"{key}: its bytes would change")
         self.bodies[key] = body
         self.modified[key] = self._now()
+        self.log.append(Change(key, written=True))
 
     def _delete(self, key: str) -> None:
         with self._lock:
-            self.bodies.pop(key, None)
+            if self.bodies.pop(key, None) is not None:
+                self.log.append(Change(key, written=False))
             self.modified.pop(key, None)
 
     @staticmethod

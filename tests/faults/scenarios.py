@@ -6,13 +6,17 @@ from typing import ClassVar
 
 import msgspec
 from tests.builders.runs import Sources, a_run
-from tests.builders.worlds import World
+from tests.builders.worlds import REGISTRY_ID, World
 from tests.fakes.gated import Call, GatedStore
 from tests.faults.lives import CrashError, Mode, Wire
 from tests.invariants import Expected
 
+from sealrun.domain.retention import Policy
 from sealrun.domain.sealed import SealedRun
 from sealrun.ports import Store
+from sealrun.services.retiring import RetiredRun, Retirer
+from sealrun.services.standing import find_standing
+from sealrun.services.undoing import Undoer
 
 _SELF_NAMED = "20260117T143052Z-fit-abc123"
 
@@ -211,6 +215,52 @@ class StrangerReplays(_Base):
         world.machine("m2").recover(store)
 
 
+class Retiring(_Base):
+    """A policy retires a run whose row is in the base, and another whose row is pending; the index is compacted."""
+
+    BETWEEN: ClassVar = planned({"a.txt": b"alpha", "z": b"zeta"}, name="between", finished_at="2026-01-16T11:00:00Z")
+    runs: ClassVar = [NEW]
+
+    def prepare(self, world: World) -> None:
+        _publish(world, "m1", OLD)
+        world.machine("m1").compact()
+        _publish(world, "m1", self.BETWEEN)
+        _publish(world, "m1", NEW)
+
+    def act(self, world: World, store: Store) -> None:
+        retire_by(world, Policy(keep_last=1), store)
+        world.machine("m2").compact(store=store)
+
+    def finish(self, world: World) -> None:
+        world.machine("m2").compact()
+        for what in (OLD, self.BETWEEN):
+            assert find_standing(world.store, "train", what.expected.run_id) is None
+        left = [row.run_id for row in world.reader().rows("train")]
+        assert left == [NEW.expected.run_id], f"listed after the retirement: {left}"
+
+
+class Undoing(_Base):
+    """A retirement is undone: the same run is sealed again, by reference."""
+
+    runs: ClassVar = [OLD, NEW]
+
+    def prepare(self, world: World) -> None:
+        _publish(world, "m1", OLD)
+        _publish(world, "m1", NEW)
+        retire_by(world, Policy(keep_last=1))
+        assert find_standing(world.store, "train", OLD.expected.run_id) is None
+
+    def act(self, world: World, store: Store) -> None:
+        undoer = Undoer(store, REGISTRY_ID, None, world.clock, world.machine("m2").entropy, "m2")
+        undoer.execute(undoer.plan("train", OLD.expected.run_id))
+
+
+def retire_by(world: World, policy: Policy, store: Store | None = None) -> tuple[RetiredRun, ...]:
+    """Let a machine apply a policy, in a new process."""
+    retirer = Retirer(store or world.store, world.clock, world.machine("m2").entropy, "m2", "ann@m2")
+    return retirer.execute(retirer.plan_policy("train", policy))
+
+
 def kill_before(world: World, machine: str, what: Planned, moment: object) -> None:
     """Let a publisher die before the first call that `moment` tells."""
     assert callable(moment)
@@ -237,6 +287,8 @@ ALL = [
     Compaction,
     StrangerVoids,
     StrangerReplays,
+    Retiring,
+    Undoing,
 ]
 
 __all__ = ["ALL", "Call", "SmallPublish"]

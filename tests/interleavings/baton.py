@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeVar
 
 from tests.builders.worlds import World
+from tests.deletions import check_past
 from tests.fakes.gated import Call, GatedStore
 from tests.invariants import check_invariants
 
@@ -248,7 +250,12 @@ def _branches(
 def _play(play: Play, choose: Choose, seen: set[int]) -> list[Step]:
     baton = Baton(play, choose, seen)
     try:
-        play.conclude(baton.run())
+        results = baton.run()
+        check_past(play.world.store)
+        end = hash((frozenset(play.world.store.bodies.items()), repr(sorted(results.items(), key=itemgetter(0)))))
+        if end not in seen:
+            seen.add(end)  # what follows depends on nothing else: the clock stands still
+            play.conclude(results)
     except BaseException as error:
         error.add_note("schedule: " + _told(baton.steps))
         raise

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.builders.runs import BytesSource
-from tests.builders.worlds import REGISTRY_ID, World, retire
+from tests.builders.worlds import World
 from tests.faults.scenarios import Planned, kill_before, planned
 from tests.interleavings.baton import Task
-from tests.interleavings.collector import Collector
-from tests.invariants import Expected, check_invariants, check_settled
+from tests.invariants import Expected, check_settled
 
-from sealrun.domain.address import Key, outcome_key, retired_key
-from sealrun.domain.errors import NotFoundError
+from sealrun.domain.address import outcome_key
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import Outcome
-from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published
 from sealrun.ports import Store
 
@@ -28,7 +24,7 @@ ONE_WAY = planned({"a": b"one"}, run_id=_ID)
 OTHER_WAY = planned({"a": b"two"}, run_id=_ID)
 
 
-class _Base:
+class PlayBase:
     """A play; `done` lists what must be there in the end."""
 
     page: int | None = None
@@ -61,14 +57,14 @@ class _Base:
         check_settled(self.world.store, self.expected, pointers=self.pointers)
 
 
-class SameRunTwice(_Base):
+class SameRunTwice(PlayBase):
     """Two machines see the same folder."""
 
     def tasks(self) -> Mapping[str, Task]:
         return {"m1": self.publishes("m1", OLD), "m2": self.publishes("m2", OLD)}
 
 
-class SameNameTwice(_Base):
+class SameNameTwice(PlayBase):
     """Two runs give themselves the same name at the same time: both are kept."""
 
     def tasks(self) -> Mapping[str, Task]:
@@ -86,7 +82,7 @@ class SameNameTwice(_Base):
         super().conclude(results)
 
 
-class SharedBytes(_Base):
+class SharedBytes(PlayBase):
     """Two runs that share bytes with a third, by hints; both publish under one name."""
 
     def __init__(self) -> None:
@@ -101,7 +97,7 @@ class SharedBytes(_Base):
         return {"m1": self.publishes("m1", OLD), "m2": self.publishes("m2", NEW)}
 
 
-class VoidedAnyTime(_Base):
+class VoidedAnyTime(PlayBase):
     """A stranger takes a live publisher for dead."""
 
     def tasks(self) -> Mapping[str, Task]:
@@ -119,7 +115,7 @@ class VoidedOnReturn(VoidedAnyTime):
         self.world.machine("m1").begin_attempt(OLD.run, OLD.sources)
 
 
-class ReplayedTwice(_Base):
+class ReplayedTwice(PlayBase):
     """A sealed attempt is announced by its owner and by a stranger."""
 
     def __init__(self) -> None:
@@ -134,7 +130,7 @@ class ReplayedTwice(_Base):
         }
 
 
-class TwoMovers(_Base):
+class TwoMovers(PlayBase):
     """Two people move one pointer."""
 
     def __init__(self) -> None:
@@ -163,7 +159,7 @@ class MoverAndPublishers(TwoMovers):
         return {"mover": self.moves("m1", OLD), "m2": self.publishes("m2", NEW), "m3": self.publishes("m3", ONE_WAY)}
 
 
-class Listed(_Base):
+class Listed(PlayBase):
     """A reader looks while a run is published and the index is compacted."""
 
     def __init__(self) -> None:
@@ -192,7 +188,7 @@ class Listed(_Base):
         return [b"".join(reader.chunks(view, entry)) for entry in view.manifest.entries]
 
 
-class TwoCompactors(_Base):
+class TwoCompactors(PlayBase):
     """Two compactors, and a publisher whose row must survive them."""
 
     def __init__(self) -> None:
@@ -207,92 +203,3 @@ class TwoCompactors(_Base):
             "c2": lambda store: self.world.machine("m2").compact(store=store),
             "m3": self.publishes("m3", LAST),
         }
-
-
-class Collected(_Base):
-    """A run is published by reference while the only other run with its bytes, retired, is collected."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        gone = planned({"a": b"1"}, name="gone", finished_at="2026-01-15T10:00:00Z")
-        was = self.world.machine("m1").publish(gone.run, gone.sources)
-        # Something else moves ``latest`` on, or the retired run would be kept as its target.
-        self.has(LAST)
-        self.gone = Expected("train", was.run_id, gone.expected.files)
-        retire(self.world, was.attempt)
-
-    def tasks(self) -> Mapping[str, Task]:
-        return {
-            "m1": self.publishes("m1", OLD),
-            "collector": lambda store: Collector(store, "b1").collect(),
-        }
-
-    def conclude(self, _results: Mapping[str, object], /) -> None:
-        for run in self.expected:
-            reader = self.world.reader()
-            view = reader.load(reader.resolve(f"train/{run.run_id}"))
-            found = {entry.path: b"".join(reader.chunks(view, entry)) for entry in view.manifest.entries}
-            assert found == run.files, f"{run.run_id} reads back differently"
-
-
-class CollectedVoid(Collected):
-    """The hinted key is that of a void attempt: it is collected, uploaded again by its late owner, deleted again."""
-
-    def __init__(self) -> None:
-        _Base.__init__(self)
-        self.has(LAST)
-        wreck = planned({"a": b"1"}, name="wreck", finished_at="2026-01-15T10:00:00Z")
-        kill_before(self.world, "wreck", wreck, lambda call: call.op == "create" and "/runs/" in call.key)
-        self.world.machine("m2").recover(dead_after_s=-1)
-        body = b"1"
-        self.key = next(Key(key) for key in self.world.store.bodies if key.endswith(self.wrecked) and "store/" in key)
-        self.world.machine("m1").hints.learn(REGISTRY_ID, {sha256(body): (self.key, len(body))})
-
-    @property
-    def wrecked(self) -> str:
-        """The void attempt."""
-        return next(
-            key.split("/")[1]
-            for key, body in self.world.store.bodies.items()
-            if key.endswith("/outcome.json") and Outcome.decode(body, key).decision == "void"
-        )
-
-    def tasks(self) -> Mapping[str, Task]:
-        return {
-            "m1": self.publishes("m1", OLD),
-            "collector": lambda store: Collector(store, "b1", echo=True).collect(),
-            "zombie": lambda store: store.put_many([(self.key, BytesSource(b"1"))]),
-        }
-
-
-class MovedWhileRetired(_Base):
-    """A pointer is moved to a run that is retired and collected at that moment."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.has(planned({"a": b"1"}, name="gone", finished_at="2026-01-15T10:00:00Z"))
-        self.has(LAST)
-        self.run_id = self.expected[0].run_id
-
-    def tasks(self) -> Mapping[str, Task]:
-        return {"mover": self.move, "collector": self.retire_and_collect}
-
-    def move(self, store: Store) -> object:
-        """Move, or be told that the run is gone."""
-        try:
-            return self.world.machine("m1").move(f"train/{self.run_id}", "best", store)
-        except NotFoundError as error:
-            return str(error)
-
-    def retire_and_collect(self, store: Store) -> object:
-        """Retention and collection, one after the other."""
-        attempt = self.world.target(f"train/{self.run_id}").attempt
-        store.stat(retired_key(attempt))
-        retire(self.world, attempt)
-        return Collector(store, "b1").collect()
-
-    def conclude(self, results: Mapping[str, object], /) -> None:
-        stands = self.world.reader().pointers("train")
-        moved = isinstance(results["mover"], Generation)
-        assert moved == any(found.pointer == "train@best" for found in stands), "the mover was told something else"
-        check_invariants(self.world.store)

@@ -13,21 +13,19 @@ from tests.interleavings import plays
 from tests.interleavings.baton import Play, explore
 
 import sealrun.services.pointers
-import sealrun.services.reusing
-from sealrun.domain.address import Digest, Key, attempt_id, generation_key, intent_key, object_key, pending_prefix
+from sealrun.domain.address import AttemptId, Digest, Key, generation_key, intent_key, object_key, pending_prefix
 from sealrun.domain.indexing import Row, merge_rows
 from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Proposal, Stored
+from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Stored
 from sealrun.domain.sealed import Published
+from sealrun.ports import Source
 from sealrun.services.announcing import Announcer, SealedAttempt
 from sealrun.services.certainty import Certainty
 from sealrun.services.indexing import Index
-from sealrun.services.moving import PlannedMove, PointerMover
 from sealrun.services.placing import Place, RunRecords
 from sealrun.services.pointers import PointerName, Pointers
 from sealrun.services.publishing import Publisher, Sources
 from sealrun.services.recovering import Found, Recovery
-from sealrun.services.reusing import Reuse, read_condemned
 
 Patch = pytest.MonkeyPatch
 
@@ -52,33 +50,33 @@ def _noticed_by_play(play: type[Play], preemptions: int, match: str) -> None:
 
 
 def test_an_outcome_before_the_uploads_is_noticed(monkeypatch: Patch) -> None:
+    uploads: list[tuple[Key, Source]] = []
+    commit = Publisher._commit
+
     def attempt(
         self: Publisher, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
-    ) -> tuple[Outcome, SealedAttempt]:
+    ) -> dict[Digest, Stored]:
         assert not resumed
         self._certainty.create(intent_key(ticket.attempt), _intent(records, ticket).encode())
-        sizes = records.manifest.digests()
-        keys = {digest: object_key(digest, ticket.attempt) for digest in sizes}
-        done = self._commit(records, ticket, {digest: Stored(keys[digest], sizes[digest]) for digest in keys})
         first = {entry.sha256: entry for entry in records.manifest.entries}
-        self._store.put_many([(keys[digest], sources(first[digest])) for digest in keys])
+        keys = {digest: object_key(digest, ticket.attempt) for digest in first}
+        uploads.extend((keys[digest], sources(first[digest])) for digest in keys)
+        return {digest: Stored(keys[digest], first[digest].size) for digest in keys}
+
+    def hasty(
+        self: Publisher,
+        records: RunRecords,
+        ticket: AttemptTicket,
+        objects: dict[Digest, Stored],
+        instead_of: AttemptId | None,
+    ) -> tuple[Outcome, SealedAttempt]:
+        done = commit(self, records, ticket, objects, instead_of)
+        self._store.put_many(uploads)
         return done
 
     monkeypatch.setattr(Publisher, "_attempt", attempt)
+    monkeypatch.setattr(Publisher, "_commit", hasty)
     _noticed_by_work(scenarios.FirstPublish, "I8")
-
-
-def test_bytes_chosen_before_the_intent_are_noticed(monkeypatch: Patch) -> None:
-    def attempt(
-        self: Publisher, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
-    ) -> tuple[Outcome, SealedAttempt]:
-        intent = _intent(records, ticket)
-        objects = self._store_bytes(records.manifest, records.manifest.digests(), intent, sources, resumed=resumed)
-        self._certainty.create(intent_key(ticket.attempt), intent.encode())
-        return self._commit(records, ticket, objects)
-
-    monkeypatch.setattr(Publisher, "_attempt", attempt)
-    _noticed_by_play(plays.Collected, 2, "I8")
 
 
 def test_an_intent_deleted_before_the_announcement_is_noticed(monkeypatch: Patch) -> None:
@@ -105,43 +103,6 @@ def test_pending_rows_deleted_before_the_base_are_noticed(monkeypatch: Patch) ->
 
     monkeypatch.setattr(Index, "compact", hasty)
     _noticed_by_work(scenarios.Compaction, "I9")
-
-
-# ---------------------------------------------------------------- the reuse rule
-
-
-def test_a_key_looked_at_before_the_condemned_batches_is_noticed(monkeypatch: Patch) -> None:
-    def begin(self: Reuse, store: object, attempt: object) -> None:
-        self._store, self._attempt, self._condemned = store, attempt, frozenset()  # type: ignore[assignment] # as given
-
-    find = Reuse.find
-
-    def late(self: Reuse, hinted: dict[Digest, Key], sizes: dict[Digest, int]) -> dict[Digest, Stored]:
-        found = find(self, hinted, sizes)
-        condemned = read_condemned(self._store)
-        return {digest: stored for digest, stored in found.items() if stored.key not in condemned}
-
-    monkeypatch.setattr(Reuse, "__init__", begin)
-    monkeypatch.setattr(Reuse, "find", late)
-    _noticed_by_play(plays.Collected, 2, "I8")
-
-
-def test_ignoring_the_condemned_batches_is_noticed(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(sealrun.services.reusing, "read_condemned", lambda _store: frozenset())
-    _noticed_by_play(plays.Collected, 1, "I8")
-
-
-def test_reuse_from_a_void_attempt_is_noticed(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(Reuse, "_is_void", lambda _self, _creator: False)
-    _noticed_by_play(plays.CollectedVoid, 1, "I8")
-
-
-def test_reuse_without_a_look_at_the_key_is_noticed(monkeypatch: Patch) -> None:
-    def trusting(_self: Reuse, pair: tuple[Digest, Key], sizes: dict[Digest, int]) -> tuple[Digest, Stored]:
-        return pair[0], Stored(pair[1], sizes[pair[0]])
-
-    monkeypatch.setattr(Reuse, "_look", trusting)
-    _noticed_by_play(plays.Collected, 0, "I8")
 
 
 # ---------------------------------------------------------------- who decides
@@ -185,15 +146,15 @@ def test_a_compactor_that_deletes_rows_which_another_base_lacks_is_noticed(monke
     def compact(self: Index) -> int:
         pending = self._pending()
         number, base, _ = self._head()
-        rows = merge_rows(base, (row for row, _ in pending))
+        rows = merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
         body = b"".join(row.line() for row in rows)
         self._certainty.create(
             generation_key(f"experiments/{self._experiment}/index/base/", number + 1, ".jsonl"), body
         )
         self._project(number + 1, body)
-        for _, key in pending:
+        for _, key in pending.rows:
             self._store.discard(key)
-        return len(pending)
+        return len(pending.rows)
 
     monkeypatch.setattr(Index, "compact", compact)
     _noticed_by_play(plays.TwoCompactors, 2, "I9|out of date")
@@ -205,7 +166,8 @@ def test_a_compactor_that_deletes_rows_which_another_base_lacks_is_noticed(monke
 def test_a_reader_that_reads_the_base_before_the_pending_rows_is_noticed(monkeypatch: Patch) -> None:
     def rows(self: Index) -> list[Row]:
         _, base, _ = self._head()
-        return merge_rows(base, (row for row, _ in self._pending()))
+        pending = self._pending()
+        return merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
 
     monkeypatch.setattr(Index, "rows", rows)
     _noticed_by_play(plays.Listed, 1, "not listed")
@@ -241,27 +203,6 @@ def test_a_lost_race_for_a_generation_that_is_not_noticed_by_the_mover_is_notice
 
     monkeypatch.setattr(Certainty, "create", blind)
     _noticed_by_play(plays.TwoMovers, 1, "did not happen")
-
-
-def _unwritten(_self: PointerMover, move: PlannedMove, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
-    """The intent that a mover would write, unwritten."""
-    return Intent(
-        attempt=attempt_id("20260117T150000Z", "d" * 16),
-        nonce="n",
-        owner="m1",
-        purpose="move",
-        experiment=move.target.experiment,
-        run_id=move.target.run_id,
-        created_at="",
-        heartbeat_at="",
-        digests=digests,
-        proposal=proposal,
-    )
-
-
-def test_a_mover_that_does_not_pin_its_target_is_noticed(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(PointerMover, "_pin", _unwritten)
-    _noticed_by_play(plays.MovedWhileRetired, 1, "I10|I8")
 
 
 def test_a_redo_that_forgets_the_projection_is_noticed(monkeypatch: Patch) -> None:
@@ -316,7 +257,9 @@ def test_a_compaction_that_forgets_the_projection_when_the_base_is_there_is_noti
     def lazy(self: Index) -> int:
         with monkeypatch.context() as inside:
             _, base, body = self._head()
-            merged = b"".join(row.line() for row in merge_rows(base, (row for row, _ in self._pending())))
+            pending = self._pending()
+            rows = merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
+            merged = b"".join(row.line() for row in rows)
             if merged == body:
                 inside.setattr(self, "_project", lambda *_: None)
             return compact(self)
@@ -337,6 +280,7 @@ def test_an_attempt_that_ends_beside_a_standing_run_and_leaves_its_intent_is_not
 
 
 def _intent(records: RunRecords, ticket: AttemptTicket) -> Intent:
+    """The intent that a publisher would write."""
     return Intent(
         attempt=ticket.attempt,
         nonce=ticket.nonce,

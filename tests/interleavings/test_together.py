@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.interleavings import plays
 from tests.interleavings.baton import Play, explore, sample
-
-EXHAUSTIVE: list[tuple[type[Play], int]] = [
-    (plays.SameRunTwice, 2),
-    (plays.SameNameTwice, 2),
-    (plays.SharedBytes, 2),
-    (plays.VoidedAnyTime, 2),
-    (plays.VoidedOnReturn, 2),
-    (plays.ReplayedTwice, 2),
-    (plays.TwoMovers, 2),
-    (plays.MoverAndPublishers, 1),
-    (plays.Listed, 2),
-    (plays.TwoCompactors, 1),
-    (plays.Collected, 2),
-    (plays.CollectedVoid, 1),
-    (plays.MovedWhileRetired, 2),
-]
+from tests.interleavings.searches import EXHAUSTIVE, HARDER
 
 
 @pytest.mark.parametrize(("play", "preemptions"), EXHAUSTIVE, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_every_schedule_with_few_preemptions_keeps_the_invariants(play: type[Play], preemptions: int) -> None:
-    played = explore(play, preemptions)
+    played = explore(play, preemptions + HARDER)
     assert played > 1
 
 
@@ -37,4 +21,4 @@ def test_random_schedules_keep_the_invariants(play: type[Play], page: int | None
         made.page = page
         return made
 
-    sample(make, seed=20260117, times=60)
+    sample(make, seed=20260117 + HARDER, times=40 * 10**HARDER)

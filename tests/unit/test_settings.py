@@ -223,11 +223,10 @@ def test_what_does_nothing_in_this_version_is_accepted_and_said(tmp_path: Path) 
     text = (
         REGISTRY
         + WATCH
-        + 'reclaim = { after = "14d", copies = 2 }\n[retention.default]\nkeep_last = 3\n[gc]\n[verify]\nsubset = "5%"\n'
         + '[[notify]]\non = ["run.published"]\nurl = "https://hooks.example/x"\n[http]\nlisten = "127.0.0.1:9478"\n'
     )
     settings = settings_of(tmp_path, text)
-    for name in ("reclaim", "retention", "gc", "verify", "notify", "http"):
+    for name in ("notify", "http"):
         assert any(f"`{name}`" in warning and "does nothing" in warning for warning in settings.warnings), name
     assert settings.shown()["warnings"] == list(settings.warnings)
 

@@ -117,6 +117,7 @@ class _Timer(msgspec.Struct):
     schedule: Schedule
     work: Callable[[], None]
     retry_at: datetime | None = None
+    running: bool = False
 
 
 class SystemTimers:
@@ -203,6 +204,14 @@ class SystemTimers:
             )
 
     def _fire(self, timer: _Timer) -> None:
+        """Have the work done in a thread that no end of the process waits for: every work may be cut short."""
+        with self._lock:
+            if timer.running:
+                return  # it is armed again when it is done
+            timer.running = True
+        threading.Thread(target=self._work, args=(timer,), name=f"sealrun-{timer.name}", daemon=True).start()
+
+    def _work(self, timer: _Timer) -> None:
         """Do the work; a run that fails is tried again soon, and does not count as the last one."""
         began = self._clock.now()
         try:
@@ -213,6 +222,10 @@ class SystemTimers:
             known = isinstance(error, SealrunError)
             _log.warning("%s failed, and is tried again: %s", timer.name, error, exc_info=None if known else error)
             timer.retry_at = self._clock.now() + timedelta(seconds=_RETRY_S)
+        with self._lock:
+            timer.running = False
+            if self._scheduler is None:
+                return
         try:
             self._arm(timer)
         except SealrunError as error:  # the journal failed, so the last run is not known

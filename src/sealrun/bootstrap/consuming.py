@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
+from sealrun.domain.damage import VerifyReport, Window
 from sealrun.domain.errors import NotFoundError, UsageError
 from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import Entry
@@ -20,7 +21,7 @@ from sealrun.ports import Clock, Entropy
 from sealrun.services.moving import PlannedMove, PointerMover
 from sealrun.services.reading import Reader, RunView
 from sealrun.services.restoring import restore, restore_file
-from sealrun.services.verifying import Verifier, VerifyReport
+from sealrun.services.verifying import Verifier
 
 Advance = Callable[[int], None]
 
@@ -30,6 +31,7 @@ class Consumer:
 
     def __init__(self, spec: RegistrySpec, clock: Clock, entropy: Entropy) -> None:
         """Open the registry for reading; `NoRegistryError` if there is none."""
+        self._entropy = entropy
         self._reader: Reader = open_reader(spec, clock, entropy)
 
     @property
@@ -96,13 +98,18 @@ class Consumer:
         *,
         experiment: str | None = None,
         read_bytes: bool = True,
+        share: float = 1.0,
         advance: Advance | None = None,
     ) -> VerifyReport:
-        """Verify one run, one experiment (`NotFoundError` if there is none), or with neither everything."""
+        """Verify one run, one experiment (`NotFoundError` if there is none), or with neither everything.
+
+        Of an experiment, `share` of the bytes may be enough: a random part. The rest is looked at.
+        """
         if experiment is not None and experiment not in self._reader.experiments():
             msg = f"{self.url}: no experiment {experiment!r} (list them with: sealrun ls)"
             raise NotFoundError(msg)
-        verifier = Verifier(self._reader, read_bytes=read_bytes, advance=advance)
+        window = Window(self._entropy.uniform(0.0, 0.999), share)
+        verifier = Verifier(self._reader, read_bytes=read_bytes, window=window, advance=advance)
         if ref is not None:
             return verifier.run(self._reader.resolve(ref))
         return verifier.everything(None if experiment is None else [experiment])

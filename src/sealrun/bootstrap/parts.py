@@ -12,17 +12,25 @@ from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.adapters.locking import hold, holder
 from sealrun.bootstrap.consuming import Consumer, Mover
+from sealrun.bootstrap.keeping import Keeper
+from sealrun.bootstrap.mending import Mender, scrub_next
+from sealrun.bootstrap.mirroring import Mirrors
 from sealrun.bootstrap.producing import Producer
+from sealrun.bootstrap.reclaiming import SourceReclaimer
 from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, make_registry, open_reader
 from sealrun.bootstrap.running import Composition
+from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import WatchSpec
 from sealrun.services.availability import release_deliveries
 from sealrun.services.daemon import Daemon
 from sealrun.services.probing import ProbeReport
 from sealrun.services.reading import Reader
 from sealrun.services.reporting import StatusReport, status
+from sealrun.services.scrubbing import ScrubReport
+from sealrun.settings.resolved import KeepingSettings
 
-Reload = Callable[[], tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec]]]
+Reload = Callable[[], tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec], Sequence[MirrorSpec], KeepingSettings]]
+_KEEPING = KeepingSettings()
 
 
 class Parts:
@@ -35,11 +43,15 @@ class Parts:
         watches: Sequence[WatchSpec],
         *,
         jobs: int | None = None,
+        mirrors: Sequence[MirrorSpec] = (),
+        keeping: KeepingSettings = _KEEPING,
     ) -> None:
         """Work in the state folder `state`."""
         self.state = state
         self.registries = registries
         self.watches = watches
+        self._mirror_specs = mirrors
+        self._keeping = keeping
         self._jobs = jobs
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
@@ -91,6 +103,48 @@ class Parts:
         reader = Reader(opened.store, self._clock, self._entropy)
         return Mover(reader, self.journal.state_id, self._clock, self._entropy)
 
+    def keeper(self, registry: str | None = None, *, dry_run: bool = False, collecting: bool = False) -> Keeper:
+        """Retire, pin and collect in a registry. For a dry run it is opened for reading: nothing is probed or written.
+
+        `UnsafeStoreError` if it is for `collecting`, and the store cannot keep what a collector relies on.
+        """
+        spec = find_spec(self.registries, registry)
+        if dry_run:
+            store = open_reader(spec, self._clock, self._entropy).store
+            self._closing.callback(store.close)
+            return Keeper(spec, store, self._keeping, self._clock, self._entropy)
+        opener = Opener(self.journal, self._clock, self._entropy)
+        opened = opener.for_collecting(spec) if collecting else opener.for_publishing(spec)
+        self._closing.callback(opened.close)
+        return Keeper(spec, opened, self._keeping, self._clock, self._entropy, self.journal)
+
+    def mender(self, registry: str | None = None, places: Sequence[str] = (), *, dry_run: bool = False) -> Mender:
+        """Repair a registry from `places`, by default from everywhere the settings and the journal know of."""
+        spec = find_spec(self.registries, registry)
+        mender = Mender(spec, self.journal, self._clock, self._entropy, dry_run=dry_run)
+        self._closing.callback(mender.close)
+        mender.use(places, self.registries, self._mirror_specs)
+        return mender
+
+    def scrub(
+        self, registry: str | None, share: float, budget_s: float | None, advance: Callable[[int], None] | None = None
+    ) -> ScrubReport:
+        """Verify the next part of a registry, from where the last round ended."""
+        spec = find_spec(self.registries, registry)
+        return scrub_next(spec, self.journal, self._clock, self._entropy, share, budget_s, advance)
+
+    @property
+    def reclaimer(self) -> SourceReclaimer:
+        """Delete the sources of published runs, where the watches say so."""
+        return SourceReclaimer(
+            self.state, self.journal, self.registries, self.watches, self._clock, self._entropy, jobs=self._jobs
+        )
+
+    @property
+    def mirrors(self) -> Mirrors:
+        """Fill the mirrors that the settings name."""
+        return Mirrors(self.state, self.journal, self.registries, self._mirror_specs, self._clock, self._entropy)
+
     def status(self, events: int = 10) -> StatusReport:
         """Everything at a glance, with the last few events."""
         urls = {name: spec.shown_url for name, spec in self.registries.items()}
@@ -115,9 +169,9 @@ class Parts:
     def run_daemon(self, reload: Reload) -> int:
         """Run the daemon until it is stopped; return its exit code. `HeldError` if the state folder has one already."""
         self._closing.enter_context(hold(self.state))
-        composition = Composition(self.journal, self._clock, self._entropy, jobs=self._jobs)
+        composition = Composition(self.state, self.journal, self._clock, self._entropy, jobs=self._jobs)
         daemon = Daemon(
-            composition.parts(self.registries, self.watches),
+            composition.parts(self.registries, self.watches, self._mirror_specs, self._keeping),
             self._clock,
             self._entropy,
             reload=lambda: composition.parts(*reload()),

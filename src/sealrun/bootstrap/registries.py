@@ -61,15 +61,26 @@ class Opener:
         `NoRegistryError` if another registry, or none, is where one was before: an unmounted disk is never filled,
         not even with a probe. `ConfigurationError` if the settings say that it is read-only.
         """
+        expected = self._expected(spec)
+        return self._open(spec, make=spec.create and expected is None, alone=spec.single_writer)
+
+    def for_collecting(self, spec: RegistrySpec) -> OpenedRegistry:
+        """Open for deleting: a registry that is there, in a store where writers cannot harm each other.
+
+        `UnsafeStoreError` if the store fails the probe, also where the settings say that it has a single writer: the
+        collector relies on everything that the probe tries. Otherwise as `for_publishing`; nothing is ever made.
+        """
+        return self._open(spec, make=False, alone=False)
+
+    def _open(self, spec: RegistrySpec, *, make: bool, alone: bool) -> OpenedRegistry:
+        """Open for writing; `alone` bears with a store where writers would harm each other."""
         if spec.read_only:
             msg = f"registry {spec.name!r} is read-only, as the settings say (read_only = true): nothing is written"
             raise ConfigurationError(msg)
-        expected = self._expected(spec)
-        make = spec.create and expected is None
         store = spec.open_store(make=make)
         try:
-            record = self._find(store, expected, make=make)
-            self._check_probe(spec, store, record)
+            record = self._find(store, self._expected(spec), make=make)
+            self._check_probe(spec, store, record, alone=alone)
             if record is None:
                 record = create_registry(store, self._clock, self._entropy)
         except BaseException:
@@ -111,17 +122,18 @@ class Opener:
         return record
 
     def _expected(self, spec: RegistrySpec) -> str | None:
-        known = self._journal.facts.fact(_url_fact(spec))
-        return known if isinstance(known, str) else None
+        return expected_registry(self._journal, spec)
 
-    def _check_probe(self, spec: RegistrySpec, store: Store, record: RegistryRecord | None) -> None:
+    def _check_probe(self, spec: RegistrySpec, store: Store, record: RegistryRecord | None, *, alone: bool) -> None:
         report = None if record is None else self._remembered(spec)
         report = report or self.probe(spec, store)
         for warning in report.warnings:
             _log.warning("%s: %s", spec.name, warning)
-        problems = report.faults if spec.single_writer else report.problems
+        problems = report.faults if alone else report.problems
         if problems:
-            msg = f"registry {spec.name!r} was not opened: " + "; ".join(problems)
+            single = spec.single_writer and not alone and not report.faults
+            what = "has a single writer, so its collector is off" if single else "was not opened"
+            msg = f"registry {spec.name!r} {what}: " + "; ".join(problems)
             raise UnsafeStoreError(msg)
         if report.races:
             _log.warning("%s: opened as single-writer, without a collector: %s", spec.name, "; ".join(report.races))
@@ -136,6 +148,12 @@ class Opener:
             return None
         report = msgspec.convert(fact.get("report"), ProbeReport)
         return report if report.safe else None
+
+
+def expected_registry(journal: Journal, spec: RegistrySpec) -> str | None:
+    """Return the id of the registry that was there when it was last opened for publishing, or None."""
+    known = journal.facts.fact(_url_fact(spec))
+    return known if isinstance(known, str) else None
 
 
 def open_reader(spec: RegistrySpec, clock: Clock, entropy: Entropy) -> Reader:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
 from sealrun.adapters.journal import SqliteJournal
 from sealrun.adapters.sources import LocalFolderSource
-from sealrun.adapters.timers import SystemTimers, every
+from sealrun.adapters.timers import Schedule, SystemTimers, cron, every
 from sealrun.adapters.watching import LocalWatcher
 from sealrun.adapters.writers import ProcWriters
+from sealrun.bootstrap.chores import Chores
+from sealrun.bootstrap.mirroring import Mirrors
 from sealrun.bootstrap.producing import folder_sources
+from sealrun.bootstrap.reclaiming import SourceReclaimer
 from sealrun.bootstrap.registries import Opener, RegistrySpec
+from sealrun.bootstrap.tending import Tending
+from sealrun.domain.errors import ConfigurationError
+from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Clock, Entropy
@@ -26,28 +33,41 @@ from sealrun.services.running import Parts
 from sealrun.services.sealing import Sealing
 from sealrun.services.staging import StagedSealings
 from sealrun.services.upkeep import OpenedRegistry
+from sealrun.settings.resolved import KeepingSettings
 
 _log = logging.getLogger("sealrun.daemon")
 _RESCAN_S = 600.0
 _RECOVER_S = 3600.0
 _COMPACT_S = 300.0
 _TIDY_S = 6 * 3600.0
+_RECLAIM_S = 3600.0
 _SEALERS = 2
+_KEEPING = KeepingSettings()
 
 
 class Composition:
     """Builds the parts of one daemon, again at every reload; the journal and what is staged outlive them."""
 
-    def __init__(self, journal: SqliteJournal, clock: Clock, entropy: Entropy, *, jobs: int | None = None) -> None:
-        """Compose around `journal`; `jobs` threads hash one run."""
+    def __init__(
+        self, state: Path, journal: SqliteJournal, clock: Clock, entropy: Entropy, *, jobs: int | None = None
+    ) -> None:
+        """Compose around `journal`, which lies in the folder `state`; `jobs` threads hash one run."""
+        self._state = state
         self._journal = journal
         self._clock = clock
         self._entropy = entropy
         self._jobs = jobs
         self._opener = Opener(journal, clock, entropy)
         self._opened: dict[str, OpenedRegistry] = {}
+        self._tending = Tending(journal, self._opener, clock, entropy)
 
-    def parts(self, registries: Mapping[str, RegistrySpec], watches: Sequence[WatchSpec]) -> Parts:
+    def parts(
+        self,
+        registries: Mapping[str, RegistrySpec],
+        watches: Sequence[WatchSpec],
+        mirrors: Sequence[MirrorSpec] = (),
+        keeping: KeepingSettings = _KEEPING,
+    ) -> Parts:
         """Build what these settings describe. Nothing is opened yet: a registry that is down keeps nobody waiting."""
         self._opened = {}
         opened = self._opened
@@ -75,13 +95,43 @@ class Composition:
             if not spec.read_only
         ]
         intakes += [self._intake(watch, stages[watch.name], watcher, pool, lines) for watch in watches]
-        timers = SystemTimers(self._journal.facts, self._clock, self._entropy)
+        timers = Chores(SystemTimers(self._journal.facts, self._clock, self._entropy))
         parts = Parts(journal=self._journal, watcher=watcher, intakes=intakes, lines=lines, pool=pool, timers=timers)
         timers.add("rescan", every(_RESCAN_S), parts.rescan)
         timers.add("recover", every(_RECOVER_S), parts.recover)
         timers.add("compact", every(_COMPACT_S), parts.compact)
         timers.add("tidy", every(_TIDY_S), self._journal.tidy)
+        timers.add("reclaim", every(_RECLAIM_S), self._reclaiming(registries, watches, timers))
+        for mirror in mirrors:
+            timers.add(f"mirror:{mirror.name}", every(mirror.interval_s), self._mirroring(registries, mirror, timers))
+        for spec in registries.values():
+            self._tend(spec, keeping, timers)
         return parts
+
+    def _tend(self, spec: RegistrySpec, keeping: KeepingSettings, timers: Chores) -> None:
+        """Orphans of crashed attempts are collected everywhere; runs are retired only where a policy says so."""
+        tending = self._tending
+        if keeping.gc.schedule is not None and not spec.read_only:
+            due = _schedule("[gc]", keeping.gc.schedule)
+            timers.add(f"gc:{spec.name}", due, lambda: tending.keep_round(spec, keeping, timers.advance))
+        verify = keeping.verify
+        if verify is not None and verify.schedule is not None:
+            due = _schedule("[verify]", verify.schedule)
+            timers.add(f"verify:{spec.name}", due, lambda: tending.verify_round(spec, verify, timers.advance))
+
+    def _reclaiming(
+        self, registries: Mapping[str, RegistrySpec], watches: Sequence[WatchSpec], timers: Chores
+    ) -> Callable[[], None]:
+        reclaimer = SourceReclaimer(
+            self._state, self._journal, registries, watches, self._clock, self._entropy, jobs=self._jobs
+        )
+        return lambda: reclaimer.round(timers.advance)
+
+    def _mirroring(
+        self, registries: Mapping[str, RegistrySpec], mirror: MirrorSpec, timers: Chores
+    ) -> Callable[[], None]:
+        mirrors = Mirrors(self._state, self._journal, registries, (mirror,), self._clock, self._entropy)
+        return lambda: mirrors.round(mirror.name, timers.advance)
 
     def _opening(self, spec: RegistrySpec, opened: dict[str, OpenedRegistry]) -> Callable[[], OpenedRegistry]:
         def open_registry() -> OpenedRegistry:
@@ -117,6 +167,13 @@ class Composition:
         source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
         acceptor = Acceptor(watch, source, self._journal, self._clock, sealer=staged.seal, on_sealed=on_sealed)
         return WatchedIntake(Intake(acceptor, ProcWriters(), watcher=watcher, launch=launch), self._clock)
+
+
+def _schedule(table: str, line: str) -> Schedule:
+    try:
+        return cron(line)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{table} {error}") from error
 
 
 def _first_with_stage(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> Callable[[], OpenedRegistry | None]:

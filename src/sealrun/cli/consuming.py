@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from sealrun.cli import exits
 from sealrun.cli.output import human_size, print_json, print_rows, printable, progress
 from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.settings.quantities import parse_duration, parse_share
+
+if TYPE_CHECKING:
+    from sealrun.services.scrubbing import ScrubReport
 
 registry_option = click.option(
     "--registry", metavar="NAME|URL", help="Which registry to read (default: the first in the settings)."
@@ -145,6 +150,8 @@ def resolve(around: Surroundings, ref: str, registry: str | None) -> None:
 @click.option("--experiment", help="Verify every run of one experiment.")
 @click.option("--all", "everything", is_flag=True, help="Verify everything: runs, pointers, index.")
 @click.option("--no-bytes", is_flag=True, help="Check seals, presence and sizes, but read no bytes.")
+@click.option("--subset", metavar="SHARE", help="Verify so much, such as 5%: with --all the next part each time.")
+@click.option("--budget", metavar="DURATION", help="With --all: stop after so long, such as 10m; the next goes on.")
 @registry_option
 @shared_options
 def verify(
@@ -152,6 +159,8 @@ def verify(
     ref: str | None,
     experiment: str | None,
     registry: str | None,
+    subset: str | None,
+    budget: str | None,
     *,
     everything: bool,
     no_bytes: bool,
@@ -163,16 +172,48 @@ def verify(
     if [ref is not None, experiment is not None, everything].count(True) != 1:
         msg = "name one of: REF, --experiment NAME, --all"
         raise click.UsageError(msg)
+    share, budget_s = _how_much(subset, budget, part=ref is None and not no_bytes, everything=everything)
     with around.parts() as parts, progress("verifying", quiet=around.quiet) as advance:
-        consumer = parts.consumer(registry)
-        report = consumer.verify(ref, experiment=experiment, read_bytes=not no_bytes, advance=advance)
+        scrubbed: ScrubReport | None = None
+        if everything and (subset is not None or budget is not None):
+            scrubbed = parts.scrub(registry, share, budget_s, advance)
+        report = (
+            scrubbed.report
+            if scrubbed is not None
+            else parts.consumer(registry).verify(
+                ref, experiment=experiment, read_bytes=not no_bytes, share=share, advance=advance
+            )
+        )
     if around.as_json:
-        print_json(report)
+        more = (
+            {}
+            if scrubbed is None
+            else {"window": scrubbed.window, "next": scrubbed.next, "complete": scrubbed.complete}
+        )
+        print_json({**msgspec.structs.asdict(report), **more})
     else:
         for damage in report.damages:
-            place = damage.ref if damage.path is None else f"{damage.ref}:{damage.path}"
-            click.echo(f"{printable(place)}: {damage.kind}: {printable(damage.detail)}")
+            click.echo(f"{printable(damage.place)}: {damage.kind}: {printable(damage.detail)}")
         read = "" if no_bytes else f", {human_size(report.bytes_read)} read"
         verdict = f"{len(report.damages)} damaged" if report.damages else "no damage"
         click.echo(f"{report.runs} runs, {report.objects} objects{read}: {verdict}")
+        if scrubbed is not None and not around.quiet:
+            state = "verified" if scrubbed.complete else "begun, and cut short by the budget"
+            click.echo(f"{scrubbed.window.share:.3g} of the registry was {state}; the next round goes on", err=True)
     return exits.DAMAGE if report.damages else exits.OK
+
+
+def _how_much(subset: str | None, budget: str | None, *, part: bool, everything: bool) -> tuple[float, float | None]:
+    """Read the share and the budget; what cannot be meant is refused."""
+    if (subset is not None and not part) or (budget is not None and not (part and everything)):
+        msg = "--subset goes with --experiment or --all, --budget with --all, and neither with --no-bytes"
+        raise click.UsageError(msg)
+    try:
+        share = 1.0 if subset is None else parse_share(subset)
+        budget_s = None if budget is None else parse_duration(budget)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if not share:
+        msg = "--subset 0% verifies nothing"
+        raise click.UsageError(msg)
+    return share, budget_s

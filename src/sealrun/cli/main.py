@@ -36,6 +36,15 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("sealrun.cli.consuming:verify", "Check seals and stored bytes."),
     "pointer": ("sealrun.cli.pointing:pointer", "List, read, move and roll back pointers."),
     "promote": ("sealrun.cli.pointing:promote", "Point a pointer at a run."),
+    "retire": ("sealrun.cli.keeping:retire", "Take runs out of the registry, by policy or by name."),
+    "undo": ("sealrun.cli.keeping:undo", "Bring retired runs back, while their bytes are there."),
+    "pin": ("sealrun.cli.keeping:pin", "Keep a run from being retired."),
+    "unpin": ("sealrun.cli.keeping:unpin", "Lift a run's pins."),
+    "pins": ("sealrun.cli.keeping:pins", "List pins and holds."),
+    "gc": ("sealrun.cli.collecting:gc", "Delete bytes that no run needs; explain why one is kept or gone."),
+    "repair": ("sealrun.cli.mending:repair", "Restore damaged objects from a replica."),
+    "reclaim": ("sealrun.cli.reclaiming:reclaim", "Delete the sources of published runs, once verified again."),
+    "mirror": ("sealrun.cli.reclaiming:mirror", "Bring the mirrors up to date."),
     "completion": ("sealrun.cli.setting_up:completion", "Print a shell's completion script."),
 }
 

@@ -38,6 +38,11 @@ settle = "30s"
 # require = ["metrics.json"]        # wait until these are there
 # exclude = ["*.tmp", "core.*"]     # gitignore syntax; .sealignore works, too
 # names = {{ "metrics.json" = "training-metrics.json" }}
+
+# Nothing is ever retired unless you say so here. See first what it would do: sealrun retire --all --dry-run
+# [retention.default]
+# keep_last = 20                      # a run stays if any rule keeps it, or a pointer or a pin
+# keep_within = "30d"
 """
 
 

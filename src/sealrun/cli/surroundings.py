@@ -15,8 +15,10 @@ import msgspec
 if TYPE_CHECKING:
     from sealrun.bootstrap.parts import Parts
     from sealrun.bootstrap.registries import RegistrySpec
+    from sealrun.domain.mirroring import MirrorSpec
     from sealrun.domain.watch import WatchSpec
     from sealrun.settings import Settings
+    from sealrun.settings.resolved import KeepingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,8 +45,8 @@ class Surroundings(msgspec.Struct):
 
         return_large_buffers()
         settings = self.settings()
-        registries, watches = described(settings)
-        return Parts(settings.state, registries, watches, jobs=self.jobs)
+        registries, watches, mirrors, keeping = described(settings)
+        return Parts(settings.state, registries, watches, jobs=self.jobs, mirrors=mirrors, keeping=keeping)
 
     def set_up_logging(self) -> None:
         """Log to stderr: warnings, or more with ``-v``; a daemon's news by default."""
@@ -55,7 +57,9 @@ class Surroundings(msgspec.Struct):
         logging.getLogger("sealrun").setLevel(level)
 
 
-def described(settings: Settings) -> tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec]]:
+def described(
+    settings: Settings,
+) -> tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec], Sequence[MirrorSpec], KeepingSettings]:
     """Translate settings into what the composition root takes; secrets are revealed here."""
     from sealrun.bootstrap.registries import RegistrySpec  # noqa: PLC0415 - as above
 
@@ -70,7 +74,7 @@ def described(settings: Settings) -> tuple[Mapping[str, RegistrySpec], Sequence[
         )
         for name, registry in settings.registries.items()
     }
-    return registries, settings.watches
+    return registries, settings.watches, settings.mirrors, settings.keeping
 
 
 def shared_options(command: F) -> F:

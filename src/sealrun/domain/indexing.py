@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import ClassVar
 
 from sealrun.domain.address import AttemptId, Digest, RunId
@@ -59,9 +59,23 @@ class Row(Record, frozen=True, kw_only=True):
         )
 
 
-def merge_rows(base: Iterable[Row], pending: Iterable[Row]) -> list[Row]:
-    """Union by attempt, oldest first: what the next base holds, and what a reader sees."""
-    rows = {row.attempt: row for row in (*base, *pending)}
+class Dropped(Record, frozen=True, kw_only=True):
+    """Lies beside the pending rows: the attempt was retired, so its row is left out, wherever it stands.
+
+    `by` is the state folder that wrote it; who retired the run and why is in the attempt's ``retired.json``.
+    """
+
+    KIND: ClassVar[str] = "dropped"
+    experiment: str
+    run_id: RunId
+    attempt: AttemptId
+    retired_at: str
+    by: str
+
+
+def merge_rows(base: Iterable[Row], pending: Iterable[Row], dropped: Container[AttemptId] = frozenset()) -> list[Row]:
+    """Union by attempt without the `dropped`, oldest first: what the next base holds, and what a reader sees."""
+    rows = {row.attempt: row for row in (*base, *pending) if row.attempt not in dropped}
     return sorted(rows.values(), key=lambda row: row.order)
 
 

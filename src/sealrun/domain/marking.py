@@ -18,6 +18,7 @@ from sealrun.domain.collection import CondemnedObject
 _PARTS = 256
 _WORD = 8
 _PAIR = struct.Struct("<8sI")
+_USE = struct.Struct("<B8s")
 _LEAST_TIDY = 4096
 _CHUNK = 4096
 
@@ -37,6 +38,18 @@ def fingerprint(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=_WORD).digest()
 
 
+class Uses:
+    """The objects that one attempt uses, in nine bytes each: its refs, once they were read, may be forgotten."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        """Hold `keys`."""
+        self._packed = b"".join(_USE.pack(part_of_key(key), fingerprint(key)) for key in keys)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the part and the fingerprint of each."""
+        return _USE.iter_unpack(self._packed)
+
+
 class Fingerprints:
     """A set of keys or digests that only grows."""
 
@@ -48,7 +61,10 @@ class Fingerprints:
 
     def add(self, part: int, text: str) -> None:
         """Add `text`, which lies in `part`."""
-        word = fingerprint(text)
+        self.put(part, fingerprint(text))
+
+    def put(self, part: int, word: bytes) -> None:
+        """Add what has the fingerprint `word` and lies in `part`."""
         packed = self._parts[part]
         packed += word
         if len(packed) > self._tidy_at[part]:
@@ -74,10 +90,10 @@ class LastUses:
         self._tidy_at = [_LEAST_TIDY * _PAIR.size] * _PARTS
         self._unpacked: tuple[int, dict[bytes, int]] | None = None
 
-    def add(self, part: int, key: str, number: int) -> None:
-        """Say that `number` used `key`, which lies in `part`."""
+    def put(self, part: int, word: bytes, number: int) -> None:
+        """Say that `number` used the key with the fingerprint `word`, which lies in `part`."""
         packed = self._parts[part]
-        packed += _PAIR.pack(fingerprint(key), number)
+        packed += _PAIR.pack(word, number)
         if len(packed) > self._tidy_at[part]:
             distinct = dict(_PAIR.iter_unpack(packed))
             self._parts[part] = bytearray(b"".join(_PAIR.pack(word, n) for word, n in distinct.items()))

@@ -112,22 +112,24 @@ class Resolution(Enum):
     """What whoever finds an intent has to do about its attempt."""
 
     REPLAY = "sealed or moved: write what is still missing, then delete the intent"
-    CLEAN_UP = "the attempt is void: delete the intent"
+    CLEAN_UP = "the attempt is void, or its run was retired since: delete the intent"
     RESUME = "undecided and ours: its delivery goes on with it"
     VOID = "undecided and silent for too long: write void, then delete the intent"
     LEAVE = "undecided and perhaps alive: leave it alone"
 
 
 def plan_resolution(
-    intent: Intent, outcome: Outcome | None, *, owner: str, silent_s: float, limit_s: float
+    intent: Intent, outcome: Outcome | None, *, owner: str, silent_s: float, limit_s: float, retired: bool = False
 ) -> Resolution:
     """Decide what to do about an intent.
 
     `silent_s` is how long ago, by the store's own clock, the intent was last written. A wrong void costs an
-    upload, never data, so clocks may enter here.
+    upload, never data, so clocks may enter here. A `retired` attempt was announced before it was retired: announcing
+    it again would bring back a run whose bytes may be gone.
     """
     if outcome is not None:
-        return Resolution.CLEAN_UP if outcome.decision == "void" else Resolution.REPLAY
+        over = outcome.decision == "void" or (outcome.decision == "sealed" and retired)
+        return Resolution.CLEAN_UP if over else Resolution.REPLAY
     if silent_s > limit_s:
         return Resolution.VOID
     return Resolution.RESUME if intent.owner == owner and intent.purpose == "publish" else Resolution.LEAVE

@@ -32,7 +32,7 @@ class SealedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it stands in one registry."""
+    """A run as it stands in one registry; with `retired` it was taken out there, and was not published again."""
 
     experiment: str
     run_id: str
@@ -42,6 +42,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     uploaded_objects: int = 0
     uploaded_bytes: int = 0
     reused_objects: int = 0
+    retired: bool = False
 
     @property
     def ref(self) -> str:

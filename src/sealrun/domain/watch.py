@@ -12,6 +12,13 @@ from sealrun.domain.settling import DEFAULT_FORBID, DEFAULT_MARKERS, SettleRules
 OnFailed = Literal["seal", "skip", "quarantine"]
 
 
+class ReclaimRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Delete a run's source so long after the last registry got it, once so many registries verified their copy."""
+
+    after_s: float
+    copies: int = 1
+
+
 class WatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One ``[[watch]]`` of the settings, checked. Times in seconds; patterns in gitignore syntax.
 
@@ -36,6 +43,7 @@ class WatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     on_failed: OnFailed = "seal"
     stale_after_s: float = 72 * 3600.0
     names: Mapping[str, str] = msgspec.field(default_factory=dict)
+    reclaim: ReclaimRule | None = None
 
     @property
     def rules(self) -> SettleRules:

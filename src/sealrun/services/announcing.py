@@ -140,7 +140,7 @@ class Announcer:
     def _project_name(self, ours: SealedAttempt, name: str, shown: Generation) -> None:
         """Copy what generation `shown` of a name stands on to where people look for it. A redo comes here, too."""
         target, sealed = shown.target, ours
-        if target.attempt != ours.attempt:
+        if (target.experiment, target.run_id, target.root_sha256) != _identity(ours):
             theirs = self._load_other(target.attempt)
             if theirs is None:
                 return
@@ -149,7 +149,13 @@ class Announcer:
         if entry is None:
             return
         key = latest_key(name)
-        self._store.copy(sealed.objects[entry.sha256].key, key)
+        try:
+            self._store.copy(_stored(sealed, entry.sha256).key, key)
+        except NotFoundError as error:
+            if sealed is ours:
+                raise
+            _log.warning("attempt %s cannot be shown under its name: %s; verify the registry", target.attempt, error)
+            return
         meta = {
             "name": name,
             "published_at_utc": shown.moved_at,
@@ -168,3 +174,16 @@ class Announcer:
         except (IntegrityError, NotFoundError) as error:
             _log.warning("attempt %s cannot be shown under its name: %s; verify the registry", attempt, error)
             return None
+
+
+def _identity(sealed: SealedAttempt) -> tuple[str, RunId, Digest]:
+    """What does not depend on the attempt: of a run that a repair seals again, the new bytes are shown."""
+    return sealed.envelope.experiment, sealed.envelope.run_id, sealed.root
+
+
+def _stored(sealed: SealedAttempt, digest: Digest) -> Stored:
+    found = sealed.objects.get(digest)
+    if found is None:
+        msg = f"{refs_key(sealed.attempt)} does not say where {digest} is"
+        raise NotFoundError(msg)
+    return found

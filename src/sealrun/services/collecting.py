@@ -21,12 +21,13 @@ from sealrun.domain.address import (
     quarantined_object,
 )
 from sealrun.domain.collection import Condemned, CondemnedObject
-from sealrun.domain.errors import CollectionRefusedError
+from sealrun.domain.errors import CollectionRefusedError, UsageError
 from sealrun.domain.marking import Doomed
 from sealrun.ports import Clock, Entropy, Remover, Store, Unfinished
 from sealrun.services.batches import Batches, checked
 from sealrun.services.certainty import Certainty
-from sealrun.services.marking import Marker, Marks
+from sealrun.services.marking import Marker
+from sealrun.services.marks import Marks
 from sealrun.services.sweeping import Sweeper, Swept
 from sealrun.services.tidying import Tidied, Tidier
 from sealrun.services.timing import store_time
@@ -72,6 +73,7 @@ class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     marks: Marks
     now: float
     refused: str | None
+    by_store_clock: bool
 
 
 class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +140,7 @@ class Collector:
             marks=marks,
             now=now,
             refused=self._too_much(doomed, objects, size),
+            by_store_clock=write,
         )
 
     def execute(self, plan: CollectionPlan, advance: Advance | None = None) -> CollectionReport:
@@ -145,7 +148,12 @@ class Collector:
 
         `CollectionRefusedError` before anything of this plan is condemned if it would delete more than the policy
         allows. A crash anywhere leaves batches that any collector finishes or cancels.
+
+        `UsageError` for a plan that was made without writing: it believed our clock, which may be days ahead.
         """
+        if not plan.by_store_clock:
+            msg = "a plan of a dry run cannot be executed: it believed this machine's clock"
+            raise UsageError(msg)
         swept = list(self.finish_others(plan.now, advance))
         if plan.refused is not None:
             raise CollectionRefusedError(f"{self._store.url}: {plan.refused}")
@@ -154,6 +162,8 @@ class Collector:
             done = self._collect(objects, plan.marks, marker, advance)
             if done is not None:
                 swept.append(done)
+        if not plan.doomed.objects:
+            marker.mark(plan.marks)
         failures = {key: why for batch in swept for key, why in batch.failures.items()}
         tidier = Tidier(self._store, self._remover)
         return CollectionReport(

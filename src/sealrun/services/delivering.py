@@ -157,7 +157,7 @@ class DeliveryLine:
             return
         self._availability.worked()
         self._record(
-            "run.published",
+            "run.stays_retired" if published.retired else "run.published",
             published.ref,
             attempt=published.attempt,
             new=published.new,
@@ -165,6 +165,8 @@ class DeliveryLine:
             uploaded_bytes=published.uploaded_bytes,
         )
         what = "published" if published.new else "was there already"
+        if published.retired:
+            what = f"was retired there and is not published again (to bring it back: sealrun undo {published.ref})"
         _log.info("%s: %s %s (%d new objects)", self.registry, published.ref, what, published.uploaded_objects)
 
     def _sources(self, sealed: int, run: SealedRun) -> Sources:

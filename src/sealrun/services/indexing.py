@@ -1,28 +1,47 @@
-"""The index: pending rows → base. Readers see the union; the compactor deletes only what its own base holds."""
+"""The index: pending rows → base. Readers see the union; the compactor deletes only what its own base holds.
+
+A retired attempt gets a dropped record beside the pending rows. Readers leave its row out, and the next base does. A
+dropped record is removed only after a base without the row was *won*, be it a copy of the one before: whoever still
+holds the row in hand either builds on an older base, and loses, or has read that base before asking whether the attempt
+is retired, and is told so.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+
+import msgspec
 
 from sealrun.domain.address import (
     AttemptId,
     Key,
     base_log,
+    dropped_key,
     experiment_manifest_key,
     generation_key,
     generation_of,
     parse_attempt,
     pending_key,
     pending_prefix,
+    retired_key,
 )
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
-from sealrun.domain.indexing import Row, merge_rows
+from sealrun.domain.indexing import Dropped, Row, merge_rows
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out
 
 _BASE_SUFFIX = ".jsonl"
+_DROPPED_SUFFIX = ".retired.json"
 _WORTH_A_BASE = 16
+
+
+class _Pending(msgspec.Struct, frozen=True):
+    """What lies beside the base: rows with their keys, and attempts whose row is left out."""
+
+    rows: list[tuple[Row, Key]]
+    dropped: frozenset[AttemptId]
 
 
 class Index:
@@ -38,41 +57,62 @@ class Index:
         """Add a pending row. Durable on return; repeating is harmless, also after a compaction."""
         self._certainty.create(pending_key(self._experiment, row.attempt), row.encode())
 
-    def rows(self) -> list[Row]:
-        """Every sealed attempt, oldest first.
+    def drop(self, dropped: Dropped) -> None:
+        """Leave the row of a retired attempt out. Durable on return; repeating is harmless, also after a compaction.
 
-        Pending rows are read before the base: a row moves from the one to the other, so this order misses none.
+        The attempt's ``retired.json`` stands already: a crash before this leaves a row that resolves to nothing.
+        """
+        self._certainty.create(dropped_key(self._experiment, dropped.attempt), dropped.encode())
+
+    def rows(self) -> list[Row]:
+        """Every sealed attempt that is not dropped, oldest first.
+
+        Pending rows are read before the base: a row moves from the one to the other, so this order misses none; and a
+        dropped record that was removed before is no longer needed by the base that is read after.
         """
         pending = self._pending()
         _, base, _ = self._head()
-        return merge_rows(base, (row for row, _ in pending))
+        return merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
 
     def compact(self) -> int:
-        """Fold pending rows into a new base once they are worth one; return how many were folded.
+        """Fold pending rows and dropped records into a new base once they are worth one; return how many were folded.
 
         Worth it is a sixteenth of the base: every base is written whole and kept, so that what all bases take grows
         with the number of runs, and no reader fetches more than that share of the rows one by one.
 
-        A crash after the base leaves pending rows, which are in the base already: the next compaction finds nothing to
-        add, projects the base and removes them.
+        A crash after the base leaves pending rows, which are in the base already, and dropped records, which it left
+        out: the next compaction removes them. Rows go before dropped records, so that no row is shown again.
         """
-        listed = list(self._store.list(pending_prefix(self._experiment)))
-        if not listed:
-            return 0
-        pending = self._read(listed)
+        pending = self._pending()
         number, base, head_body = self._head()
-        if len(listed) * _WORTH_A_BASE < len(base):
+        late = self._retired(row.attempt for row, _ in pending.rows if row.attempt not in pending.dropped)
+        self._remove(key for row, key in pending.rows if row.attempt in late)
+        rows = [(row, key) for row, key in pending.rows if row.attempt not in late]
+        folded = len({row.attempt for row, _ in rows} | pending.dropped)
+        if not folded or folded * _WORTH_A_BASE < len(base):
             return 0
-        merged = b"".join(row.line() for row in merge_rows(base, (row for row, _ in pending)))
-        if merged != head_body:
+        merged = b"".join(row.line() for row in merge_rows(base, (row for row, _ in rows), pending.dropped | late))
+        if merged != head_body or pending.dropped:
             key = generation_key(base_log(self._experiment), number + 1, _BASE_SUFFIX)
             if self._certainty.create(key, merged) != merged:
                 return 0  # another compactor won with other rows; ours stay pending for the next round
             number += 1
         self._project(number, merged)
-        for _, key in pending:
+        self._remove(key for _, key in rows)
+        self._remove(dropped_key(self._experiment, attempt) for attempt in sorted(pending.dropped))
+        return folded
+
+    def _retired(self, attempts: Iterable[AttemptId]) -> frozenset[AttemptId]:
+        """Which of these are retired: rows that an announcer replayed too late. Asked only after the head was read."""
+        asked = list(attempts)
+        answers = fan_out(
+            lambda attempt: self._store.stat(retired_key(attempt)), asked, self._store.capabilities.parallel
+        )
+        return frozenset(attempt for attempt, there in zip(asked, answers, strict=True) if there is not None)
+
+    def _remove(self, keys: Iterable[Key]) -> None:
+        for key in keys:
             self._store.discard(key)
-        return len(pending)
 
     def _project(self, number: int, body: bytes) -> None:
         """Write the convenience copy until it shows the newest base: a slow compactor must not hide a later one."""
@@ -83,8 +123,10 @@ class Index:
                 return
             number, body = generation_of(first.key), self._store.read(first.key)
 
-    def _pending(self) -> list[tuple[Row, Key]]:
-        return self._read(list(self._store.list(pending_prefix(self._experiment))))
+    def _pending(self) -> _Pending:
+        listed = list(self._store.list(pending_prefix(self._experiment)))
+        dropped = frozenset(_attempt_of_row(found.key) for found in listed if found.key.endswith(_DROPPED_SUFFIX))
+        return _Pending(self._read([found for found in listed if not found.key.endswith(_DROPPED_SUFFIX)]), dropped)
 
     def _read(self, listed: list[ObjectStat]) -> list[tuple[Row, Key]]:
         def one(found: ObjectStat) -> tuple[Row, Key] | None:
@@ -119,7 +161,7 @@ def _row_of_line(line: bytes, where: str) -> Row:
 
 def _attempt_of_row(key: str) -> AttemptId:
     try:
-        return parse_attempt(key.rsplit("/", 1)[-1].removesuffix(".json"))
+        return parse_attempt(key.rsplit("/", 1)[-1].removesuffix(_DROPPED_SUFFIX).removesuffix(".json"))
     except UsageError as error:
         msg = f"{key}: not an index row"
         raise UnsupportedFormatError(msg) from error

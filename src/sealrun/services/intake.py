@@ -28,7 +28,7 @@ from sealrun.ports import FolderRecord, FolderState, OpenWriters, RunFolder, Sur
 from sealrun.services.accepting import Acceptor, SealJob, Taken
 from sealrun.services.candidates import Candidate, Candidates
 from sealrun.services.detecting import fingerprint_of, take_snapshot
-from sealrun.services.rooting import WatchedRoot
+from sealrun.services.rooting import ABSENT_STATES, WatchedRoot
 from sealrun.services.rounds import IntakeReport, Round
 
 _MIN_GAP_S = 1.0
@@ -121,7 +121,7 @@ class Intake:
         gone: list[str] = []
         for path, record in sorted(lost.items()):
             self._forget(path)
-            if record is not None and record.state != "gone":
+            if record is not None and record.state not in ABSENT_STATES:
                 self._write(record, path, "gone", "the folder is not there any more", record.fingerprint)
                 gone.append(path)
         return gone
@@ -163,7 +163,7 @@ class Intake:
         """Tell whether the candidate looks as it did when it was sealed or rejected: then nothing is done."""
         if record is None or record.fingerprint != looks:
             return False
-        if record.state == "gone" and record.sealed is not None:
+        if record.state in ABSENT_STATES and record.sealed is not None:
             self._write(record, path, "sealed", "it is there again, unchanged", looks)
         elif record.state not in _CLOSED_STATES:
             return False

@@ -11,18 +11,16 @@ was needed then. That errs towards keeping. ``spec/collection.pml`` checks both 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from itertools import groupby
+from threading import Lock
 from typing import NoReturn
-
-import msgspec
 
 from sealrun.domain.address import (
     ATTEMPTS,
     EXPERIMENTS,
     NAMES,
     AttemptId,
-    Digest,
     Key,
     attempt_of,
     name_log,
@@ -31,78 +29,22 @@ from sealrun.domain.address import (
     pointer_log,
     pointers_prefix,
     refs_key,
+    retired_key,
 )
-from sealrun.domain.errors import CollectionRefusedError, NotFoundError
+from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.keeping import Pin
-from sealrun.domain.marking import Fingerprints, LastUses, part_of_digest, part_of_key
+from sealrun.domain.marking import Uses, part_of_digest
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import Intent, Outcome, Refs
-from sealrun.ports import Clock, Entropy, ObjectStat, Store
+from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.fanning import fan_through
 from sealrun.services.indexing import Index
+from sealrun.services.listed import REFS_FILE, ListedAttempt, ReadAttempt, by_attempt
+from sealrun.services.marks import Dead, Marks
 from sealrun.services.standing import read_outcome
 
-_INTENT, _OUTCOME, _REFS, _RETIRED = "intent.json", "outcome.json", "refs.json", "retired.json"
-
-
-class Dead(msgspec.Struct, frozen=True):
-    """An attempt that needs nothing any more, but whose refs still stand: void, or retired for long enough."""
-
-    attempt: AttemptId
-    experiment: str | None = None
-    run_id: str | None = None
-
-    @property
-    def ref(self) -> str | None:
-        """The run that it sealed, if it sealed one."""
-        return None if self.experiment is None else f"{self.experiment}/{self.run_id}"
-
-
-class Marks:
-    """What one or several marks found."""
-
-    def __init__(self) -> None:
-        """Nothing was looked at yet."""
-        self.needed = Fingerprints()
-        self.intended = Fingerprints()
-        self.intended_runs: set[tuple[str, str]] = set()
-        self.last_uses = LastUses()
-        self.decided: set[AttemptId] = set()
-        self.pointed: set[AttemptId] = set()
-        self.live_runs: set[tuple[str, str]] = set()
-        self.dead: list[Dead] = []
-        self.live_attempts = 0
-
-    def need(self, refs: Refs) -> None:
-        """Everything that `refs` name is needed."""
-        for stored in refs.objects.values():
-            self.needed.add(part_of_key(stored.key), stored.key)
-
-    def needs(self, key: Key, digest: Digest) -> bool:
-        """Tell whether an object must be kept: a live run references it, or an intent may come to do so."""
-        part = part_of_digest(digest)
-        return self.needed.holds(part, key) or self.intended.holds(part, digest)
-
-    def last_user(self, key: Key) -> str | None:
-        """The run that used an object last (``EXPERIMENT/RUN_ID``), if a run that was sealed ever did."""
-        number = self.last_uses.of(part_of_key(key), key)
-        return None if number is None else self.dead[number].ref
-
-
-class _Files(msgspec.Struct, frozen=True):
-    """One attempt as a listing shows it: when each of its records was written."""
-
-    attempt: AttemptId
-    written: dict[str, float]
-
-
-class _Read(msgspec.Struct, frozen=True):
-    """One attempt as its records show it."""
-
-    files: _Files
-    outcome: Outcome
-    refs: Refs | None
-    live: bool
+_INTENT, _OUTCOME, _RETIRED = "intent.json", "outcome.json", "retired.json"
+_LARGE = 1 << 20
 
 
 class Marker:
@@ -113,6 +55,7 @@ class Marker:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._reading_large, self._decoding = Lock(), Lock()
         self._before = now - grace_s
         self._now = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -122,10 +65,12 @@ class Marker:
         `CollectionRefusedError` if a record is missing that must be there, or the listing lacks an attempt that an
         index names; `IntegrityError` if a record cannot be read. Then nothing may be deleted.
         """
-        first = not marks.decided
+        first = not marks.begun
+        marks.asked_again = len(marks.dead)
         listed = set(self._indexed()) if first else set()
         self._intents(marks)
         pinned = self._pinned()
+        self._pinned_since(marks, pinned)
         self._pointers(marks)
         experiments = self._attempts(marks, pinned, listed)
         if listed:
@@ -133,6 +78,7 @@ class Marker:
         unknown = experiments - set(self._store.list_folders(EXPERIMENTS))
         if unknown:
             self._refuse(f"experiment {min(unknown)!r} holds sealed runs, but is not in the listing of {EXPERIMENTS}")
+        marks.begun = True
 
     def _intents(self, marks: Marks) -> None:
         """Every intent pins all its digests, unless its attempt is void. One that is gone has an outcome by now."""
@@ -166,16 +112,36 @@ class Marker:
                     runs.add((pin.experiment, pin.run_id))
         return runs
 
+    def _pinned_since(self, marks: Marks, pinned: set[tuple[str, str]]) -> None:
+        """Keep retired runs that an earlier mark took for dead: their pin may be older than their retirement."""
+        for dead in marks.dead:
+            if (dead.experiment, dead.run_id) in pinned and dead.attempt not in marks.pointed:
+                marks.need(self._refs(dead.attempt, f"{dead.ref} is pinned"))
+                marks.pointed.add(dead.attempt)
+
     def _pointers(self, marks: Marks) -> None:
         """Where every pointer and every published name stands now."""
         for log in self._logs():
-            head = next(iter(self._store.list(log, limit=1)), None)
-            if head is None:
-                continue
-            attempt = Generation.decode(self._store.read(head.key), head.key).target.attempt
-            if attempt not in marks.pointed:
-                marks.need(self._refs(attempt, f"{head.key} stands on it"))
-                marks.pointed.add(attempt)
+            head = self._head(log)
+            while head is not None and (missing := self._keep_target(marks, head)) is not None:
+                before, head = head, self._head(log)
+                if before == head:
+                    self._refuse(f"{missing} is missing, though {head} stands on it")
+
+    def _keep_target(self, marks: Marks, generation: Key) -> Key | None:
+        """Need what a generation stands on. Returns the refs if they are gone: of one that was left, they may be."""
+        attempt = Generation.decode(self._store.read(generation), generation).target.attempt
+        if attempt in marks.pointed:
+            return None
+        try:
+            marks.need(self._uses(refs_key(attempt)))
+        except NotFoundError:
+            return refs_key(attempt)
+        marks.pointed.add(attempt)
+        return None
+
+    def _head(self, log: str) -> Key | None:
+        return next((found.key for found in self._store.list(log, limit=1)), None)
 
     def _logs(self) -> Iterator[str]:
         for experiment in self._store.list_folders(EXPERIMENTS):
@@ -187,8 +153,8 @@ class Marker:
     def _attempts(self, marks: Marks, pinned: set[tuple[str, str]], listed: set[AttemptId]) -> set[str]:
         """Read the attempts that ended since the last mark; return the experiments of all that sealed a run."""
 
-        def fresh() -> Iterator[_Files]:
-            for files in _grouped(self._store.list(ATTEMPTS)):
+        def fresh() -> Iterator[ListedAttempt]:
+            for files in by_attempt(self._store.list(ATTEMPTS)):
                 if _OUTCOME not in files.written:
                     continue
                 listed.discard(files.attempt)
@@ -199,7 +165,7 @@ class Marker:
 
         experiments: set[str] = set()
         width = self._store.capabilities.parallel
-        for read in fan_through(lambda files: self._read(files, pinned), fresh(), width):
+        for read in fan_through(lambda files: self._read(files, pinned, again=marks.begun), fresh(), width):
             if read is None:
                 continue
             self._note(marks, read)
@@ -207,30 +173,32 @@ class Marker:
                 experiments.add(read.outcome.experiment)
         return experiments
 
-    def _is_history(self, files: _Files) -> bool:
+    def _is_history(self, files: ListedAttempt) -> bool:
         """Tell whether the attempt was retired and swept long ago: then its records say nothing that matters here."""
-        return _REFS not in files.written and files.written.get(_RETIRED, self._before + 1) <= self._before
+        return REFS_FILE not in files.written and files.written.get(_RETIRED, self._before + 1) <= self._before
 
-    def _read(self, files: _Files, pinned: set[tuple[str, str]]) -> _Read | None:
+    def _read(self, files: ListedAttempt, pinned: set[tuple[str, str]], *, again: bool) -> ReadAttempt | None:
         """Read one attempt; None if its outcome is so young that it does not count yet."""
         key = outcome_key(files.attempt)
         outcome = Outcome.decode(self._store.read(key), key)
         if outcome.decision != "sealed":
             if files.written[_OUTCOME] > self._before:
                 return None
-            refs = self._refs_if_there(files)
-            return _Read(files, outcome, refs, live=False)
+            return ReadAttempt(files, outcome, self._refs_of_dead(files), live=False)
         retired = files.written.get(_RETIRED)
-        gone = retired is not None and retired <= self._before
+        # What was sealed since the first mark is kept even if it is retired already: a pointer or pin may have come to
+        # it after this mark looked at those. So no clock decides here (the configurations "no grace" of the model).
+        gone = not again and retired is not None and retired <= self._before
         live = not gone or (outcome.experiment, outcome.run_id) in pinned
-        refs = self._refs_if_there(files)
-        if refs is None and not gone:
+        refs = self._refs_if_there(files) if live else self._refs_of_dead(files)
+        if refs is None and not gone and self._store.stat(retired_key(files.attempt)) is None:
+            # Not retired since it was listed, either: then another collector would have swept it, and taken its refs.
             self._refuse(
                 f"{refs_key(files.attempt)} is missing: {outcome.experiment}/{outcome.run_id} is sealed with it"
             )
-        return _Read(files, outcome, refs, live=live)
+        return ReadAttempt(files, outcome, refs, live=live)
 
-    def _note(self, marks: Marks, read: _Read) -> None:
+    def _note(self, marks: Marks, read: ReadAttempt) -> None:
         attempt, outcome = read.files.attempt, read.outcome
         marks.decided.add(attempt)
         if read.live:
@@ -244,23 +212,36 @@ class Marker:
             dead = Dead(attempt, outcome.experiment, outcome.run_id) if sealed else Dead(attempt)
             number = len(marks.dead)
             marks.dead.append(dead)
-            for stored in read.refs.objects.values() if sealed else ():
-                marks.last_uses.add(part_of_key(stored.key), stored.key, number)
+            for part, word in read.refs if sealed else ():
+                marks.last_uses.put(part, word, number)
 
-    def _refs_if_there(self, files: _Files) -> Refs | None:
+    def _refs_if_there(self, files: ListedAttempt) -> Uses | None:
         """Read the refs, or return None; a listing may have been read just before they were written."""
-        key = refs_key(files.attempt)
-        try:
-            return Refs.decode(self._store.read(key), key)
-        except NotFoundError:
-            return None
+        with self._reading_large if files.refs_size > _LARGE else nullcontext():
+            try:
+                return self._uses(refs_key(files.attempt))
+            except NotFoundError:
+                return None
 
-    def _refs(self, attempt: AttemptId, why: str) -> Refs:
+    def _refs_of_dead(self, files: ListedAttempt) -> Uses | None:
+        """Read the refs of an attempt that needs nothing: unreadable ones only cannot say which run used a key last."""
+        try:
+            return self._refs_if_there(files)
+        except UnsupportedFormatError:
+            return Uses(())
+
+    def _refs(self, attempt: AttemptId, why: str) -> Uses:
         key = refs_key(attempt)
         try:
-            return Refs.decode(self._store.read(key), key)
+            return self._uses(key)
         except NotFoundError:
             self._refuse(f"{key} is missing, though {why}")
+
+    def _uses(self, key: Key) -> Uses:
+        """Read refs. Decoded they take many times what they take packed: so one at a time, and not for long."""
+        body = self._store.read(key)
+        with self._decoding:
+            return Uses(stored.key for stored in Refs.decode(body, key).objects.values())
 
     def _indexed(self) -> Iterator[AttemptId]:
         """Attempts that the indexes name: none of them may be missing from the listing that follows."""
@@ -270,9 +251,3 @@ class Marker:
 
     def _refuse(self, why: str) -> NoReturn:
         raise CollectionRefusedError(f"{self._store.url}: nothing is collected: {why}; verify the registry")
-
-
-def _grouped(found: Iterator[ObjectStat]) -> Iterator[_Files]:
-    """Turn a listing of ``attempts/`` into one value per attempt."""
-    for attempt, files in groupby(found, key=lambda stat: attempt_of(stat.key)):
-        yield _Files(attempt, {stat.key.rsplit("/", 1)[-1]: stat.modified for stat in files})

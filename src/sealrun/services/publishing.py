@@ -15,6 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from sealrun.domain.address import (
+    AttemptId,
     Digest,
     Key,
     intent_key,
@@ -32,7 +33,7 @@ from sealrun.services.announcing import Announcer, SealedAttempt, load_sealed, s
 from sealrun.services.certainty import Certainty
 from sealrun.services.placing import Place, RunRecords, check_names
 from sealrun.services.reusing import Reuse
-from sealrun.services.standing import find_standing
+from sealrun.services.standing import find_retired, find_standing
 
 _HEARTBEAT_S = 600.0
 _CHECKED_AGAIN = "another attempt sealed the same run meanwhile"
@@ -55,8 +56,20 @@ class Publisher:
         self._place = Place(self._certainty)
         self._announcer = Announcer(store, clock, entropy, by)
 
-    def publish(self, run: SealedRun, ticket: AttemptTicket, sources: Sources) -> Published:
+    def publish(
+        self,
+        run: SealedRun,
+        ticket: AttemptTicket,
+        sources: Sources,
+        *,
+        revive: bool = True,
+        instead_of: AttemptId | None = None,
+    ) -> Published:
         """Publish `run`; durable and findable on return. If the registry has it already, say so and upload nothing.
+
+        Without `revive` a run that was retired there stays retired, and the answer says so: a daemon that lost its
+        state, or sees an old folder for the first time, must not bring back what a policy took out. The registry does
+        not have the run if the newest attempt that holds it is `instead_of`, which a repair replaces.
 
         Call again with the same ticket after any error or crash. `ConflictError`: the attempt was voided, so come
         back with a new ticket. `RunChangedError`: a source is no longer what was sealed. `UsageError`: a name in the
@@ -69,10 +82,14 @@ class Publisher:
             records, there = self._place.claim(records)
             # Only a run.json that was there is known to be of this content: whoever sealed a free id since may have
             # sealed something else.
-            standing = self._standing(records) if there else None
+            standing = self._standing(records, instead_of) if there else None
             begun = self._certainty.read(intent_key(ticket.attempt)) is not None
+            retired = self._retired(records) if there and standing is None and not begun and not revive else None
+            if retired is not None:
+                return _stays_retired(retired)
             if standing is None:
-                outcome, sealed = self._attempt(records, ticket, sources, resumed=begun)
+                objects = self._attempt(records, ticket, sources, resumed=begun)
+                outcome, sealed = self._commit(records, ticket, objects, instead_of)
                 if outcome.decision == "sealed":
                     self._announcer.announce(sealed)
                     return self._conclude(sealed, ticket)
@@ -155,12 +172,17 @@ class Publisher:
         keys = {digest: (stored.key, stored.size) for digest, stored in sealed.objects.items()}
         self._hints.learn(self._registry_id, keys)
 
-    def _standing(self, records: RunRecords) -> Outcome | None:
-        return find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
+    def _standing(self, records: RunRecords, instead_of: AttemptId | None) -> Outcome | None:
+        standing = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
+        return None if standing is not None and standing.attempt == instead_of else standing
+
+    def _retired(self, records: RunRecords) -> Outcome | None:
+        return find_retired(self._store, records.envelope.experiment, records.envelope.run_id)
 
     def _attempt(
         self, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
-    ) -> tuple[Outcome, SealedAttempt]:
+    ) -> dict[Digest, Stored]:
+        """Begin the attempt, or go on with it, until every byte of the run is durable."""
         sizes = records.manifest.digests()
         intent = Intent(
             attempt=ticket.attempt,
@@ -175,8 +197,7 @@ class Publisher:
         )
         if not resumed:
             self._certainty.create(intent_key(ticket.attempt), intent.encode())
-        objects = self._store_bytes(records.manifest, sizes, intent, sources, resumed=resumed)
-        return self._commit(records, ticket, objects)
+        return self._store_bytes(records.manifest, sizes, intent, sources, resumed=resumed)
 
     def _store_bytes(
         self, manifest: Manifest, sizes: dict[Digest, int], intent: Intent, sources: Sources, *, resumed: bool
@@ -212,7 +233,11 @@ class Publisher:
         return beat
 
     def _commit(
-        self, records: RunRecords, ticket: AttemptTicket, objects: dict[Digest, Stored]
+        self,
+        records: RunRecords,
+        ticket: AttemptTicket,
+        objects: dict[Digest, Stored],
+        instead_of: AttemptId | None,
     ) -> tuple[Outcome, SealedAttempt]:
         records, root = self._place.write(records)
         refs = Refs(attempt=ticket.attempt, objects=objects).encode()
@@ -221,7 +246,7 @@ class Publisher:
             standing_refs != refs
         ):  # an earlier life of this attempt came this far: its choices stand, its intent pinned them
             objects = Refs.decode(standing_refs, refs_key(ticket.attempt)).objects
-        rival = self._standing(records)
+        rival = self._standing(records, instead_of)
         outcome = self._decide(records, ticket, root=root, sealed=rival is None)
         return outcome, SealedAttempt(
             attempt=ticket.attempt,
@@ -247,3 +272,10 @@ class Publisher:
         )
         key = outcome_key(ticket.attempt)
         return Outcome.decode(self._certainty.create(key, proposed.encode()), key)
+
+
+def _stays_retired(retired: Outcome) -> Published:
+    experiment, run_id, root = sealed_run_of(retired)
+    return Published(
+        experiment=experiment, run_id=run_id, attempt=retired.attempt, root_sha256=root, new=False, retired=True
+    )

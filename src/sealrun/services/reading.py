@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO
 
 import msgspec
 
-from sealrun.domain.address import EXPERIMENTS, Digest, Urn, experiment_prefix, refs_key, run_key
+from sealrun.domain.address import (
+    EXPERIMENTS,
+    AttemptId,
+    Digest,
+    Urn,
+    experiment_prefix,
+    refs_key,
+    retired_key,
+    run_key,
+)
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.indexing import Row, runs_of
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
 from sealrun.domain.pointing import Generation, Target
-from sealrun.domain.publication import Refs, Stored
+from sealrun.domain.publication import Refs, Retired, Stored
 from sealrun.domain.records import sha256
 from sealrun.domain.reference import (
     NameReference,
@@ -27,9 +37,10 @@ from sealrun.domain.run import Envelope
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.indexing import Index
 from sealrun.services.pointers import PointerName, Pointers
-from sealrun.services.standing import find_standing
+from sealrun.services.standing import attempts_of, find_standing
 
 _CHUNK = 4 * 1024 * 1024
+_ASKED = 32
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +92,7 @@ class Reader:
         return list(self._store.list_folders(EXPERIMENTS))
 
     def rows(self, experiment: str) -> list[Row]:
-        """Rows of every sealed attempt, oldest first."""
+        """Rows of every sealed attempt that was not retired, oldest first."""
         return Index(self._store, self._clock, self._entropy, experiment).rows()
 
     def runs(self, experiment: str | None = None) -> list[Row]:
@@ -170,13 +181,16 @@ class Reader:
         return found
 
     def _run(self, experiment: str, run_id: str, path: str | None) -> Target:
+        target = self._standing(experiment, run_id, path)
+        if target is None:
+            raise no_such_run(self._store, experiment, run_id)
+        return target
+
+    def _standing(self, experiment: str, run_id: str, path: str | None) -> Target | None:
+        """The run as the newest attempt holds it that is not retired, or None."""
         standing = find_standing(self._store, experiment, run_id)
         if standing is None or standing.root_sha256 is None or standing.run_id is None:
-            hint = f"list its runs with: sealrun ls {experiment}"
-            if experiment not in self.experiments():
-                hint = "no such experiment; list them with: sealrun ls"
-            msg = f"no sealed run {experiment}/{run_id} in {self._store.url}: {hint}"
-            raise NotFoundError(msg)
+            return None
         key = run_key(experiment, run_id, RUN_FILE)
         try:
             envelope = Envelope.decode(self._store.read(key), key)
@@ -204,12 +218,9 @@ class Reader:
     def _content(self, urn: Urn, path: str | None) -> Target:
         for experiment in self.experiments():
             for row in reversed(self.rows(experiment)):
-                if row.urn != str(urn):
-                    continue
-                try:
-                    return self._run(experiment, row.run_id, path)
-                except NotFoundError:
-                    continue  # retired since; the same content may stand elsewhere
+                target = self._standing(experiment, row.run_id, path) if row.urn == str(urn) else None
+                if target is not None:
+                    return target  # of one that was retired since, the content may stand elsewhere
         msg = f"no artifact {urn} in {self._store.url}"
         raise NotFoundError(msg)
 
@@ -217,3 +228,44 @@ class Reader:
 def experiment_exists(store: Store, experiment: str) -> bool:
     """Tell whether anything was ever published to an experiment."""
     return next(iter(store.list(experiment_prefix(experiment), limit=1)), None) is not None
+
+
+def no_such_run(store: Store, experiment: str, run_id: str) -> NotFoundError:
+    """Say why a run is not there: it was retired, when, by whom and why; or it never was there."""
+    ref = f"{experiment}/{run_id}"
+    retired = _retirement(store, experiment, run_id)
+    if retired is not None:
+        there = _bytes_are_there(store, retired.attempt)
+        hint = f"bring it back with: sealrun undo {ref}" if there else "its bytes were collected since"
+        return NotFoundError(
+            f"{ref} was retired from {store.url} at {retired.retired_at} by {retired.by} ({retired.why}): {hint}"
+        )
+    hint = f"list its runs with: sealrun ls {experiment}"
+    if experiment not in store.list_folders(EXPERIMENTS):
+        hint = "no such experiment; list them with: sealrun ls"
+    return NotFoundError(f"no sealed run {ref} in {store.url}: {hint}")
+
+
+def _retirement(store: Store, experiment: str, run_id: str) -> Retired | None:
+    """The retirement of the run's newest attempt that was retired."""
+    for attempt in attempts_of(store, experiment, run_id):
+        key = retired_key(attempt)
+        try:
+            return Retired.decode(store.read(key), key)
+        except NotFoundError:
+            continue
+    return None
+
+
+def _bytes_are_there(store: Store, attempt: AttemptId) -> bool:
+    """Tell whether a retired run's bytes seem to be there: a message is not worth asking for each of a million files.
+
+    ``sealrun undo --dry-run`` looks at all of them.
+    """
+    key = refs_key(attempt)
+    try:
+        objects = Refs.decode(store.read(key), key).objects
+    except NotFoundError:
+        return False
+    asked = (stored.key for stored in islice(objects.values(), _ASKED))
+    return all(store.stat(asked_key) is not None for asked_key in asked)

@@ -1,4 +1,4 @@
-"""What to do about intents that somebody left: replay the sealed, clean up the void, void the dead."""
+"""What to do about intents that somebody left: replay the sealed, clean up the void and the retired, void the dead."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 import msgspec
 
-from sealrun.domain.address import ATTEMPTS, attempt_of, intent_key, outcome_key
+from sealrun.domain.address import ATTEMPTS, AttemptId, attempt_of, intent_key, outcome_key, retired_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.publication import Intent, Outcome, Resolution, plan_resolution
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
@@ -82,8 +82,18 @@ class Recovery:
             return None
         outcome = read_outcome(self._store, attempt)
         silent = now - listed.modified
-        resolution = plan_resolution(intent, outcome, owner=self._owner, silent_s=silent, limit_s=self._dead_after_s)
+        resolution = plan_resolution(
+            intent,
+            outcome,
+            owner=self._owner,
+            silent_s=silent,
+            limit_s=self._dead_after_s,
+            retired=outcome is not None and outcome.decision == "sealed" and self._is_retired(attempt),
+        )
         return Found(intent, outcome, resolution, silent)
+
+    def _is_retired(self, attempt: AttemptId) -> bool:
+        return self._store.stat(retired_key(attempt)) is not None
 
     def _resolve(self, found: Found) -> bool:
         attempt = found.intent.attempt
@@ -114,8 +124,8 @@ class Recovery:
         self._redo(found.intent, standing)
 
     def _redo(self, intent: Intent, outcome: Outcome) -> None:
-        """Write what a decided attempt still lacks, and end its intent."""
-        if outcome.decision == "sealed":
+        """Write what a decided attempt still lacks, and end its intent. One that was retired since lacks nothing."""
+        if outcome.decision == "sealed" and not self._is_retired(intent.attempt):
             self._announcer.announce(load_sealed(self._store, outcome))
             return
         if outcome.decision == "moved" and intent.proposal is not None:

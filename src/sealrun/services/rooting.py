@@ -5,6 +5,9 @@ from __future__ import annotations
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import FolderSource, Journal
 
+ABSENT_STATES = {"gone", "reclaimed"}
+"""States of candidates that are known not to be there."""
+
 
 class WatchedRoot:
     """Lists the candidates of one watch, and alarms once when the listing cannot be believed."""
@@ -22,7 +25,7 @@ class WatchedRoot:
         missing = None
         if listed is None:
             missing = "the watch root is not there or cannot be listed"
-        elif not listed and any(record.state != "gone" for record in self._journal.folders.all(self._watch.name)):
+        elif not listed and self._something_was_there():
             missing = "the watch root is empty, though runs were seen in it"
         events, name = self._journal.events, self._watch.name
         if missing and not self.missing:
@@ -31,3 +34,6 @@ class WatchedRoot:
             events.record("watch.returned", self._watch.path, watch=name)
         self.missing = missing
         return None if missing else list(listed or ())
+
+    def _something_was_there(self) -> bool:
+        return any(record.state not in ABSENT_STATES for record in self._journal.folders.all(self._watch.name))

@@ -31,3 +31,12 @@ def find_standing(store: Store, experiment: str, run_id: str) -> Outcome | None:
         if outcome is not None and outcome.decision == "sealed" and store.stat(retired_key(attempt)) is None:
             return outcome
     return None
+
+
+def find_retired(store: Store, experiment: str, run_id: str) -> Outcome | None:
+    """The outcome of the newest attempt that sealed the run and was retired; asked where no attempt stands."""
+    for attempt in attempts_of(store, experiment, run_id):
+        outcome = read_outcome(store, attempt)
+        if outcome is not None and outcome.decision == "sealed" and store.stat(retired_key(attempt)) is not None:
+            return outcome
+    return None

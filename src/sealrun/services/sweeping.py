@@ -21,7 +21,8 @@ from sealrun.services.fanning import fan_out, in_groups
 
 DELETED_FILE = "deleted.jsonl"
 _AT_ONCE = 1000
-_WORTH_A_LISTING = 64
+_WORTH_A_LISTING = 25
+_LISTED_PER_QUESTION = 20
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,14 +73,30 @@ class Sweeper:
         return failures
 
     def _still_there(self, keys: Iterable[Key]) -> list[Key]:
-        """Return those of `keys`, sorted, that the store still shows: asked one by one, or by listing where many."""
+        """Return those of `keys`, sorted, that the store still shows."""
         found: list[Key] = []
+        alone: list[Key] = []
         for part, group in groupby(keys, key=part_of_key):
             asked = list(group)
-            if len(asked) >= _WORTH_A_LISTING:
-                wanted = set(asked)
-                found += [stat.key for stat in self._store.list(f"{OBJECTS}{part:02x}/") if stat.key in wanted]
-            else:
-                stats = fan_out(self._store.stat, asked, self._store.capabilities.parallel)
-                found += [stat.key for stat in stats if stat is not None]
+            if len(asked) >= _WORTH_A_LISTING and not self._store.capabilities.links:
+                listed, asked = self._listed(f"{OBJECTS}{part:02x}/", asked)
+                found += listed
+            alone += asked
+        for some in in_groups(alone, _AT_ONCE):
+            stats = fan_out(self._store.stat, some, self._store.capabilities.parallel)
+            found += [stat.key for stat in stats if stat is not None]
         return found
+
+    def _listed(self, prefix: str, asked: Sequence[Key]) -> tuple[list[Key], list[Key]]:
+        """Look for `asked`, sorted, by listing: return those that are there, and those that the listing did not reach.
+
+        Where a page of keys costs as much as a few questions, that is cheaper, unless most keys are not the ones asked
+        for. (In a directory it never is: a listing looks at each file just as a question does.)
+        """
+        wanted, found = frozenset(asked), []
+        for count, stat in enumerate(self._store.list(prefix), start=1):
+            if stat.key in wanted:
+                found.append(stat.key)
+            if count == len(asked) * _LISTED_PER_QUESTION:
+                return found, [key for key in asked if key > stat.key]
+        return found, []

@@ -14,7 +14,7 @@ from sealrun.domain.address import PROBES, Key, refs_key, run_key
 from sealrun.domain.errors import SealrunError
 from sealrun.ports import Remover, Store, Unfinished
 from sealrun.services.fanning import in_groups
-from sealrun.services.marking import Dead, Marks
+from sealrun.services.marks import Dead, Marks
 from sealrun.services.standing import find_standing
 
 _AT_ONCE = 1000
@@ -45,7 +45,8 @@ class Tidier:
         Refs of dead attempts go only after a `whole` collection: while an object of theirs could not be deleted, they
         say which run used it last.
         """
-        dead = [found for found in marks.dead if found.attempt not in marks.pointed and not self._wanted(found, marks)]
+        asked = marks.dead[: marks.asked_again]
+        dead = [found for found in asked if found.attempt not in marks.pointed and not self._wanted(found, marks)]
         links = sum(self._links(found) for found in dead if found.ref is not None and self._is_gone(found, marks))
         records = self._delete(refs_key(found.attempt) for found in dead) if whole else 0
         litter = self._delete(found.key for found in self._store.list(PROBES) if found.modified <= before)

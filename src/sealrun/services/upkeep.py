@@ -34,8 +34,9 @@ class OpenedRegistry:
         self._recovery = Recovery(store, clock, entropy, owner, dead_after_s)
 
     def publish(self, run: SealedRun, ticket: AttemptTicket, sources: Sources) -> Published:
-        """See `Publisher.publish`."""
-        return self._publisher.publish(run, ticket, sources)
+        """See `Publisher.publish`. Only a person's command brings a run back that was retired."""
+        revive = run.envelope().completion.method == "command"
+        return self._publisher.publish(run, ticket, sources, revive=revive)
 
     def recover(self) -> None:
         """Replay, clean up or void the intents that are there. Harmless to repeat, alone or beside others."""

@@ -35,6 +35,16 @@ def duration_of(value: str | float, setting: str, around: Surroundings) -> float
     return _read(parse_duration, value, setting, around)
 
 
+def share_of(value: str | float, setting: str, around: Surroundings) -> float:
+    """Return a share from 0 to 1."""
+    return _read(parse_share, value, setting, around)
+
+
+def schedule_of(value: str, setting: str, around: Surroundings) -> str | None:
+    """Return a crontab line; None where the setting turns the timer off."""
+    return None if value.strip().lower() in {"", "off"} else _read(check_schedule, value.strip(), setting, around)
+
+
 def check_choices(table: WatchTable, setting: str, around: Surroundings) -> None:
     """What a watch's words must be: a known preset, a glob that stays below the root, names that can be published."""
     if table.preset not in PRESETS:
@@ -55,26 +65,12 @@ def check_choices(table: WatchTable, setting: str, around: Surroundings) -> None
 
 def check_later(table: SettingsFile, around: Surroundings) -> None:
     """Check what later versions act on, so that a mistake does not wait for them."""
-    for experiment, retention in table.retention.items():
-        setting = f"[retention.{experiment}]"
-        name_of(experiment, "experiment", setting, around)
-        duration_of(retention.keep_within or 0, f"{setting} keep_within", around)
-    if table.gc is not None:
-        _read(check_schedule, table.gc.schedule, "[gc] schedule", around)
-        duration_of(table.gc.grace, "[gc] grace", around)
-        _read(parse_share, table.gc.max_delete_ratio, "[gc] max_delete_ratio", around)
-    if table.verify is not None:
-        _read(check_schedule, table.verify.schedule, "[verify] schedule", around)
-        _read(parse_share, table.verify.subset, "[verify] subset", around)
     if table.http is not None:
         _read(check_listen, table.http.listen, "[http] listen", around)
     for number, notify in enumerate(table.notify, 1):
         for key, value in (("url", notify.url), ("secret", notify.secret)):
             if isinstance(value, SecretTable):
                 around.secret(value, f"[[notify]] number {number}: {key}")
-    for watch in table.watch:
-        if watch.reclaim is not None:
-            duration_of(watch.reclaim.after, f"[[watch]] {watch.name or watch.path!r}: reclaim.after", around)
 
 
 def _read(read: Callable[[V], T], value: V, setting: str, around: Surroundings) -> T:
@@ -96,11 +92,15 @@ def check_watch_names(watches: Sequence[WatchSpec], around: Surroundings) -> Non
 
 
 def check_overlaps(
-    watches: Sequence[WatchSpec], registries: Mapping[str, RegistrySettings], state: Path, around: Surroundings
+    watches: Sequence[WatchSpec],
+    registries: Mapping[str, RegistrySettings],
+    state: Path,
+    around: Surroundings,
+    mirrors: Mapping[str, str] | None = None,
 ) -> None:
     """What sealrun writes must not lie where it looks for runs, and a folder belongs to one watch of a kind."""
-    written = {f"[registry.{name}]": place for name, r in registries.items() if (place := _directory(r.url))}
-    written["the state folder"] = state
+    written = written_places(registries, state)
+    written |= {f"[mirror.{name}]": Path(path) for name, path in (mirrors or {}).items()}
     for number, watch in enumerate(watches):
         setting, path = f"[[watch]] {watch.name!r}: path", Path(watch.path)
         for what, place in written.items():
@@ -111,6 +111,12 @@ def check_overlaps(
         for other in watches[:number]:
             if _meet(watch, other):
                 raise around.wrong(setting, f"the watch {other.name!r} takes the same runs; narrow the `glob` of one")
+
+
+def written_places(registries: Mapping[str, RegistrySettings], state: Path) -> dict[str, Path]:
+    """Folders on this machine that sealrun writes to, by what they are."""
+    places = {f"[registry.{name}]": place for name, r in registries.items() if (place := _directory(r.url))}
+    return {**places, "the state folder": state}
 
 
 def _meet(one: WatchSpec, other: WatchSpec) -> bool:

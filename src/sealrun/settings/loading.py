@@ -12,7 +12,7 @@ import msgspec
 
 from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.patterns import check_patterns
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watch import ReclaimRule, WatchSpec
 from sealrun.settings.checking import (
     check_choices,
     check_later,
@@ -22,6 +22,8 @@ from sealrun.settings.checking import (
     name_of,
 )
 from sealrun.settings.expanding import Surroundings
+from sealrun.settings.keeping import resolve_keeping
+from sealrun.settings.mirrors import resolve_mirrors
 from sealrun.settings.resolved import RegistrySettings, Settings
 from sealrun.settings.schema import RegistryTable, SettingsFile, WatchTable
 from sealrun.settings.suggesting import type_problem, unknown_keys
@@ -30,9 +32,6 @@ FILE_NAME = "sealrun.toml"
 _AT_LINE = re.compile(r"\(at line ([0-9]+)")
 _SYSTEM = Path("/etc/sealrun") / FILE_NAME
 _LATER = {
-    "retention": "retention is not acted on",
-    "gc": "nothing is collected",
-    "verify": "nothing is verified on a schedule; use the command `sealrun verify`",
     "notify": "nobody is notified",
     "http": "there is no page",
 }
@@ -109,14 +108,17 @@ def _resolve(file: Path, table: SettingsFile, raw: object, around: Surroundings)
     registries = {name: _registry(name, registry, around) for name, registry in table.registry.items()}
     state = _state(table.state, around, file.parent)
     watches = tuple(_watch(watch, registries, around) for watch in table.watch)
+    mirrors = resolve_mirrors(table.mirror, registries, state, around)
     check_watch_names(watches, around)
-    check_overlaps(watches, registries, state, around)
+    check_overlaps(watches, registries, state, around, {mirror.name: mirror.path for mirror in mirrors})
     check_later(table, around)
     return Settings(
         file=file,
         state=state,
         registries=registries,
         watches=watches,
+        mirrors=mirrors,
+        keeping=resolve_keeping(table, around),
         warnings=tuple(_warnings(table)),
         written=raw if isinstance(raw, dict) else {},
     )
@@ -181,7 +183,23 @@ def _watch(table: WatchTable, registries: Mapping[str, RegistrySettings], around
         on_failed=table.on_failed,
         stale_after_s=duration_of(table.stale_after, f"{setting}: stale_after", around),
         names=dict(table.names),
+        reclaim=_reclaim(table, registries, setting, around),
     )
+
+
+def _reclaim(
+    table: WatchTable, registries: Mapping[str, RegistrySettings], setting: str, around: Surroundings
+) -> ReclaimRule | None:
+    if table.reclaim is None:
+        return None
+    rule = ReclaimRule(
+        after_s=duration_of(table.reclaim.after, f"{setting}: reclaim.after", around), copies=table.reclaim.copies
+    )
+    places = {registries[name].url.rstrip("/") for name in _targets(table, registries, setting, around)}
+    if rule.copies > len(places):
+        problem = f"{rule.copies} copies are asked for, but the watch publishes to {len(places)} different registries"
+        raise around.wrong(f"{setting}: reclaim.copies", problem)
+    return rule
 
 
 def _targets(
@@ -207,5 +225,3 @@ def _warnings(table: SettingsFile) -> Iterator[str]:
     for name, effect in _LATER.items():
         if getattr(table, name):
             yield f"the setting `{name}` is accepted but does nothing in this version: {effect}"
-    if any(watch.reclaim for watch in table.watch):
-        yield "the setting `reclaim` is accepted but does nothing in this version: no source folder is deleted"

@@ -9,7 +9,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 6048
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw])")
 _NICKNAMES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
 _FIELD = re.compile(r"[0-9A-Za-z*/,\-]+\Z")
-_FIELDS = 5
+_RANGES = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+_FIELDS = len(_RANGES)
 _LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):([0-9]{1,5})\Z")
 _MAX_PORT = 65535
 
@@ -39,9 +40,18 @@ def parse_share(value: str | float) -> float:
 
 
 def check_schedule(text: str) -> str:
-    """Return `text` if it looks like five cron fields or one of the nicknames. What the fields mean is not checked."""
+    """Return `text` if it looks like five cron fields, each in its range, or one of the nicknames.
+
+    Whether there is such a day is asked when a timer is made of it.
+    """
     fields = text.split()
-    if text in _NICKNAMES or (len(fields) == _FIELDS and all(_FIELD.match(field) for field in fields)):
+    if text.lower() in _NICKNAMES:
+        return text
+    if len(fields) == _FIELDS and all(_FIELD.match(field) for field in fields):
+        for field, (name, low, high) in zip(fields, _RANGES, strict=True):
+            numbers = [int(number) for item in field.split(",") for number in re.findall("[0-9]+", item.split("/")[0])]
+            if any(not low <= number <= high for number in numbers):
+                raise ValueError(f"the {name} of a schedule is from {low} to {high}, got {field!r} in {text!r}")
         return text
     known = ", ".join(sorted(_NICKNAMES))
     raise ValueError(f'expected five cron fields such as "30 3 * * *", or one of {known}, got {text!r}')

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from sealrun.domain.mirroring import MirrorSpec
+from sealrun.domain.retention import Policy
 from sealrun.domain.watch import WatchSpec
 from sealrun.settings.expanding import MASK, mask, reveal
 
@@ -39,6 +41,34 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
         return {key: reveal(value) for key, value in self.storage_options.items()}
 
 
+class GcSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When retired and orphaned bytes are collected; `schedule` is None where only a command does it."""
+
+    schedule: str | None = "30 3 * * *"
+    grace_s: float = 24 * 3600.0
+    max_delete_ratio: float = 0.2
+
+
+class VerifySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When how much is verified: `subset` is a share above 0; `budget_s` None means as long as it takes."""
+
+    schedule: str | None = "@weekly"
+    subset: float = 0.05
+    budget_s: float | None = None
+
+
+class KeepingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept, and how that is looked after. `retention` is by experiment, or ``default``; no `verify`: never."""
+
+    retention: Mapping[str, Policy] = msgspec.field(default_factory=dict)
+    gc: GcSettings = GcSettings()
+    verify: VerifySettings | None = None
+
+    def policy(self, experiment: str) -> Policy:
+        """Return the policy of an experiment: its own, or the default, or the empty one."""
+        return self.retention.get(experiment) or self.retention.get("default") or Policy()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A checked settings file, or what the environment says where there is none.
 
@@ -50,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state: Path
     registries: Mapping[str, RegistrySettings]
     watches: tuple[WatchSpec, ...]
+    mirrors: tuple[MirrorSpec, ...] = ()
+    keeping: KeepingSettings = KeepingSettings()
     warnings: tuple[str, ...] = ()
     written: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
@@ -68,12 +100,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             }
             for name, registry in self.registries.items()
         }
-        other = {key: value for key, value in self.written.items() if key not in {"registry", "watch", "notify"}}
+        tables = {"registry", "watch", "mirror", "notify"}
+        other = {key: value for key, value in self.written.items() if key not in tables}
         return {
             "file": str(self.file) if self.file else None,
             "state": str(self.state),
             "registry": registries,
             "watch": [msgspec.to_builtins(watch) for watch in self.watches],
+            "mirror": [msgspec.to_builtins(mirror) for mirror in self.mirrors],
             "other": mask(other),
             "notify": [{"on": table["on"], "url": MASK} for table in self.written.get("notify", [])],
             "warnings": list(self.warnings),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from sealrun.domain.run import Status
 from sealrun.domain.settling import DEFAULT_FORBID, DEFAULT_MARKERS
 
 Duration = str | float
@@ -84,30 +85,54 @@ class WatchTable(_Table, frozen=True, kw_only=True):
     reclaim: ReclaimTable | None = None
 
 
+class MirrorTable(_Table, frozen=True, kw_only=True):
+    """``[mirror.NAME]``: a folder of plain copies at natural paths, for people who browse."""
+
+    path: Annotated[str, Meta(description="A folder on this machine or mounted here; it may be empty or not exist.")]
+    registry: Annotated[str | None, Meta(description="Whose runs; default: the first registry.")] = None
+    experiments: Annotated[list[str], Meta(description="Only these experiments; none named means all.")] = []
+    keep_last: Annotated[
+        Count | None, Meta(description="Keep the newest so many runs of each experiment that did not fail.")
+    ] = None
+    keep_within: Annotated[Duration | None, Meta(description="Keep runs that finished within this time.")] = None
+    interval: Annotated[Duration, Meta(description="How often the daemon looks for something to copy.")] = "5m"
+
+
 class RetentionTable(_Table, frozen=True, kw_only=True):
     """``[retention.EXPERIMENT]``, or ``[retention.default]``: which runs are kept."""
 
-    keep_last: Count | None = None
+    keep_last: Annotated[Count | None, Meta(description="The newest successful runs of distinct content.")] = None
     keep_daily: Count | None = None
     keep_weekly: Count | None = None
     keep_monthly: Count | None = None
-    keep_within: Duration | None = None
-    keep_tags: list[str] = []
+    keep_yearly: Annotated[
+        Count | None, Meta(description="The newest successful run of each of so many years; likewise the others.")
+    ] = None
+    keep_within: Annotated[Duration | None, Meta(description="What finished within this time, any status.")] = None
+    keep_tags: Annotated[list[str], Meta(description="What has any of these tags.")] = []
+    keep_status: Annotated[list[Status], Meta(description="What ended in one of these ways.")] = []
 
 
 class GcTable(_Table, frozen=True, kw_only=True):
     """``[gc]``: when unreachable objects are condemned and deleted."""
 
-    schedule: Annotated[str, Meta(description="Five cron fields, or @daily and the like; UTC.")] = "30 3 * * *"
-    grace: Annotated[Duration, Meta(description="Objects younger than this are never touched.")] = "24h"
-    max_delete_ratio: Annotated[Percent, Meta(description="A batch that would delete a larger share stops.")] = 0.2
+    schedule: Annotated[
+        str, Meta(description='Five cron fields, or @daily and the like; UTC. "off": only by command.')
+    ] = "30 3 * * *"
+    grace: Annotated[Duration, Meta(description="What is younger is not touched; a retired run can be undone.")] = "24h"
+    max_delete_ratio: Annotated[
+        Percent, Meta(description="A collection that would delete a larger share does not begin.")
+    ] = 0.2
 
 
 class VerifyTable(_Table, frozen=True, kw_only=True):
     """``[verify]``: when stored bytes are read again and compared."""
 
-    schedule: Annotated[str, Meta(description="Five cron fields, or @weekly and the like; UTC.")] = "@weekly"
-    subset: Annotated[Percent, Meta(description="How much of the store each time.")] = "5%"
+    schedule: Annotated[
+        str, Meta(description='Five cron fields, or @weekly and the like; UTC. "off": only by command.')
+    ] = "@weekly"
+    subset: Annotated[Percent, Meta(description="How much of the store each time, going round.")] = "5%"
+    budget: Annotated[Duration | None, Meta(description="Stop after this time; the next time goes on there.")] = None
 
 
 class NotifyTable(_Table, frozen=True, kw_only=True):
@@ -131,6 +156,7 @@ class SettingsFile(_Table, frozen=True, kw_only=True):
     state: Annotated[str | None, Meta(description="Where the daemon keeps its journal.")] = None
     registry: dict[str, RegistryTable] = {}
     watch: list[WatchTable] = []
+    mirror: dict[str, MirrorTable] = {}
     retention: dict[str, RetentionTable] = {}
     gc: GcTable | None = None
     verify: VerifyTable | None = None

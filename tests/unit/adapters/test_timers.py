@@ -173,3 +173,25 @@ def test_closed_timers_fire_no_more(running: SystemTimers) -> None:
     running.rearm()
     assert not scheduler.running
     assert scheduler.get_jobs() == []
+
+
+def test_work_that_takes_long_is_not_begun_a_second_time_and_keeps_no_process_alive(running: SystemTimers) -> None:
+    began, go_on, other = threading.Semaphore(0), threading.Event(), threading.Semaphore(0)
+    at_once: list[bool] = []
+
+    def work() -> None:
+        at_once.append(threading.current_thread().daemon)
+        began.release()
+        go_on.wait(PATIENCE_S)
+
+    running.add("long", every(0.01), work)
+    running.add("other", every(0.01), release(other))
+    running.start()
+    assert began.acquire(timeout=PATIENCE_S)
+    for _ in range(3):
+        running.rearm()
+        assert other.acquire(timeout=PATIENCE_S)
+        assert other.acquire(timeout=PATIENCE_S)
+    assert at_once == [True], "begun once, in a thread that nobody waits for"
+    go_on.set()
+    assert began.acquire(timeout=PATIENCE_S)

@@ -13,7 +13,7 @@ from tests.invariants import check_invariants
 
 from sealrun.domain.address import Key, attempt_id, batch_key, object_key, outcome_key, quarantine_key, refs_key
 from sealrun.domain.collection import Condemned, Verdict
-from sealrun.domain.errors import CollectionRefusedError, UnsupportedFormatError
+from sealrun.domain.errors import CollectionRefusedError, UnsupportedFormatError, UsageError
 from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
 from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
@@ -87,6 +87,9 @@ def test_a_plan_writes_nothing_and_deletes_nothing() -> None:
     plan = _collector(world).plan(write=False)
 
     assert plan.doomed.objects == 1
+    assert world.store.bodies == before
+    with pytest.raises(UsageError, match="cannot be executed"):
+        _collector(world).execute(plan)
     assert world.store.bodies == before
 
 
@@ -329,3 +332,19 @@ def test_many_objects_are_collected_in_batches() -> None:
 
     assert (report.objects, report.batches) == (10, 4)
     assert _bodies(world.store) == {b"new"}
+
+
+def test_unreadable_refs_of_a_retired_run_stop_nobody_and_those_of_a_live_run_stop_everything() -> None:
+    world = World()
+    old, new = _two_runs(world)
+    retire(world, old)
+    world.clock.advance(2 * _DAY_S)
+    world.store.damage(refs_key(old), b"{")  # type: ignore[arg-type] # an attempt id
+
+    assert _collect(world)[1].objects == 1
+
+    assert _bodies(world.store) == {b"shared", b"new"}
+    assert refs_key(old) not in world.store.bodies  # type: ignore[arg-type] # an attempt id
+    world.store.damage(refs_key(new), b"{")  # type: ignore[arg-type] # an attempt id
+    with pytest.raises(UnsupportedFormatError, match="not valid JSON"):
+        _collector(world).plan()

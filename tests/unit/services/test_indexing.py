@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pytest
 from tests.builders.worlds import World, published
 from tests.fakes.clock import FakeEntropy
+from tests.fakes.gated import Call, GatedStore
+from tests.faults.lives import T
+from tests.interleavings.baton import Task, explore, sample
 
-from sealrun.domain.address import base_log, generation_key, pending_prefix
+from sealrun.domain.address import base_log, generation_key, pending_prefix, retired_key
 from sealrun.domain.errors import UnsupportedFormatError
+from sealrun.domain.indexing import Dropped, Row
+from sealrun.domain.publication import Retired
+from sealrun.ports import Store
 from sealrun.services.indexing import Index
 
 
@@ -90,3 +98,204 @@ def test_a_stray_key_among_the_rows_is_refused_not_skipped() -> None:
     world.store.modified["experiments/train/index/pending/notes.txt"] = 0
     with pytest.raises(UnsupportedFormatError, match="not an index row"):
         index(world).rows()
+
+
+# ---------------------------------------------------------------- retired runs
+
+
+def drop(world: World, row: Row, store: Store | None = None) -> None:
+    """Retire the attempt of a row and leave the row out, as a retirement does."""
+    record = Retired(attempt=row.attempt, retired_at="2026-02-01T00:00:00Z", by="ann", why="too old")
+    (store or world.store).create(retired_key(row.attempt), record.encode())
+    said = Dropped(experiment="train", run_id=row.run_id, attempt=row.attempt, retired_at=record.retired_at, by="m1")
+    Index(store or world.store, world.clock, FakeEntropy(5), "train").drop(said)
+
+
+def pending(world: World) -> list[str]:
+    return [found.key for found in world.store.list(pending_prefix("train"))]
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_dropped_row_is_listed_no_more_wherever_it_stands_and_both_its_keys_go(folded: bool) -> None:  # noqa: FBT001 - a case
+    world = World()
+    three(world)
+    if folded:
+        index(world).compact()
+    drop(world, index(world).rows()[0])
+    assert names(world) == ["b", "c"]
+    index(world).compact()
+    assert names(world) == ["b", "c"]
+    assert pending(world) == []
+    assert b'"a"' not in world.store.bodies["experiments/train/manifest.jsonl"]
+
+
+def test_an_index_can_become_empty() -> None:
+    world = World()
+    three(world)
+    index(world).compact()
+    for row in index(world).rows():
+        drop(world, row)
+    assert names(world) == []
+    assert index(world).compact() == 3
+    assert (names(world), pending(world)) == ([], [])
+
+
+def test_dropped_rows_count_towards_a_new_base() -> None:
+    world = World()
+    for number in range(33):
+        published(world, {"x": str(number).encode()}, name=f"r{number}")
+    assert index(world).compact() == 33
+    rows = index(world).rows()
+    for row in rows[:2]:
+        drop(world, row)
+        assert index(world).compact() == 0
+    drop(world, rows[2])
+    assert index(world).compact() == 3
+    assert len(names(world)) == 30
+
+
+def test_a_row_that_is_replayed_after_its_retirement_does_not_come_back_for_ever() -> None:
+    world = World()
+    three(world)
+    index(world).compact()
+    row = index(world).rows()[0]
+    drop(world, row)
+    index(world).compact()
+    index(world).add(row)
+    index(world).compact()
+    assert names(world) == ["b", "c"]
+    assert pending(world) == []
+
+
+def test_a_late_row_is_removed_even_where_rows_are_too_few_for_a_base() -> None:
+    world = World()
+    for number in range(20):
+        published(world, {"x": str(number).encode()}, name=f"r{number}")
+    index(world).compact()
+    row = index(world).rows()[0]
+    for other in index(world).rows()[:2]:
+        drop(world, other)
+    index(world).compact()
+    index(world).add(row)
+    assert index(world).compact() == 0
+    assert row.attempt not in {found.attempt for found in index(world).rows()}
+    assert pending(world) == []
+
+
+def test_a_run_that_is_sealed_again_is_listed_beside_the_dropped_row_of_its_first_attempt() -> None:
+    world = World()
+    three(world)
+    first = index(world).rows()[0]
+    drop(world, first)
+    world.clock.advance(60)
+    published(world, {"x": b"a"}, name="a", finished_at="2026-01-01T00:00:00Z", machine="m2")
+    for _ in range(2):
+        assert names(world) == ["a", "b", "c"]
+        assert first.attempt not in {row.attempt for row in index(world).rows()}
+        index(world).compact()
+
+
+def test_a_dropped_record_that_comes_late_is_removed_again() -> None:
+    world = World()
+    three(world)
+    row = index(world).rows()[0]
+    drop(world, row)
+    index(world).compact()
+    drop(world, row)
+    assert names(world) == ["b", "c"]
+    index(world).compact()
+    assert (names(world), pending(world)) == (["b", "c"], [])
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_dropped_row_is_shown_at_no_moment_of_a_compaction(folded: bool) -> None:  # noqa: FBT001 - a case
+    world = World()
+    three(world)
+    if folded:
+        index(world).compact()
+    row = index(world).rows()[0]
+    drop(world, row)
+    index(world).add(row)
+    seen: list[list[str]] = []
+
+    def gate(call: Call, act: Callable[[], T]) -> T:  # noqa: ARG001 - every call
+        answer = act()
+        seen.append(names(world))
+        return answer
+
+    Index(GatedStore(world.store, gate), world.clock, FakeEntropy(3), "train").compact()
+    assert seen
+    assert all(shown == ["b", "c"] for shown in seen)
+    assert pending(world) == []
+
+
+class RetiredMeanwhile:
+    """A run is retired while two compact the index, and while a slow announcer adds its row once more."""
+
+    page: int | None = None
+    late = False
+    folds_kept = False
+
+    def __init__(self) -> None:
+        self.world = World(links=False)
+        published(self.world, {"x": b"kept"}, name="kept", finished_at="2026-01-02T00:00:00Z")
+        if self.folds_kept:
+            index(self.world).compact()
+        published(self.world, {"x": b"gone"}, name="gone", finished_at="2026-01-01T00:00:00Z")
+        self.kept = ["kept"]
+        self.row = next(row for row in index(self.world).rows() if row.name == "gone")
+
+    def tasks(self) -> Mapping[str, Task]:
+        compact: Callable[[Store], object] = lambda store: Index(  # noqa: E731 - the same for two
+            store, self.world.clock, FakeEntropy(1), "train"
+        ).compact()
+        tasks: dict[str, Task] = {
+            "a": compact,
+            "b": compact,
+            "retirer": lambda store: drop(self.world, self.row, store),
+        }
+        if self.late:
+            tasks["slow"] = lambda store: Index(store, self.world.clock, FakeEntropy(2), "train").add(self.row)
+        return tasks
+
+    def conclude(self, _results: Mapping[str, object], /) -> None:
+        if not self.late:
+            assert names(self.world) == self.kept, "a retired run is listed"
+        for _ in range(2):
+            index(self.world).compact()
+            assert names(self.world) == self.kept, "a retired run is listed after a compaction"
+        assert pending(self.world) == []
+
+
+class RetiredMeanwhileLate(RetiredMeanwhile):
+    late = True
+
+
+class FoldedAndRetiredMeanwhile(RetiredMeanwhile):
+    def __init__(self) -> None:
+        super().__init__()
+        index(self.world).compact()
+        published(self.world, {"x": b"more"}, name="more", finished_at="2026-01-03T00:00:00Z")
+        self.kept = ["kept", "more"]
+
+
+class PendingAndRetiredMeanwhile(RetiredMeanwhile):
+    """Without the retired run the next base is the same as the one before."""
+
+    folds_kept = True
+
+
+@pytest.mark.parametrize(
+    ("play", "preemptions"),
+    [
+        (RetiredMeanwhile, 1),
+        (RetiredMeanwhileLate, 1),
+        (FoldedAndRetiredMeanwhile, 1),
+        (PendingAndRetiredMeanwhile, 1),
+    ],
+)
+def test_a_retired_run_is_listed_no_more_however_compactions_interleave(
+    play: type[RetiredMeanwhile], preemptions: int
+) -> None:
+    assert explore(play, preemptions) > 1
+    sample(play, seed=20260117, times=100)

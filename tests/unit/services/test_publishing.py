@@ -229,3 +229,20 @@ def test_a_heartbeat_that_brings_back_the_intent_of_a_void_attempt_is_cleaned_up
     world.machine("m2").recover()
     assert not intents(world.store)
     assert outcome_key(ticket.attempt) in world.store.bodies
+
+
+def test_a_run_that_was_retired_is_not_brought_back_by_a_daemon_but_by_a_command() -> None:
+    world = World()
+    run, done = published(world, {"a": b"1"})
+    published(world, {"b": b"2"}, name="newer", finished_at="2026-01-18T10:00:00Z")
+    retire(world, done.attempt)
+    machine = world.machine("m2")
+    _, sources = a_run({"a": b"1"})
+    before = dict(world.store.bodies)
+
+    stays = machine.publisher().publish(run, machine.ticket(run), sources, revive=False)
+
+    assert (stays.ref, stays.retired, stays.new) == (done.ref, True, False)
+    assert world.store.bodies == before
+    back = machine.publisher().publish(run, machine.ticket(run), sources)
+    assert (back.ref, back.retired, back.new) == (done.ref, False, True)

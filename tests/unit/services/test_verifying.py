@@ -19,12 +19,14 @@ from sealrun.domain.address import (
     run_key,
     seal_key,
 )
+from sealrun.domain.damage import SPACE, Damage, Window, place_of
 from sealrun.domain.errors import UnavailableError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import Outcome
 from sealrun.domain.records import sha256
-from sealrun.services.verifying import Damage, Verifier
+from sealrun.services.rereading import Outside
+from sealrun.services.verifying import Verifier
 
 FILES = {"a": b"shared", "b": b"own bytes"}
 
@@ -220,3 +222,37 @@ def test_an_outage_is_never_reported_as_damage() -> None:
     for number in range(len(wire.calls)):
         with pytest.raises(UnavailableError):
             Verifier(world.reader(GatedStore(world.store, Wire({number: Mode.FAIL})))).everything()
+
+
+def test_only_objects_in_the_window_are_read_and_the_others_looked_at_or_not() -> None:
+    world, ref, _ = a_world()
+    key = object_of(world, b"own bytes")
+    start = place_of(sha256(b"own bytes")) / SPACE
+    elsewhere = Window((start + 0.01) % 1.0, 0.001)
+    world.store.damage(key, b"own bytez")
+    assert found_in(world, Window(start, 0.001), "skip") == [(ref, "bytes")]
+    assert found_in(world, elsewhere, "look") == []
+    world.store.damage(key, b"own")
+    assert found_in(world, elsewhere, "look") == [(ref, "size")]
+    assert found_in(world, elsewhere, "skip") == []
+
+
+def found_in(world: World, window: Window, outside: Outside) -> list[tuple[str, str]]:
+    report = Verifier(world.reader(), window=window, outside=outside).everything()
+    return [(damage.ref, damage.kind) for damage in report.damages]
+
+
+def test_every_attempt_that_holds_a_run_is_verified_unless_it_is_retired() -> None:
+    world, ref, attempt = a_world()
+    run, sources = a_run(FILES, name="second", publish_names={"a": "a.txt"})
+    world.clock.advance(60)
+    key = object_of(world, b"own bytes")
+    machine = world.machine("m2")
+    newer = machine.publisher().publish(run, machine.ticket(run), sources, instead_of=AttemptId(attempt))
+    assert newer.attempt != attempt
+    assert world.target(ref).attempt == newer.attempt
+    assert found(world) == ()
+    world.store.damage(key, None)
+    assert [(damage.ref, damage.path, damage.attempt) for damage in found(world)] == [(ref, "b", attempt)]
+    retire(world, attempt)
+    assert [damage.kind for damage in found(world)] == ["missing"], "pointers still stand on it"

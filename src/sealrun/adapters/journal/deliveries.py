@@ -98,8 +98,9 @@ class DeliveryRoom:
         """The run is sealed there; see the port."""
         with self._ending(delivery) as connection:
             connection.execute(
-                "UPDATE deliveries SET state = 'published', error = NULL, claim = NULL, published = ? WHERE id = ?",
-                (msgspec.json.encode(published).decode(), delivery),
+                """UPDATE deliveries SET state = 'published', error = NULL, claim = NULL, published = ?,
+                     published_at = ? WHERE id = ?""",
+                (msgspec.json.encode(published).decode(), self._clock.now().timestamp(), delivery),
             )
 
     def postpone(self, delivery: int, due: float, error: str, *, new_attempt: bool = False) -> None:

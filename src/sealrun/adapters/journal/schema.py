@@ -39,5 +39,11 @@ _FIRST = (
     "CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_PUBLISHED_AT = (
+    "ALTER TABLE deliveries ADD COLUMN published_at REAL",
+    # When is not known of what was published before: whoever waits for a time after it waits from now.
+    "UPDATE deliveries SET published_at = CAST(strftime('%s', 'now') AS REAL) WHERE state = 'published'",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT)
 VERSION = len(MIGRATIONS)

@@ -71,6 +71,8 @@ def _names(root: Root, folder: str, *, top: bool) -> list[str]:
 
 def _is_utf8(name: str) -> bool:
     """Tell whether a file name can be part of a key; other files are not ours."""
+    if name.isascii():
+        return True
     try:
         name.encode()
     except UnicodeEncodeError:

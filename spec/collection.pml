@@ -1,0 +1,742 @@
+/*
+ * Publish, move, pin, retire and collect: the protocol of sealrun.domain.publication and sealrun.domain.collection.
+ *
+ * One content, so one digest. Attempt n uploads to key n and to no other. Every step below is one request to the store;
+ * between two of them anybody else may act, for any length of time: a process that never acts again has crashed.
+ * README.md says how to run this, what each macro stands for, and what is left out.
+ */
+
+#ifndef PUBLISHERS
+#define PUBLISHERS 1
+#endif
+#ifndef COLLECTORS
+#define COLLECTORS 1
+#endif
+#if !defined(OLD_RETIRED) && !defined(OLD_VOID) && !defined(OLD_SEALED)
+#define OLD_RETIRED /* how attempt 0, which uploaded long ago, has ended */
+#endif
+
+#define ATTEMPTS (PUBLISHERS + 1)
+#define MOVE ATTEMPTS /* the attempt that moves the pointer: it has an intent and an outcome, but no key */
+#define EVERY_KEY ((1 << ATTEMPTS) - 1)
+#define NOBODY 7
+
+#define BIT(n) (1 << (n))
+#define has(set, n) (((set) >> (n)) & 1)
+#define add(set, n) set = (set) | BIT(n)
+#define drop(set, n) set = (set) & ~BIT(n)
+
+#ifdef BARE_KEYS
+#define own_key(attempt) 0
+#else
+#define own_key(attempt) attempt
+#endif
+
+/* ---- The store. A byte is a set of attempts, keys or batches, one bit each. ---- */
+
+byte objects;         /* keys that hold the bytes */
+byte intents;         /* attempts whose intent.json stands */
+byte sealed;          /* outcome.json says so; of three sets, an attempt is in one at most, for ever */
+byte voided;
+byte moved;
+byte retired;         /* attempts with a retired.json */
+byte refs[ATTEMPTS];  /* the key that an attempt's refs.json names, or NOBODY */
+
+byte batch[COLLECTORS]; /* keys that a condemned.json names, */
+byte condemned;         /* and the batches in which it stands */
+mtype = { none, sweep, cancel };
+mtype verdict[COLLECTORS] = none;
+byte swept[COLLECTORS]; /* keys that a verdict sweeps: deletes of them may arrive at any time from then on */
+
+byte pointer = NOBODY;  /* the attempt in the newest generation */
+byte proposal = NOBODY; /* the attempt in the mover's intent */
+byte latest = NOBODY;   /* the attempt that published pointers stand on; a greater number finished later */
+
+byte pins;      /* attempts of runs with a pin */
+byte confirmed; /* those whose pinner was told that the pin holds */
+
+/* What no record says, but the properties speak of. */
+byte ended;  /* attempts that ever had an outcome */
+byte judged; /* batches that ever had a verdict */
+
+/* ---- What must hold ---- */
+
+#define wanted(attempt) \
+    (has(sealed, attempt) && \
+     (!has(retired, attempt) || pointer == attempt || latest == attempt || has(confirmed, attempt)))
+#define lost(attempt) (wanted(attempt) && !has(objects, refs[attempt]))
+#define dangles(target) (target != NOBODY && !has(sealed, target))
+
+#if PUBLISHERS > 1
+#define any_lost (lost(0) || lost(1) || lost(2))
+#else
+#define any_lost (lost(0) || lost(1))
+#endif
+
+#if COLLECTORS > 1
+#define ever_swept(key) has(swept[0] | swept[1], key)
+#else
+#define ever_swept(key) has(swept[0], key)
+#endif
+
+/* The one that is reported names the property that fails. */
+bool bytes_lost, pointer_dangles, outcome_changes, verdict_changes, swept_key_referenced, witnessed;
+
+inline report(flag)
+{
+    flag = true;
+    assert(!flag)
+}
+
+active proctype Monitor()
+{
+    if /* enabled in a bad state only */
+#ifdef REACH
+    :: d_step { REACH -> report(witnessed) }
+#else
+    :: d_step { any_lost -> report(bytes_lost) }
+    :: d_step { dangles(pointer) || dangles(latest) -> report(pointer_dangles) }
+#endif
+    fi
+}
+
+/* A variant that is meant to lose bytes goes on until it does; of the protocol itself more is asked. */
+#if defined(LOSS_ONLY) || defined(REACH)
+#define must_not(condition, flag) skip
+#else
+inline must_not(condition, flag)
+{
+    if
+    :: condition -> report(flag)
+    :: else
+    fi
+}
+#endif
+
+inline write_outcome(set, attempt)
+{
+    must_not(has(ended, attempt), outcome_changes);
+    add(ended, attempt);
+    add(set, attempt)
+}
+
+inline write_verdict(b, keys)
+{
+    must_not(has(judged, b), verdict_changes);
+    add(judged, b);
+    swept[b] = keys;
+    verdict[b] = (keys != 0 -> sweep : cancel)
+}
+
+#define decided(attempt) has(sealed | voided | moved, attempt)
+#define stands(attempt) (has(sealed, attempt) && !has(retired, attempt))
+
+/* ---- Publish: intent, condemned batches, reuse or upload, refs, outcome, end of the intent ---- */
+
+inline write_intent(attempt)
+{
+    d_step {
+        add(intents, attempt);
+        printf("attempt %d: intent\n", attempt)
+    }
+}
+
+/* The listing, then batch by batch: one that vanishes midway is finished. */
+#ifdef CONDEMNED_NOT_READ
+#define read_condemned() skip
+#else
+inline read_condemned()
+{
+    d_step {
+        listed = condemned;
+        printf("publisher %d: condemned batches: %d\n", me, listed)
+    }
+    d_step {
+        if
+        :: has(listed & condemned, 0) -> avoid = avoid | batch[0]
+        :: else
+        fi;
+        printf("publisher %d: avoids keys %d\n", me, avoid)
+    }
+#if COLLECTORS > 1
+    d_step {
+        if
+        :: has(listed & condemned, 1) -> avoid = avoid | batch[1]
+        :: else
+        fi;
+        printf("publisher %d: avoids keys %d\n", me, avoid)
+    }
+#endif
+    listed = 0
+}
+#endif
+
+/* A hint may name any key. Ends with `key` chosen and its creator not void, or NOBODY. */
+inline take_hint()
+{
+    atomic {
+        if
+        :: !has(avoid, 0) -> key = 0
+        :: me != 1 && !has(avoid, 1) -> key = 1
+#if PUBLISHERS > 1
+        :: me != 2 && !has(avoid, 2) -> key = 2
+#endif
+        :: key = NOBODY
+        fi;
+#ifndef REUSE_OF_VOID
+        if
+        :: key != NOBODY && has(voided, key) -> key = NOBODY
+        :: else
+        fi;
+#endif
+        printf("publisher %d: hint %d\n", me, key)
+    }
+}
+
+inline stat_key()
+{
+    d_step {
+        if
+        :: key != NOBODY && !has(objects, key) -> key = NOBODY
+        :: else
+        fi;
+        printf("publisher %d: found %d\n", me, key)
+    }
+}
+
+/* What follows the outcome, by the publisher or whoever finds the intent: published pointers, then the intent ends. */
+inline move_latest(attempt)
+{
+    d_step {
+        has(sealed, attempt) && (latest == NOBODY || latest < attempt) ->
+        latest = attempt;
+        printf("latest: MOVED to attempt %d\n", attempt)
+    }
+}
+
+#ifdef LATEST
+#define announced(attempt) (latest != NOBODY && latest >= attempt)
+#else
+#define announced(attempt) true
+#endif
+
+inline end_intent(attempt)
+{
+    d_step {
+#ifdef INTENT_ENDS_BEFORE_POINTERS
+        has(intents, attempt) && has(sealed | voided, attempt) ->
+#else
+        has(intents, attempt) &&
+            (has(voided | retired, attempt) || (has(sealed, attempt) && announced(attempt))) ->
+#endif
+        drop(intents, attempt);
+        printf("attempt %d: end of the intent\n", attempt)
+    }
+}
+
+proctype Publisher(byte me)
+{
+    byte listed, avoid, key = NOBODY;
+
+#if !defined(NO_INTENT) && !defined(INTENT_LAST)
+    write_intent(me);
+#endif
+begin:
+#ifdef STAT_BEFORE_CONDEMNED
+    take_hint();
+    stat_key();
+    read_condemned();
+    d_step {
+        if
+        :: key != NOBODY && has(avoid, key) -> key = NOBODY
+        :: else
+        fi
+    }
+#else
+    read_condemned();
+    take_hint();
+    stat_key();
+#endif
+    avoid = 0;
+#ifdef INTENT_LAST
+    write_intent(me);
+#endif
+    if
+    :: d_step {
+           key == NOBODY ->
+           key = own_key(me);
+           add(objects, key);
+           printf("publisher %d: uploads to %d\n", me, key)
+       }
+    :: key != NOBODY && key != own_key(me)
+    fi;
+    if
+    :: d_step { /* what an earlier life of this attempt has chosen stands: its intent has stood ever since */
+           if
+           :: refs[me] == NOBODY -> refs[me] = key
+           :: else
+           fi;
+           key = NOBODY;
+           printf("publisher %d: refs name %d\n", me, refs[me])
+       }
+#ifdef RESTARTS
+    :: d_step { key = NOBODY; printf("publisher %d: starts again\n", me) } -> goto begin
+#endif
+    fi;
+    if
+    :: d_step {
+#ifdef SEAL_OVERWRITES_VOID
+           !has(sealed, me) -> drop(voided, me);
+#else
+           !decided(me) ->
+#endif
+           must_not(ever_swept(refs[me]), swept_key_referenced);
+           write_outcome(sealed, me);
+           printf("publisher %d: SEALED\n", me)
+       }
+       /* The rest by anybody: see Others. */
+#ifndef SEAL_OVERWRITES_VOID
+    :: decided(me)
+#endif
+#ifdef RESTARTS
+    :: d_step { !decided(me) -> printf("publisher %d: starts again\n", me) } -> goto begin
+#endif
+    fi
+}
+
+/* ---- Move a pointer: pin the target with an intent, check that it stands, decide ---- */
+
+#ifdef MOVER
+proctype Mover()
+{
+    byte target;
+
+    atomic {
+        if
+        :: stands(0) && pointer != 0 -> target = 0
+        :: stands(1) && pointer != 1 -> target = 1
+#if PUBLISHERS > 1
+        :: stands(2) && pointer != 2 -> target = 2
+#endif
+        fi;
+        printf("mover: chooses attempt %d\n", target)
+    }
+#ifndef MOVE_WITHOUT_INTENT
+    write_intent(MOVE);
+#endif
+#ifndef MOVE_WITHOUT_CHECK
+    d_step {
+        if
+        :: !stands(target) -> target = NOBODY
+        :: else
+        fi;
+        printf("mover: checked %d\n", target)
+    }
+#endif
+    d_step { /* proposed `moved`, or `void` when the check has failed; a void of somebody else's stands */
+        proposal = target;
+        if
+        :: target == NOBODY && !decided(MOVE) -> write_outcome(voided, MOVE)
+#ifdef MOVE_IGNORES_VOID
+        :: target != NOBODY -> drop(voided, MOVE); write_outcome(moved, MOVE)
+#else
+        :: target != NOBODY && !decided(MOVE) -> write_outcome(moved, MOVE)
+#endif
+        :: else
+        fi;
+        printf("mover: decided: moved %d void %d\n", has(moved, MOVE), has(voided, MOVE))
+    }
+    /* The generation and the end of the intent: by whoever finds them undone, see Others. */
+}
+#endif
+
+/* ---- Pin a run: write the pin, then check that the run still stands ---- */
+
+#ifdef PINNER
+proctype Pinner()
+{
+    byte target;
+
+    atomic {
+        if
+        :: stands(0) -> target = 0
+        :: stands(1) -> target = 1
+#if PUBLISHERS > 1
+        :: stands(2) -> target = 2
+#endif
+        fi;
+        printf("pinner: chooses attempt %d\n", target)
+    }
+    d_step {
+        add(pins, target);
+        printf("pinner: pins\n")
+    }
+    d_step {
+        if
+#ifndef PIN_WITHOUT_CHECK
+        :: !stands(target) -> drop(pins, target); printf("pinner: retired meanwhile, lifted\n")
+#endif
+        :: else -> add(confirmed, target); printf("pinner: CONFIRMED\n")
+        fi
+    }
+}
+#endif
+
+/* ---- Collect: mark, condemn, mark again, decide, delete, look, end the batch ---- */
+
+inline list_intents()
+{
+#ifdef PAGES
+    d_step { listed = intents & BIT(1); printf("collector %d: intents %d\n", me, listed) }
+    d_step { listed = listed | (intents & BIT(2)); printf("collector %d: intents %d\n", me, listed) }
+#if PUBLISHERS > 1 && defined(MOVER)
+    d_step { listed = listed | (intents & BIT(3)); printf("collector %d: intents %d\n", me, listed) }
+#endif
+#else
+    d_step {
+        listed = intents;
+        printf("collector %d: intents %d\n", me, listed)
+    }
+#endif
+}
+
+/* An intent pins the digest, and so every key here, unless its attempt is void. */
+inline resolve_intents()
+{
+    d_step {
+        if
+#ifdef ONLY_OPEN_INTENTS_PIN
+        :: (listed & ~(voided | sealed | moved)) != 0 -> needed = EVERY_KEY
+#else
+        :: (listed & ~voided) != 0 -> needed = EVERY_KEY
+#endif
+        :: else
+        fi;
+        listed = 0;
+        printf("collector %d: intents resolved, needs keys %d\n", me, needed)
+    }
+}
+
+#ifdef PINNER
+/* An earlier look may have taken it for dead, but its pin may be older than its retirement. */
+inline need_pinned(attempt)
+{
+    if
+#ifndef PINS_NOT_READ_AGAIN
+    :: has(pinned & known & sealed, attempt) -> add(needed, refs[attempt])
+#endif
+    :: else
+    fi
+}
+
+inline read_pins()
+{
+    d_step {
+        pinned = pins;
+        need_pinned(0);
+        need_pinned(1);
+#if PUBLISHERS > 1
+        need_pinned(2);
+#endif
+        printf("collector %d: pins %d, needs keys %d\n", me, pinned, needed)
+    }
+}
+#else
+#define read_pins() /* nobody writes any */
+#endif
+
+#if defined(MOVER) || defined(LATEST) || defined(OLD_POINTED)
+inline read_pointers()
+{
+    d_step {
+        if
+        :: pointer != NOBODY -> add(needed, refs[pointer])
+        :: else
+        fi;
+        if
+        :: latest != NOBODY -> add(needed, refs[latest])
+        :: else
+        fi;
+        printf("collector %d: pointers read, needs keys %d\n", me, needed)
+    }
+}
+#else
+#define read_pointers() /* there is none */
+#endif
+
+/*
+ * Only attempts that had no outcome at an earlier look. A retirement counts only if it is older than the first mark, by
+ * the store's clock; or (RETIRED_WHEN_READ) if the first mark sees it, so that no clock is asked.
+ */
+inline note(attempt)
+{
+#ifdef RETIRED_WHEN_READ
+    gone = (again -> 0 : retired);
+#endif
+#ifdef YOUNG_RETIREMENT_COUNTS
+    gone = retired;
+#endif
+    if
+    :: has(sealed & ~known, attempt) && (!has(gone, attempt) || has(pinned, attempt)) -> add(needed, refs[attempt])
+    :: else
+    fi;
+    known = known | ((sealed | voided) & BIT(attempt));
+    printf("collector %d: attempt %d read, needs keys %d\n", me, attempt, needed)
+}
+
+inline read_attempts()
+{
+#ifdef PAGES
+    d_step { note(0) }
+    d_step { note(1) }
+#if PUBLISHERS > 1
+    d_step { note(2) }
+#endif
+    pinned = 0
+#else
+    d_step {
+        note(0);
+        note(1);
+#if PUBLISHERS > 1
+        note(2);
+#endif
+        pinned = 0
+    }
+#endif
+}
+
+inline end_batch(b)
+{
+    d_step {
+        drop(condemned, b);
+#ifdef VERDICT_DELETED
+        verdict[b] = none;
+#endif
+        printf("batch %d: condemned record removed\n", b)
+    }
+}
+
+proctype Collector(byte me)
+{
+    byte gone, known, needed, pinned, listed;
+#ifdef RETIRED_WHEN_READ
+    bool again;
+#endif
+
+    d_step {
+        gone = retired; /* by the store's clock, older than the beginning */
+        printf("collector %d: begins\n", me)
+    }
+    read_pins();
+    read_pointers();
+    read_attempts();
+    d_step {
+        (objects & known & ~needed) != 0 -> batch[me] = objects & known & ~needed;
+#ifdef RETIRED_WHEN_READ
+        again = true;
+#endif
+        printf("collector %d: candidates %d\n", me, batch[me])
+    }
+#ifndef NO_CONDEMNED_RECORD
+    d_step {
+        add(condemned, me);
+        printf("collector %d: CONDEMNED\n", me)
+    }
+#endif
+#ifdef MARK_FROM_SCRATCH
+    d_step { needed = 0; known = 0 }
+#endif
+#ifdef NO_SECOND_MARK
+    needed = 0;
+#else
+#ifdef OUTCOMES_BEFORE_INTENTS
+    read_pins();
+    read_pointers();
+    read_attempts();
+    list_intents();
+    resolve_intents();
+#else
+#ifdef POINTERS_BEFORE_INTENTS
+    read_pointers();
+#endif
+    list_intents();
+    resolve_intents();
+    read_pins();
+#ifndef POINTERS_BEFORE_INTENTS
+    read_pointers();
+#endif
+    read_attempts();
+#endif
+#endif
+    d_step {
+        gone = 0;
+        known = 0;
+        if
+        :: verdict[me] == none ->
+            write_verdict(me, batch[me] & ~needed)
+        :: else /* somebody took the batch for abandoned: obey */
+        fi;
+        needed = 0;
+        printf("collector %d: VERDICT %e, sweeps keys %d\n", me, verdict[me], swept[me])
+    }
+    /* The deletes: see Others. */
+#ifndef CONDEMNED_REMOVED_EARLY
+    (objects & swept[me]) == 0;
+#endif
+    end_batch(me)
+}
+
+/* ---- Everybody else, and the network: anything here may happen at any time, any number of times ---- */
+
+inline other_acts_on_attempt(attempt)
+{
+    if
+    :: d_step { /* somebody takes it for dead, rightly or not */
+           has(intents, attempt) && !decided(attempt) ->
+           write_outcome(voided, attempt);
+           printf("others: VOID attempt %d\n", attempt)
+       }
+    :: end_intent(attempt)
+    :: d_step { /* the retirer looks at pointers and pins first, but too early: nothing may depend on that */
+#if defined(LATEST) && !defined(RETIRED_BEFORE_ANNOUNCED)
+           stands(attempt) && !has(intents, attempt) ->
+#else
+           stands(attempt) ->
+#endif
+           add(retired, attempt);
+           printf("others: RETIRE attempt %d\n", attempt)
+       }
+    :: d_step { /* an upload arrives late; those of other attempts find their key there still */
+#ifdef UPLOAD_AFTER_SWEEP
+           (has(voided, attempt) || has(retired, attempt)) && !has(objects, attempt) ->
+#else
+           has(voided, attempt) && !has(objects, attempt) ->
+#endif
+           add(objects, attempt);
+           printf("others: late upload to %d\n", attempt)
+       }
+    :: d_step { /* a delete arrives: of the batch's collector, of another one, or long under way */
+           ever_swept(attempt) && has(objects, attempt) ->
+           drop(objects, attempt);
+           printf("others: DELETE key %d\n", attempt)
+       }
+    fi
+}
+
+inline other_acts_on_batch(b)
+{
+    if
+    :: d_step { /* somebody takes the batch for abandoned */
+           has(condemned, b) && verdict[b] == none ->
+           write_verdict(b, 0);
+           printf("others: CANCEL batch %d\n", b)
+       }
+    :: d_step { /* somebody finishes it */
+#ifdef CANCEL_AFTER_VERDICT
+           has(condemned, b) && verdict[b] != none ->
+#else
+           has(condemned, b) && verdict[b] != none && (objects & swept[b]) == 0 ->
+#endif
+           drop(condemned, b);
+#ifdef VERDICT_DELETED
+           verdict[b] = none;
+#endif
+           printf("others: batch %d ended\n", b)
+       }
+#ifndef NO_CONDEMNED_RECORD
+    :: d_step { /* its creation arrives once more */
+           !has(condemned, b) && verdict[b] != none ->
+           add(condemned, b);
+           printf("others: condemned record %d comes back\n", b)
+       }
+#endif
+    fi
+}
+
+active proctype Others()
+{
+    do
+    :: other_acts_on_attempt(0)
+    :: other_acts_on_attempt(1)
+#if PUBLISHERS > 1
+    :: other_acts_on_attempt(2)
+#endif
+#ifdef LATEST /* attempt 0 is of another experiment, or was announced long ago */
+    :: move_latest(1)
+#if PUBLISHERS > 1
+    :: move_latest(2)
+#endif
+#endif
+    :: other_acts_on_batch(0)
+#if COLLECTORS > 1
+    :: other_acts_on_batch(1)
+#endif
+#ifdef MOVER
+    :: d_step {
+           has(intents, MOVE) && !decided(MOVE) ->
+           write_outcome(voided, MOVE);
+           printf("others: VOID the move\n")
+       }
+    :: d_step {
+           has(moved, MOVE) && pointer != proposal ->
+           must_not(ever_swept(refs[proposal]), swept_key_referenced);
+           pointer = proposal;
+           printf("others: pointer MOVED to attempt %d\n", pointer)
+       }
+    :: d_step {
+           has(intents, MOVE) && (has(voided, MOVE) || (has(moved, MOVE) && pointer == proposal)) ->
+           drop(intents, MOVE);
+           printf("others: end the move's intent\n")
+       }
+#endif
+#ifdef PINNER
+    :: d_step {
+           confirmed != 0 ->
+           pins = pins & ~confirmed;
+           confirmed = 0;
+           printf("others: pin lifted\n")
+       }
+#endif
+    od
+}
+
+init
+{
+    d_step {
+        refs[0] = NOBODY;
+        refs[1] = NOBODY;
+#if PUBLISHERS > 1
+        refs[2] = NOBODY;
+#endif
+        objects = BIT(0);
+#ifdef OLD_VOID
+        voided = BIT(0);
+#else
+        sealed = BIT(0);
+        refs[0] = 0;
+#ifdef OLD_RETIRED
+        retired = BIT(0);
+#endif
+#endif
+#ifdef OLD_POINTED
+        pointer = 0;
+        latest = 0;
+#endif
+    }
+    atomic {
+        run Publisher(1);
+#if PUBLISHERS > 1
+        run Publisher(2);
+#endif
+        run Collector(0);
+#if COLLECTORS > 1
+        run Collector(1);
+#endif
+#ifdef MOVER
+        run Mover();
+#endif
+#ifdef PINNER
+        run Pinner();
+#endif
+    }
+}

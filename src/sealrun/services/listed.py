@@ -1,0 +1,44 @@
+"""Attempts as a listing of ``attempts/`` shows them, and as their records do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import msgspec
+
+from sealrun.domain.address import AttemptId, attempt_of
+from sealrun.domain.marking import Uses
+from sealrun.domain.publication import Outcome
+from sealrun.ports import ObjectStat
+
+REFS_FILE = "refs.json"
+
+
+class ListedAttempt(msgspec.Struct, frozen=True):
+    """When each record of an attempt was written, POSIX seconds by the store's clock, and how long its refs are."""
+
+    attempt: AttemptId
+    written: dict[str, float]
+    refs_size: int
+
+
+class ReadAttempt(msgspec.Struct, frozen=True):
+    """One attempt as its records show it."""
+
+    files: ListedAttempt
+    outcome: Outcome
+    refs: Uses | None
+    live: bool
+
+
+def by_attempt(found: Iterator[ObjectStat]) -> Iterator[ListedAttempt]:
+    """Turn a listing into one value per attempt."""
+    for attempt, files in groupby(found, key=lambda stat: attempt_of(stat.key)):
+        written: dict[str, float] = {}
+        refs_size = 0
+        for stat in files:
+            name = stat.key.rsplit("/", 1)[-1]
+            written[name] = stat.modified
+            refs_size = stat.size if name == REFS_FILE else refs_size
+        yield ListedAttempt(attempt, written, refs_size)

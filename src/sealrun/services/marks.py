@@ -1,0 +1,58 @@
+"""What a collector's marks found: what is needed, and which attempts need nothing any more."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sealrun.domain.address import AttemptId, Digest, Key
+from sealrun.domain.marking import Fingerprints, LastUses, Uses, part_of_digest, part_of_key
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """An attempt that needs nothing any more, but whose refs still stand: void, or retired for long enough."""
+
+    attempt: AttemptId
+    experiment: str | None = None
+    run_id: str | None = None
+
+    @property
+    def ref(self) -> str | None:
+        """The run that it sealed, if it sealed one."""
+        return None if self.experiment is None else f"{self.experiment}/{self.run_id}"
+
+
+class Marks:
+    """What one or several marks found.
+
+    The first `asked_again` of the `dead` were known to be dead before the last mark looked who needs what: nobody can
+    have found them alive since, whatever the clocks say.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was looked at yet."""
+        self.needed = Fingerprints()
+        self.intended = Fingerprints()
+        self.intended_runs: set[tuple[str, str]] = set()
+        self.last_uses = LastUses()
+        self.decided: set[AttemptId] = set()
+        self.pointed: set[AttemptId] = set()  # or pinned
+        self.live_runs: set[tuple[str, str]] = set()
+        self.dead: list[Dead] = []
+        self.asked_again = 0
+        self.begun = False
+        self.live_attempts = 0
+
+    def need(self, uses: Uses) -> None:
+        """Everything that an attempt uses is needed."""
+        for part, word in uses:
+            self.needed.put(part, word)
+
+    def needs(self, key: Key, digest: Digest) -> bool:
+        """Tell whether an object must be kept: a live run references it, or an intent may come to do so."""
+        part = part_of_digest(digest)
+        return self.needed.holds(part, key) or self.intended.holds(part, digest)
+
+    def last_user(self, key: Key) -> str | None:
+        """The run that used an object last (``EXPERIMENT/RUN_ID``), if a run that was sealed ever did."""
+        number = self.last_uses.of(part_of_key(key), key)
+        return None if number is None else self.dead[number].ref

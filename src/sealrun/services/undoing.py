@@ -1,0 +1,269 @@
+"""Undo a retirement: seal the same run again, by reference, while its bytes exist.
+
+The run's records were never deleted, so the new attempt writes the same ones; it references every object that is still
+there by the same reuse rule as any publisher, under an intent of its own. What is gone may come from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from sealrun.domain.address import (
+    OBJECTS,
+    AttemptId,
+    Digest,
+    Key,
+    attempt_id,
+    intent_key,
+    outcome_key,
+    parse_name,
+    parse_object_key,
+    refs_key,
+    retired_key,
+    run_key,
+)
+from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, SealrunError, UnavailableError
+from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Entry
+from sealrun.domain.publication import AttemptTicket, Outcome, Refs, Retired, Stored
+from sealrun.domain.sealed import Published, SealedRun
+from sealrun.ports import Clock, Entropy, Hints, Source, Store
+from sealrun.services.certainty import Certainty
+from sealrun.services.fanning import fan_out
+from sealrun.services.publishing import Publisher, Sources
+from sealrun.services.reading import no_such_run
+from sealrun.services.reusing import Reuse
+from sealrun.services.standing import attempts_of, find_standing, read_outcome
+
+_NAMED = 5
+
+
+class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an undo would do: `there` is referenced again, `missing` has to come from elsewhere.
+
+    `standing`: the run is there already, and nothing is to be done. `retired` says when, by whom and why it went; of
+    several attempts, the newest.
+    """
+
+    experiment: str
+    run_id: str
+    standing: AttemptId | None
+    retired: Retired | None
+    there: tuple[Entry, ...] = ()
+    missing: tuple[Entry, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        """The reference that names the run."""
+        return f"{self.experiment}/{self.run_id}"
+
+    @property
+    def bytes_there(self) -> int:
+        """Bytes that are still in the registry, each content counted once."""
+        return sum({entry.sha256: entry.size for entry in self.there}.values())
+
+    @property
+    def bytes_missing(self) -> int:
+        """Bytes that are gone, each content counted once."""
+        return sum({entry.sha256: entry.size for entry in self.missing}.values())
+
+
+class Undoer:
+    """Undoes retirements in one registry."""
+
+    def __init__(
+        self, store: Store, registry_id: str, hints: Hints | None, clock: Clock, entropy: Entropy, owner: str
+    ) -> None:
+        """Publish in the name of the state folder `owner`; its `hints` learn where the bytes are."""
+        self._store = store
+        self._registry_id = registry_id
+        self._hints = hints
+        self._clock = clock
+        self._entropy = entropy
+        self._owner = owner
+        self._certainty = Certainty(store, clock, entropy)
+
+    def plan(self, experiment: str, run_id: str) -> UndoPlan:
+        """Look at what is left of a run. Writes nothing. `NotFoundError` if it was never sealed here."""
+        parse_name(experiment, "experiment")
+        parse_name(run_id, "run id")
+        retired = self._retired(experiment, run_id)
+        standing = find_standing(self._store, experiment, run_id)
+        if standing is not None:
+            return UndoPlan(experiment=experiment, run_id=run_id, standing=standing.attempt, retired=retired)
+        if retired is None:
+            raise no_such_run(self._store, experiment, run_id)
+        manifest = self._sealed_run(experiment, run_id).manifest()
+        found = _Traces(self._store, retired.attempt).find(manifest.digests(), retired.attempt)
+        return UndoPlan(
+            experiment=experiment,
+            run_id=run_id,
+            standing=None,
+            retired=retired,
+            there=tuple(entry for entry in manifest.entries if entry.sha256 in found),
+            missing=tuple(entry for entry in manifest.entries if entry.sha256 not in found),
+        )
+
+    def execute(self, plan: UndoPlan, sources: Sources | None = None) -> Published:
+        """Seal the run again. Durable and findable on return; if it stands already, say so and write nothing.
+
+        Bytes that are gone are asked of `sources`, which raises `NotFoundError` for what it has not. `NotFoundError`
+        names the files that nobody has; then, and after any error but an outage, the new attempt is void and nothing
+        of it is left to be announced. A crash or an outage leaves an intent, which pins the bytes until it is voided
+        for silence; undo may be called again meanwhile.
+        """
+        run = self._sealed_run(plan.experiment, plan.run_id)
+        retired = plan.retired.attempt if plan.retired is not None else None
+        ticket, lacking = self._ticket(), _Lacking(sources)
+        hints = _UndoHints(self._store, ticket.attempt, retired, run.manifest().digests(), self._hints)
+        publisher = Publisher(self._store, self._registry_id, hints, self._clock, self._entropy, by=self._owner)
+        try:
+            return publisher.publish(run, ticket, lacking, revive=True)
+        except (UnavailableError, OutcomeUnknownError):
+            raise
+        except SealrunError as error:
+            self._give_up(ticket, str(error))
+            if lacking.first is None:
+                raise
+            raise self._gone(plan, lacking.first) from error
+
+    def _retired(self, experiment: str, run_id: str) -> Retired | None:
+        for attempt in attempts_of(self._store, experiment, run_id):
+            key = retired_key(attempt)
+            body = self._certainty.read(key)
+            if body is not None:
+                return Retired.decode(body, key)
+        return None
+
+    def _sealed_run(self, experiment: str, run_id: str) -> SealedRun:
+        """The run's own records, as they were sealed. It lies in no folder any more."""
+        run_json, manifest_json = (
+            self._store.read(run_key(experiment, run_id, file)) for file in (RUN_FILE, MANIFEST_FILE)
+        )
+        return SealedRun(folder="", run_json=run_json, manifest_json=manifest_json)
+
+    def _ticket(self) -> AttemptTicket:
+        now = self._clock.now()
+        return AttemptTicket(
+            attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
+            nonce=self._entropy.hex(32),
+            created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            owner=self._owner,
+        )
+
+    def _give_up(self, ticket: AttemptTicket, why: str) -> None:
+        """End an attempt that began. If it was sealed before the error, its outcome stands, and recovery goes on."""
+        if self._certainty.read(intent_key(ticket.attempt)) is None:
+            return
+        void = Outcome(
+            attempt=ticket.attempt,
+            nonce=ticket.nonce,
+            decision="void",
+            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            by=self._owner,
+            why=f"the undo failed: {why}",
+        )
+        key = outcome_key(ticket.attempt)
+        if Outcome.decode(self._certainty.create(key, void.encode()), key).decision == "void":
+            self._store.discard(intent_key(ticket.attempt))
+
+    def _gone(self, plan: UndoPlan, first: Entry) -> NotFoundError:
+        missing = [entry.path for entry in self.plan(plan.experiment, plan.run_id).missing] or [first.path]
+        named = ", ".join(repr(path) for path in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        return NotFoundError(
+            f"{plan.ref} cannot be brought back: the bytes of {named}{more} are gone from {self._store.url}, and no "
+            "source has them; publish the run's folder again where it still exists"
+        )
+
+
+class _Lacking:
+    """`Sources` that remember the first entry that nobody has."""
+
+    def __init__(self, sources: Sources | None) -> None:
+        self._sources = sources
+        self.first: Entry | None = None
+
+    def __call__(self, entry: Entry) -> Source:
+        if self._sources is not None:
+            try:
+                return self._sources(entry)
+            except NotFoundError:
+                self.first = self.first or entry
+                raise
+        self.first = self.first or entry
+        raise NotFoundError(f"{entry.path}: its bytes are gone")
+
+
+class _Traces:
+    """Finds objects by digest: first where the retired attempt's refs say, then by looking for any copy."""
+
+    def __init__(self, store: Store, attempt: AttemptId) -> None:
+        """Look for `attempt`, by the reuse rule: its intent is durable already if anything is to be referenced."""
+        self._store = store
+        self._reuse = Reuse(store, attempt)
+
+    def find(self, sizes: Mapping[Digest, int], retired: AttemptId | None) -> dict[Digest, Stored]:
+        """Return where the bytes are of those that are there."""
+        refs = self._refs(retired) if retired is not None else {}
+        found = self._reuse.find({digest: refs[digest].key for digest in sizes if digest in refs}, sizes)
+        left = [digest for digest in sizes if digest not in found]
+        for digest, copies in zip(left, fan_out(self._copies, left, self._store.capabilities.parallel), strict=True):
+            for key in copies:
+                found |= self._reuse.find({digest: key}, sizes) if digest not in found else {}
+        return found
+
+    def _refs(self, attempt: AttemptId) -> Mapping[Digest, Stored]:
+        """The retired attempt's refs, while no collection has taken them."""
+        key = refs_key(attempt)
+        try:
+            return Refs.decode(self._store.read(key), key).objects
+        except NotFoundError:
+            return {}
+
+    def _copies(self, digest: Digest) -> list[Key]:
+        """Every object with that digest whose creator sealed a run."""
+        begin = f"{OBJECTS}{digest[:2]}/{digest[2:4]}/"
+        keys = [found.key for found in self._store.list(begin) if parse_object_key(found.key).digest == digest]
+        return [key for key in keys if _sealed(self._store, parse_object_key(key).creator)]
+
+
+def _sealed(store: Store, creator: AttemptId) -> bool:
+    outcome = read_outcome(store, creator)
+    return outcome is not None and outcome.decision == "sealed"
+
+
+class _UndoHints:
+    """`Hints` for one attempt: what its publisher asks is looked up in the registry, what it learns is passed on."""
+
+    def __init__(
+        self,
+        store: Store,
+        attempt: AttemptId,
+        retired: AttemptId | None,
+        sizes: Mapping[Digest, int],
+        hints: Hints | None,
+    ) -> None:
+        self._store = store
+        self._attempt = attempt
+        self._retired = retired
+        self._sizes = sizes
+        self._hints = hints
+
+    def keys_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Key]:  # noqa: ARG002 - the port's
+        """Asked after the attempt's intent is durable."""
+        wanted = {digest: self._sizes[digest] for digest in digests}
+        found = _Traces(self._store, self._attempt).find(wanted, self._retired)
+        return {digest: stored.key for digest, stored in found.items()}
+
+    def sizes_known(self, registry_id: str) -> Callable[[int], bool]:  # noqa: ARG002 - the port's
+        return frozenset(self._sizes.values()).__contains__
+
+    def learn(self, registry_id: str, keys: Mapping[Digest, tuple[Key, int]]) -> None:
+        if self._hints is not None:
+            self._hints.learn(registry_id, keys)
+
+    def forget(self, registry_id: str, digests: Iterable[Digest]) -> None:
+        if self._hints is not None:
+            self._hints.forget(registry_id, digests)

@@ -1,0 +1,87 @@
+"""The commands of the pages on disk space, mirrors, retention and collection, run as they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.docs.pages import DOCS, fences, reader_environment, shell
+
+_SETTINGS = """
+version = 1
+registry.main.url = "registry"
+
+[[watch]]
+name = "outbox"
+path = "outbox"
+settle = "0s"
+reclaim = { after = "0s" }
+
+[mirror.browse]
+path = "browse"
+"""
+_PREPARE = """
+mkdir -p outbox/run-1/model
+echo '{"loss": 0.1}' > outbox/run-1/metrics.json
+echo weights > outbox/run-1/model/weights.bin
+touch outbox/run-1/_SUCCESS
+sealrun scan --once
+"""
+
+
+def said_by(page: str, mark: str, tmp_path: Path) -> str:
+    (script,) = [fence.text for fence in fences(DOCS / "how-to" / page) if fence.mark == f"run: {mark}"]
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "sealrun.toml").write_text(_SETTINGS)
+    return shell(f"{_PREPARE}{script}", here, reader_environment(tmp_path / "home"))
+
+
+def test_the_page_on_disk_space_reclaims_a_published_run(tmp_path: Path) -> None:
+    said = said_by("reclaim-disk-space.md", "reclaim", tmp_path)
+    assert "would delete" in said
+    assert "\ndeleted   " in said
+    assert list((tmp_path / "here/outbox").iterdir()) == []
+
+
+def test_the_page_on_mirrors_makes_a_folder_that_sha256sum_verifies(tmp_path: Path) -> None:
+    said = said_by("mirror.md", "mirror", tmp_path)
+    assert "would copy" in said
+    assert "model/weights.bin: OK" in said
+    (run,) = (tmp_path / "here/browse/outbox").iterdir()
+    assert (run / "metrics.json").read_text() == '{"loss": 0.1}\n'
+
+
+_THREE_RUNS = """
+sealrun init . --experiment training > /dev/null
+printf '[retention.default]\\nkeep_last = 1\\n' >> sealrun.toml
+for number in 1 2 3; do
+  mkdir -p run-$number/.sealrun
+  echo $number > run-$number/model.bin
+  echo "{\\"finished_at\\": \\"2026-01-1${number}T00:00:00Z\\"}" > run-$number/.sealrun/done.json
+  sealrun publish run-$number --experiment training > /dev/null
+done
+retired=training/$(sealrun ls training --json | sed -n '1s/.*"run_id": "\\([^"]*\\)".*/\\1/p')
+digest=$(sha256sum run-1/model.bin | cut -d' ' -f1)
+"""
+
+
+def scripts(page: str, mark: str) -> str:
+    return "".join(fence.text for fence in fences(DOCS / "how-to" / page) if fence.mark == f"run: {mark}")
+
+
+def test_the_page_on_retention_retires_undoes_and_pins(tmp_path: Path) -> None:
+    said = shell(_THREE_RUNS + scripts("retention.md", "retention"), tmp_path, reader_environment(tmp_path / "home"))
+    assert "2 runs, 4 B, would be retired" in said
+    assert "2 runs, 4 B, retired" in said
+    assert "is back; it was retired at" in said
+    assert "figure 3 of the paper" in said
+    assert len(shell("sealrun ls training --json", tmp_path, reader_environment(tmp_path / "home")).splitlines()) == 2
+
+
+def test_the_page_on_collection_deletes_and_explains(tmp_path: Path) -> None:
+    script = f"{_THREE_RUNS}sealrun retire --all > /dev/null\n{scripts('collect-garbage.md', 'gc')}"
+    said = shell(script, tmp_path, reader_environment(tmp_path / "home"))
+    assert "0 of 3 objects, 0 B of 6 B, would be deleted" in said
+    assert "2 of 3 objects, 4 B of 6 B, would be deleted" in said
+    assert "deleted 2 objects, 4 B" in said
+    assert "last used by run training/" in said

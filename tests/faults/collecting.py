@@ -1,0 +1,118 @@
+"""The collector that is hurt. Every life is another collector: it finishes, or cancels, what the one before left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, TypeVar, cast
+
+from tests.builders.worlds import World, retire
+from tests.fakes.gated import Call, GatedStore
+from tests.faults.lives import CrashError
+from tests.faults.scenarios import kill_before, planned
+from tests.invariants import Expected, unused_objects
+
+from sealrun.domain.address import AttemptId, RunId
+from sealrun.domain.indexing import Dropped
+from sealrun.ports import Remover, Store
+from sealrun.services.collecting import CollectionPolicy, CollectionReport, Collector
+from sealrun.services.indexing import Index
+
+T = TypeVar("T")
+_TWO_DAYS_S = 2 * 24 * 3600.0
+_IN_PEACE = CollectionPolicy(max_delete_ratio=1)
+GONE = planned({"a": b"1", "b": b"2"}, name="gone", finished_at="2026-01-16T10:00:00Z")
+KEPT = planned({"a": b"1", "c": b"3"}, name="kept", finished_at="2026-01-17T10:00:00Z")
+WRECK = planned({"w": b"4"}, name="wreck", finished_at="2026-01-17T10:00:00Z")
+
+
+class Collecting:
+    """A retired run that shares bytes with a live one, a void attempt's orphan, links and refs: two batches of one key.
+
+    The next life does not wait until a batch is old enough to be taken for abandoned.
+    """
+
+    POLICY: ClassVar = CollectionPolicy(max_delete_ratio=1, batch=1, abandoned_s=-1)
+
+    def __init__(self) -> None:
+        self._lives = 0
+
+    def prepare(self, world: World) -> None:
+        was = world.machine("m1").publish(GONE.run, GONE.sources)
+        world.machine("m1").publish(KEPT.run, KEPT.sources)
+        kill_before(world, "wreck", WRECK, lambda call: call.op == "create" and "/runs/" in call.key)
+        world.clock.advance(_TWO_DAYS_S)
+        world.machine("m2").recover()
+        retire(world, was.attempt)
+        dropped = Dropped(
+            experiment="train", run_id=RunId(was.run_id), attempt=AttemptId(was.attempt), retired_at="", by="m2"
+        )
+        Index(world.store, world.clock, world.machine("m2").entropy, "train").drop(dropped)
+        world.clock.advance(_TWO_DAYS_S)
+
+    def act(self, world: World, store: Store) -> None:
+        self._lives += 1
+        collect(world, store, f"collector {self._lives}", self.POLICY)
+
+    def finish(self, world: World) -> None:
+        """Whatever was left: it is gone after one more collection, in peace."""
+        world.clock.advance(_TWO_DAYS_S)
+        report = collect(world, world.store, "janitor", _IN_PEACE)
+        assert not report.failures, f"not deleted: {report.failures}"
+        assert not report.tidied.failures, f"not tidied: {report.tidied.failures}"
+        store = world.store
+        assert not list(unused_objects(store)), f"nobody needs {list(unused_objects(store))}"
+        left = [key for key in store.bodies if key.endswith("/condemned.json") or key.startswith("probe/")]
+        assert not left, f"left behind: {left}"
+        links = [key for key in store.bodies if "/artifacts/" in key and GONE.expected.run_id in key]
+        assert not links, f"links of a collected run: {links}"
+
+    def expect(self, _world: World, /) -> tuple[list[Expected], dict[str, str]]:
+        return [KEPT.expected], {"train@latest": f"train/{KEPT.expected.run_id}"}
+
+
+class FinishingOthers(Collecting):
+    """A collector died when its verdict was durable: another one finishes the batch."""
+
+    MOMENT = "/verdict.json"
+
+    def prepare(self, world: World) -> None:
+        super().prepare(world)
+        gate = _DiesAfter(lambda call: call.op == "create" and call.key.endswith(self.MOMENT))
+        try:
+            collect(world, GatedStore(world.store, gate), "dead", self.POLICY)
+        except CrashError:
+            return
+        raise AssertionError("it did not die")
+
+
+class CancellingOthers(FinishingOthers):
+    """A collector died when a batch was condemned: another one cancels it, and condemns the same key itself."""
+
+    MOMENT = "/condemned.json"
+
+
+class _DiesAfter:
+    """A gate of somebody who dies after a certain call."""
+
+    def __init__(self, moment: Callable[[Call], bool]) -> None:
+        self._moment = moment
+        self._dead = False
+
+    def __call__(self, call: Call, act: Callable[[], T]) -> T:
+        if self._dead:
+            raise CrashError
+        answer = act()
+        if self._moment(call):
+            self._dead = True
+            raise CrashError
+        return answer
+
+
+def collect(world: World, store: Store, name: str, policy: CollectionPolicy) -> CollectionReport:
+    """Plan and execute one collection, in a new process."""
+    entropy = world.machine(name).entropy
+    collector = Collector(store, cast("Remover", store), world.clock, entropy, name, policy)
+    return collector.execute(collector.plan())
+
+
+COLLECTIONS = [Collecting, FinishingOthers, CancellingOthers]

@@ -1,0 +1,294 @@
+"""Who works while objects are collected.
+
+Time must never hide a race: see `tests.interleavings.collectors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from tests.builders.runs import BytesSource
+from tests.builders.worlds import REGISTRY_ID
+from tests.fakes.clock import FakeEntropy
+from tests.faults.scenarios import kill_before, planned
+from tests.interleavings.baton import Task
+from tests.interleavings.collectors import AT_ONCE, IN_PEACE, collects, planned_by, retires
+from tests.interleavings.plays import LAST, OLD, PlayBase
+from tests.invariants import Expected, check_bytes, check_settled, unused_objects
+
+from sealrun.domain.address import AttemptId, RunId, object_key, outcome_key
+from sealrun.domain.errors import NotFoundError
+from sealrun.domain.keeping import Pin
+from sealrun.domain.pointing import Generation
+from sealrun.domain.publication import Outcome
+from sealrun.domain.records import sha256
+from sealrun.domain.sealed import Published
+from sealrun.ports import Remover, Store
+from sealrun.services.collecting import CollectionPolicy, CollectionReport, Collector
+from sealrun.services.pinning import Pins
+from sealrun.services.undoing import Undoer
+
+_TWO_DAYS_S = 2 * 24 * 3600.0
+GONE = planned({"a": b"1"}, name="gone", finished_at="2026-01-15T10:00:00Z")
+TWINS = planned({"a": b"1", "b": b"2"}, name="gone", finished_at="2026-01-15T10:00:00Z")
+
+
+class CollectedBase(PlayBase):
+    """A run was there, and something else moved ``latest`` on, or it would be kept as its target."""
+
+    WAS = GONE
+
+    def __init__(self) -> None:
+        super().__init__()
+        was = self.world.machine("m1").publish(self.WAS.run, self.WAS.sources)
+        self.has(LAST)
+        self.was, self.run_id = AttemptId(was.attempt), RunId(was.run_id)
+        self.ref = f"train/{was.run_id}"
+
+    def is_retired(self) -> None:
+        """It was retired before."""
+        retires(self.world, self.was, self.run_id)(self.world.store)
+
+    def conclude(self, _results: Mapping[str, object], /) -> None:
+        """Clear away every wreck and collect in peace: what is expected is there, and nothing else is."""
+        store = self.world.store
+        self.world.clock.advance(_TWO_DAYS_S)
+        self.world.machine("sweeper").recover()
+        self.world.clock.advance(_TWO_DAYS_S)
+        report = collects(self.world, "janitor", IN_PEACE)(store)
+        assert isinstance(report, CollectionReport)
+        assert not report.failures, f"not deleted: {report.failures}"
+        check_settled(store, self.expected, pointers=self.pointers)
+        left = [key for key in store.bodies if key.endswith("/condemned.json")]
+        assert not left, f"left behind: {left}"
+        garbage = list(unused_objects(store))
+        assert not garbage, f"nobody needs {garbage}"
+
+
+class Collected(CollectedBase):
+    """A run is published by reference while the only other run with its bytes, retired, is collected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_retired()
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"m1": self.publishes("m1", OLD), "collector": collects(self.world, "c1")}
+
+
+class OldPlan(Collected):
+    """The same with a collector that was suspended after its plan, and goes on as if nothing had happened since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        store = self.world.store
+        self.plan = planned_by(Collector(store, store, self.world.clock, FakeEntropy(3), "c1", AT_ONCE))
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"m1": self.publishes("m1", OLD), "collector": self.go_on}
+
+    def go_on(self, store: Store) -> object:
+        """Execute the old plan."""
+        collector = Collector(store, cast("Remover", store), self.world.clock, FakeEntropy(3), "c1", AT_ONCE)
+        return collector.execute(self.plan)
+
+
+class CollectedEcho(Collected):
+    """The same with two objects in two batches, each of whose deletes arrive twice."""
+
+    WAS = TWINS
+
+    def tasks(self) -> Mapping[str, Task]:
+        policy = CollectionPolicy(grace_s=-1, abandoned_s=-1, max_delete_ratio=1, batch=1)
+        return {"m1": self.publishes("m1", OLD), "collector": collects(self.world, "c1", policy, echo=True)}
+
+
+class TwoCollectors(Collected):
+    """The same with two collectors, each of which takes the other for dead."""
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "m1": self.publishes("m1", OLD),
+            "c1": collects(self.world, "c1", echo=True),
+            "c2": collects(self.world, "c2"),
+        }
+
+
+class TakenOver(Collected):
+    """The same with somebody who only finishes what others left: a sleeping owner finds its batch decided."""
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "m1": self.publishes("m1", OLD),
+            "owner": collects(self.world, "c1", echo=True),
+            "stranger": self.take_over,
+        }
+
+    def take_over(self, store: Store) -> object:
+        """Finish and cancel, and collect nothing of one's own."""
+        stranger = Collector(store, cast("Remover", store), self.world.clock, FakeEntropy(9), "c2", AT_ONCE)
+        return list(stranger.finish_others(self.world.clock.now().timestamp()))
+
+
+class WrongHints(Collected):
+    """The publisher's hints are those of another registry: keys of other bytes, and keys that were never here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        known = self.world.machine("m1").hints.known[REGISTRY_ID]
+        (key, size), one = known[sha256(b"1")], sha256(b"one")
+        self.what = planned({"a": b"1", "b": b"one", "c": b"x"}, name="new", finished_at="2026-01-16T10:00:00Z")
+        known |= {one: (key, size), sha256(b"x"): (object_key(sha256(b"x"), self.was), 1)}
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"m1": self.publishes("m1", self.what), "collector": collects(self.world, "c1")}
+
+
+class CollectedVoid(CollectedBase):
+    """The hinted key is that of a void attempt: it is collected, uploaded again by its late owner, deleted again."""
+
+    WRECK = planned({"a": b"1"}, name="wreck", finished_at="2026-01-15T10:00:00Z")
+
+    def __init__(self) -> None:
+        PlayBase.__init__(self)
+        self.has(LAST)
+        kill_before(self.world, "wreck", self.WRECK, lambda call: call.op == "create" and "/runs/" in call.key)
+        self.world.machine("m2").recover(dead_after_s=-1)
+        outcomes = {key: body for key, body in self.world.store.bodies.items() if key.endswith("/outcome.json")}
+        (void,) = (key.split("/")[1] for key, body in outcomes.items() if Outcome.decode(body, key).decision == "void")
+        self.key = object_key(sha256(b"1"), AttemptId(void))
+        assert self.key in self.world.store.bodies
+        self.world.machine("m1").hints.learn(REGISTRY_ID, {sha256(b"1"): (self.key, 1)})
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "m1": self.publishes("m1", OLD),
+            "collector": collects(self.world, "c1", echo=True),
+            "zombie": lambda store: store.put_many([(self.key, BytesSource(b"1"))]),
+        }
+
+
+class VoidedWhileCollected(CollectedBase):
+    """A live publisher is taken for dead, and what it uploaded and references is collected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_retired()
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "m1": self.publishes(
+                "m1", planned({"a": b"1", "b": b"2"}, name="mine", finished_at="2026-01-16T10:00:00Z")
+            ),
+            "stranger": lambda store: self.world.machine("m2").recover(store, dead_after_s=-1),
+            "collector": collects(self.world, "c1"),
+        }
+
+
+class RetiredMeanwhile(CollectedBase):
+    """The run whose bytes are referenced is retired at some moment of the collection."""
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "m1": self.publishes("m1", OLD),
+            "retention": retires(self.world, self.was, self.run_id),
+            "collector": collects(self.world, "c1"),
+        }
+
+
+class PublishedAgain(Collected):
+    """The retired run itself is published again, by reference, while it is collected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.machine("m3").hints.known = self.world.machine("m1").hints.known
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"m3": self.publishes("m3", GONE), "collector": collects(self.world, "c1")}
+
+
+class UndoneWhileCollected(Collected):
+    """The retirement is undone while the run is collected: it comes back whole, or whoever asked is told."""
+
+    WAS = TWINS
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"undoer": self.undo, "collector": collects(self.world, "c1")}
+
+    def undo(self, store: Store) -> object:
+        """Undo, or be told that the bytes are gone."""
+        undoer = Undoer(store, REGISTRY_ID, None, self.world.clock, FakeEntropy(7), "m2")
+        try:
+            return undoer.execute(undoer.plan("train", self.run_id))
+        except NotFoundError as error:
+            return error
+
+    def conclude(self, results: Mapping[str, object], /) -> None:
+        if isinstance(results["undoer"], Published):
+            self.expected.append(Expected("train", self.run_id, self.WAS.expected.files))
+        super().conclude(results)
+
+
+class MovedWhileRetired(CollectedBase):
+    """A pointer is moved to a run that is retired and collected at that moment."""
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "mover": self.move,
+            "retention": retires(self.world, self.was, self.run_id),
+            "collector": collects(self.world, "c1"),
+        }
+
+    def move(self, store: Store) -> object:
+        """Move, or be told that the run is gone."""
+        try:
+            return self.world.machine("m1").move(self.ref, "best", store)
+        except NotFoundError as error:
+            return error
+
+    def conclude(self, results: Mapping[str, object], /) -> None:
+        stands = self.world.reader().pointers("train")
+        moved = isinstance(results["mover"], Generation)
+        assert moved == any(found.pointer == "train@best" for found in stands), "the mover was told something else"
+        super().conclude(results)
+
+
+class PinnedWhileRetired(CollectedBase):
+    """A run is pinned while it is retired and collected: whoever was told that it is pinned finds its bytes."""
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "pinner": self.pin,
+            "retention": retires(self.world, self.was, self.run_id),
+            "collector": collects(self.world, "c1"),
+        }
+
+    def pin(self, store: Store) -> object:
+        """Pin, or be told that the run is gone."""
+        try:
+            return Pins(store, self.world.clock, FakeEntropy(8), "ann").pin("train", self.run_id, "paper")
+        except NotFoundError as error:
+            return error
+
+    def conclude(self, results: Mapping[str, object], /) -> None:
+        super().conclude(results)
+        if isinstance(results["pinner"], Pin):
+            key = outcome_key(self.was)
+            check_bytes(self.world.store, Outcome.decode(self.world.store.bodies[key], key))
+
+
+class _Twin(CollectedBase):
+    """Another run holds the same bytes: nothing is deleted, and only what the retired run left is tidied away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has(OLD, "m1")
+
+
+class MovedWhileTidied(_Twin, MovedWhileRetired):
+    """A pointer is moved to a run that is retired and tidied away at that moment."""
+
+
+class PinnedWhileTidied(_Twin, PinnedWhileRetired):
+    """A run is pinned while it is retired and tidied away."""

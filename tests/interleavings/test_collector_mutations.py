@@ -1,0 +1,324 @@
+"""The mutation gate: each rule of the collection protocol, taken away alone, costs somebody bytes, and a play sees it.
+
+Each mutant replaces methods in the test; the product knows nothing of it. Only lost bytes count here (I8): that the
+records of a collection tell the truth (I4, I5, I7) is switched off, since it would notice most mutants much earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from tests import deletions
+from tests.deletions import Violation, check_past
+from tests.fakes.gated import GatedStore
+from tests.fakes.store import ModelStore
+from tests.interleavings import baton, collected
+from tests.interleavings.baton import Play, explore
+from tests.interleavings.searches import EXHAUSTIVE
+from tests.invariants import check_no_loss
+
+import sealrun.services.reusing
+from sealrun.domain.address import (
+    CONDEMNED_FILE,
+    Digest,
+    Key,
+    attempt_id,
+    attempt_of,
+    batch_key,
+    intent_key,
+    outcome_key,
+)
+from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
+from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Proposal, Stored
+from sealrun.services.batches import VERDICT_FILE, Batches
+from sealrun.services.certainty import Certainty
+from sealrun.services.marking import Marker
+from sealrun.services.marks import Marks
+from sealrun.services.moving import PlannedMove, PointerMover
+from sealrun.services.placing import RunRecords
+from sealrun.services.publishing import Publisher
+from sealrun.services.reusing import Reuse, read_condemned
+from sealrun.services.sweeping import Sweeper, Swept
+
+Patch = pytest.MonkeyPatch
+
+
+class Omission(NamedTuple):
+    """A rule, how to take it away, and the search that must notice."""
+
+    rule: str
+    take_away: Callable[[Patch], None]
+    play: type[Play]
+    preemptions: int
+
+
+# ---------------------------------------------------------------- what publishers and movers do
+
+
+def _stat_first(patch: Patch) -> None:
+    def begin(self: Reuse, store: object, attempt: object) -> None:
+        self._store, self._attempt, self._condemned = store, attempt, frozenset()  # type: ignore[assignment] # as given
+
+    find = Reuse.find
+
+    def late(self: Reuse, hinted: Mapping[Digest, Key], sizes: Mapping[Digest, int]) -> dict[Digest, Stored]:
+        found = find(self, hinted, sizes)
+        condemned = read_condemned(self._store)
+        return {digest: stored for digest, stored in found.items() if stored.key not in condemned}
+
+    patch.setattr(Reuse, "__init__", begin)
+    patch.setattr(Reuse, "find", late)
+
+
+def _intent_last(patch: Patch) -> None:
+    create, kept = Certainty.create, dict[Key, bytes]()
+
+    def late(self: Certainty, key: Key, body: bytes) -> bytes:
+        if key.endswith("/intent.json"):
+            kept[key] = body
+            return body
+        if key.endswith("/refs.json"):
+            intent = intent_key(attempt_of(key))
+            create(self, intent, kept[intent])
+        return create(self, key, body)
+
+    patch.setattr(Certainty, "create", late)
+
+
+def _no_intent(patch: Patch) -> None:
+    create = Certainty.create
+
+    def without(self: Certainty, key: Key, body: bytes) -> bytes:
+        return body if key.endswith("/intent.json") else create(self, key, body)
+
+    patch.setattr(Certainty, "create", without)
+
+
+def _condemned_not_read(patch: Patch) -> None:
+    patch.setattr(sealrun.services.reusing, "read_condemned", lambda _store: frozenset())
+
+
+def _reuse_from_void(patch: Patch) -> None:
+    patch.setattr(Reuse, "_is_void", lambda _self, _creator: False)
+
+
+def _no_stat(patch: Patch) -> None:
+    def trusting(_self: Reuse, pair: tuple[Digest, Key], sizes: Mapping[Digest, int]) -> tuple[Digest, Stored]:
+        return pair[0], Stored(pair[1], sizes[pair[0]])
+
+    patch.setattr(Reuse, "_look", trusting)
+
+
+def _seal_over_void(patch: Patch) -> None:
+    decide = Publisher._decide
+
+    def stubborn(
+        self: Publisher, records: RunRecords, ticket: AttemptTicket, *, root: Digest | None, sealed: bool
+    ) -> Outcome:
+        stands = decide(self, records, ticket, root=root, sealed=sealed)
+        if not sealed or stands.decision != "void":
+            return stands
+        run = records.envelope
+        ours = msgspec.structs.replace(
+            stands, decision="sealed", experiment=run.experiment, run_id=run.run_id, root_sha256=root
+        )
+        assert isinstance(self._store, GatedStore)
+        assert isinstance(self._store._inner, ModelStore)
+        key = outcome_key(ticket.attempt)
+        self._store._inner.bodies[key] = self._store._inner.history[key] = ours.encode()
+        return ours
+
+    patch.setattr(Publisher, "_decide", stubborn)
+
+
+def _move_without_intent(patch: Patch) -> None:
+    def unwritten(_self: PointerMover, move: PlannedMove, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
+        return Intent(
+            attempt=attempt_id("20260117T150000Z", "d" * 16),
+            nonce="n",
+            owner="m1",
+            purpose="move",
+            experiment=move.target.experiment,
+            run_id=move.target.run_id,
+            created_at="",
+            heartbeat_at="",
+            digests=digests,
+            proposal=proposal,
+        )
+
+    patch.setattr(PointerMover, "_pin", unwritten)
+
+
+# ---------------------------------------------------------------- what collectors do
+
+
+def _no_condemned_record(patch: Patch) -> None:
+    def condemn(self: Batches, objects: tuple[CondemnedObject, ...]) -> tuple[Condemned, bytes]:
+        name = attempt_id("20260117T150000Z", self._entropy.hex(16))
+        condemned = Condemned(batch=name, by=self._owner, condemned_at="", objects=objects)
+        return condemned, condemned.encode()
+
+    patch.setattr(Batches, "condemn", condemn)
+
+
+def _no_second_mark(patch: Patch) -> None:
+    mark = Marker.mark
+
+    def once(self: Marker, marks: Marks) -> None:
+        if not marks.decided:
+            mark(self, marks)
+
+    patch.setattr(Marker, "mark", once)
+
+
+def _marks_in_order(*order: str) -> Callable[[Patch], None]:
+    def mark(self: Marker, marks: Marks) -> None:
+        pinned = self._pinned()
+        steps: dict[str, Callable[[], object]] = {
+            "intents": lambda: self._intents(marks),
+            "pointers": lambda: self._pointers(marks),
+            "outcomes": lambda: self._attempts(marks, pinned, set()),
+        }
+        for step in order:
+            steps[step]()
+
+    return lambda patch: patch.setattr(Marker, "mark", mark)
+
+
+def _verdict_deleted(patch: Patch) -> None:
+    finish = Sweeper.finish
+
+    def tidy(
+        self: Sweeper, condemned: Condemned, verdict: Verdict, advance: Callable[[int], None] | None = None
+    ) -> Swept:
+        swept = finish(self, condemned, verdict, advance)
+        self._remover.delete([batch_key(condemned.batch, VERDICT_FILE)])
+        return swept
+
+    patch.setattr(Sweeper, "finish", tidy)
+
+
+def _verdict_forgotten(patch: Patch) -> None:
+    """The model of a store would not let another verdict take a deleted one's place: it remembers."""
+    delete = ModelStore._delete
+
+    def forget(self: ModelStore, key: str) -> None:
+        delete(self, key)
+        if key.endswith(VERDICT_FILE):
+            self.history.pop(key, None)
+
+    patch.setattr(ModelStore, "_delete", forget)
+    _verdict_deleted(patch)
+
+
+def _cancel_after_verdict(patch: Patch) -> None:
+    def cancelled(_self: Batches, batch: str) -> Verdict:
+        return Verdict(batch=batch, nonce="n", decision="cancel", decided_at="", by="c2")
+
+    patch.setattr(Batches, "verdict", cancelled)
+
+
+def _condemned_removed_early(patch: Patch) -> None:
+    finish = Sweeper.finish
+
+    def hasty(
+        self: Sweeper, condemned: Condemned, verdict: Verdict, advance: Callable[[int], None] | None = None
+    ) -> Swept:
+        self._remover.delete([batch_key(condemned.batch, CONDEMNED_FILE)])
+        return finish(self, condemned, verdict, advance)
+
+    patch.setattr(Sweeper, "finish", hasty)
+
+
+def _own_verdict_believed(patch: Patch) -> None:
+    def create(self: Batches, proposed: Verdict) -> Verdict:
+        self._certainty.create(batch_key(proposed.batch, VERDICT_FILE), proposed.encode())
+        return proposed
+
+    patch.setattr(Batches, "_create", create)
+
+
+def _pins_forgotten(patch: Patch) -> None:
+    patch.setattr(Marker, "_pinned", lambda _self: set())
+
+
+def _pins_once(patch: Patch) -> None:
+    patch.setattr(Marker, "_pinned_since", lambda _self, _marks, _pinned: None)
+
+
+def _tidied_at_once(patch: Patch) -> None:
+    mark = Marker.mark
+
+    def once(self: Marker, marks: Marks) -> None:
+        if not marks.decided:
+            mark(self, marks)
+        marks.asked_again = len(marks.dead)
+
+    patch.setattr(Marker, "mark", once)
+
+
+THE_TWELVE = [
+    Omission("stat after the condemned list is read", _stat_first, collected.OldPlan, 2),
+    Omission("the intent comes first", _intent_last, collected.Collected, 1),
+    Omission("there is an intent", _no_intent, collected.Collected, 1),
+    Omission("the condemned list is read", _condemned_not_read, collected.Collected, 1),
+    Omission("there is a condemned record", _no_condemned_record, collected.Collected, 1),
+    Omission("there is a second mark", _no_second_mark, collected.Collected, 1),
+    Omission(
+        "intents are read before outcomes",
+        _marks_in_order("pointers", "outcomes", "intents"),
+        collected.OldPlan,
+        2,
+    ),
+    Omission("a verdict is never deleted", _verdict_forgotten, collected.TakenOver, 1),
+    Omission("nothing is cancelled after its verdict", _cancel_after_verdict, collected.TakenOver, 1),
+    Omission("a condemned record outlives its deletes", _condemned_removed_early, collected.Collected, 1),
+    Omission("nothing of a void attempt is referenced", _reuse_from_void, collected.CollectedVoid, 1),
+    Omission("no seal overwrites a void", _seal_over_void, collected.VoidedWhileCollected, 1),
+]
+MORE = [
+    Omission("a key is looked at", _no_stat, collected.Collected, 1),
+    Omission("another's verdict is obeyed", _own_verdict_believed, collected.TakenOver, 1),
+    Omission("a mover pins its target", _move_without_intent, collected.MovedWhileRetired, 1),
+    Omission("pointers are roots", _marks_in_order("intents", "outcomes"), collected.MovedWhileRetired, 1),
+    Omission("pins are asked for again", _pins_once, collected.PinnedWhileRetired, 1),
+    Omission("nothing is tidied after a single mark", _tidied_at_once, collected.MovedWhileTidied, 1),
+    Omission("pins are roots", _pins_forgotten, collected.PinnedWhileRetired, 1),
+]
+
+
+@pytest.mark.parametrize("omission", [*THE_TWELVE, *MORE], ids=lambda omission: omission.rule)
+def test_bytes_are_lost_without_the_rule_that(omission: Omission, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(baton, "check_invariants", check_no_loss)
+    monkeypatch.setattr(deletions, "deletion_faults", lambda _store: ())
+    omission.take_away(monkeypatch)
+    with pytest.raises(Violation, match="I8"):
+        explore(omission.play, omission.preemptions)
+
+
+@pytest.mark.parametrize(
+    ("take_away", "match"),
+    [
+        (_no_condemned_record, "I4: gc/.* is not about a condemned record that was durable before it"),
+        (_condemned_removed_early, "I5: gc/.* is not deleted yet|I5: gc/.* before there was a verdict"),
+        (_verdict_deleted, "I5: gc/.* was deleted"),
+        (_own_verdict_believed, "I4: store/.* no durable verdict"),
+        (_condemned_not_read, "I7: .* which a verdict swept before"),
+    ],
+)
+def test_untrue_records_are_noticed_even_where_no_byte_is_lost(
+    take_away: Callable[[Patch], None], match: str, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(baton, "check_invariants", check_past)
+    take_away(monkeypatch)
+    with pytest.raises(Violation, match=match):
+        explore(collected.TakenOver, 1)
+
+
+def test_the_unchanged_code_passes_each_of_these_searches() -> None:
+    """`test_together` makes them all, with every invariant."""
+    assert len(THE_TWELVE) == 12
+    assert {(found.play, found.preemptions) for found in (*THE_TWELVE, *MORE)} <= set(EXHAUSTIVE)
