@@ -18,6 +18,8 @@ from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
 from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.explaining import explain
+from sealrun.services.marking import Marker
+from sealrun.services.marks import Marks
 
 _DAY_S = 24 * 3600.0
 _ALL = CollectionPolicy(max_delete_ratio=1.0)
@@ -348,3 +350,32 @@ def test_unreadable_refs_of_a_retired_run_stop_nobody_and_those_of_a_live_run_st
     world.store.damage(refs_key(new), b"{")  # type: ignore[arg-type] # an attempt id
     with pytest.raises(UnsupportedFormatError, match="not valid JSON"):
         _collector(world).plan()
+
+
+def test_a_run_that_is_sealed_pointed_to_and_retired_during_the_second_mark_keeps_its_bytes() -> None:
+    world = World()
+    old, _ = _two_runs(world)
+    retire(world, old)
+    key = next(Key(key) for key in _objects(world.store) if world.store.bodies[key] == b"old")
+    now = world.clock.now().timestamp()
+
+    class _Slow(Marker):
+        """Sleeps after it has looked where the pointers stand."""
+
+        def _pointers(self, marks: Marks) -> None:
+            super()._pointers(marks)
+            if marks.begun:
+                world.machine("m1").move(ref, "best")
+                retire(world, attempt)
+
+    marker = _Slow(world.store, world.clock, FakeEntropy(1), grace_s=-1.0, now=now)
+    marks = Marks()
+    marker.mark(marks)
+    assert not marks.needs(key, sha256(b"old"))
+    _, late = published(world, {"z": b"old"}, name="late", finished_at="2026-01-14T10:00:00Z")
+    ref, attempt = late.ref, late.attempt
+    assert late.uploaded_objects == 0, "the run was not sealed by reference"
+
+    marker.mark(marks)
+
+    assert marks.needs(key, sha256(b"old")), "the pointer train@best leads to bytes that would be deleted"
