@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -50,7 +51,7 @@ class LocalIncoming:
         file = self._inside(path)
         source = iter(chunks)
         with translated(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            self._make(file.parent)
             file.unlink(missing_ok=True)
             opened = file.open("xb", buffering=0)
         with opened:
@@ -68,7 +69,7 @@ class LocalIncoming:
     def folder(self, path: str) -> None:
         """Create an empty folder."""
         with translated(self._room / path):
-            self._inside(path).mkdir(parents=True, exist_ok=True)
+            self._make(self._inside(path))
 
     def link(self, path: str, target: str) -> None:
         """Create a link; its target was checked when the manifest was read, and is checked again here."""
@@ -77,7 +78,7 @@ class LocalIncoming:
             raise UsageError(problem)
         place = self._inside(path)
         with translated(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
+            self._make(place.parent)
             place.unlink(missing_ok=True)
             place.symlink_to(target)
 
@@ -104,6 +105,14 @@ class LocalIncoming:
                 if leaf and str(path.relative_to(self._room)) not in names:
                     path.unlink()
             yield Path(folder)
+
+    def _make(self, folder: Path) -> None:
+        """Create a folder inside the room, never the room itself: a room that went away went with its disk."""
+        if folder != self._room:
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
+        elif not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
     def _inside(self, path: str) -> Path:
         problem = path_problem(path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -344,11 +346,14 @@ def test_another_disk_or_the_mirror_of_another_registry_is_refused(hall: Hall, t
 
 def test_a_disk_that_is_replaced_in_the_middle_of_a_round_gets_nothing(hall: Hall) -> None:
     hall.publish(1)
+    one_at_a_time = threading.Lock()
 
     def swap(_size: int) -> None:
-        if not (hall.path.parent / "old").exists():
-            hall.path.rename(hall.path.parent / "old")
-            hall.path.mkdir()
+        with one_at_a_time:
+            if not (hall.path.parent / "old").exists():
+                hall.path.rename(hall.path.parent / "old")
+                time.sleep(0.01)  # the disk is out, and the other files are still being written
+                hall.path.mkdir()
 
     hall.advance = swap
     assert hall.update().copied == ()
