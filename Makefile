@@ -9,10 +9,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 INSTALLED := $(VENV)/.installed
 DEVELOPING := $(VENV)/.installed-dev
+BENCHING := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format-check lint types arrows spec format bench build clean
+.PHONY: help demo test check format-check lint types arrows spec format bench profile build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -45,8 +46,11 @@ format: $(DEVELOPING) ## format the code and mend what ruff can mend safely
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(DEVELOPING) ## run the benchmarks; pass options with ARGS="…", the collector's with ARGS="collection …"
+bench: $(BENCHING) ## every benchmark's medians (hours); ARGS="--quick", "--only w1:dir,w3:s3 --parties sealrun,floor-pack"
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+profile: $(BENCHING) ## where the time of a publication goes; ARGS="w1 dir" (or s3, --action restore)
+	@$(BIN)/python -m benchmarks.profile $(ARGS)
 
 build: $(DEVELOPING) ## build the wheel and the sdist
 	@$(BIN)/python -m build -qq --outdir '$(DIST)' .
@@ -69,3 +73,7 @@ $(INSTALLED): $(VENV)/pyvenv.cfg pyproject.toml
 $(DEVELOPING): $(VENV)/pyvenv.cfg pyproject.toml
 	@$(PIP) --editable '.[dev]'
 	@touch $(INSTALLED) $@
+
+$(BENCHING): $(DEVELOPING) benchmarks/requirements.txt
+	@$(PIP) --requirement benchmarks/requirements.txt
+	@touch $@

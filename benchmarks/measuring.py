@@ -81,8 +81,13 @@ def measure(
         )
         alarm = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))
         alarm.start()
-        _, status, used = os.wait4(process.pid, 0)
-        alarm.cancel()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:  # the harness itself is being stopped
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            alarm.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         if sync is not None:
             sync_file_system(sync)

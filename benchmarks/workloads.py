@@ -17,13 +17,43 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 KIB = 1 << 10
 MIB = 1 << 20
 WORKLOADS = ("small", "large", "mixed", "mixed again")
 
-# What is published one after the other into the same registry, in a room of its own.
-SERIES: tuple[tuple[str, ...], ...] = (("small",), ("large",), ("mixed", "mixed again"))
+
+@dataclass(frozen=True)
+class Step:
+    """One measured command. `place` is where the run of `workload` lies in the target, `published` its step."""
+
+    name: str
+    action: Literal["publish", "restore", "verify", "one file"]
+    workload: str
+    place: str
+    published: str
+
+
+def _after(workload: str, *rest: Step) -> tuple[Step, ...]:
+    last = rest[-1] if rest else None
+    place, published = (last.place, last.published) if last else (workload, workload)
+    run = last.workload if last else workload
+    return (
+        Step(workload, "publish", workload, workload, workload),
+        *rest,
+        Step(f"{workload}, restored", "restore", run, place, published),
+        Step(f"{workload}, one file", "one file", run, place, published),
+        Step(f"{workload}, verified", "verify", run, place, published),
+    )
+
+
+# What is done one after the other in the same room.
+SERIES: dict[str, tuple[Step, ...]] = {
+    "small": _after("small", Step("small, unchanged", "publish", "small", "small", "small")),
+    "large": _after("large"),
+    "mixed": _after("mixed", Step("mixed again", "publish", "mixed again", "mixed again", "mixed again")),
+}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,9 @@ byte voided;
 byte moved;
 byte retired;         /* attempts with a retired.json */
 byte refs[ATTEMPTS];  /* the key that an attempt's refs.json names, or NOBODY */
+#ifdef PACKS
+byte named[ATTEMPTS + 1]; /* the keys whose digests an attempt's intent.json names: here every key has its own */
+#endif
 
 byte batch[COLLECTORS]; /* keys that a condemned.json names, */
 byte condemned;         /* and the batches in which it stands */
@@ -131,7 +134,7 @@ inline write_verdict(b, keys)
 #define decided(attempt) has(sealed | voided | moved, attempt)
 #define stands(attempt) (has(sealed, attempt) && !has(retired, attempt))
 
-/* ---- Publish: intent, condemned batches, reuse or upload, refs, outcome, end of the intent ---- */
+/* ---- Publish: hint, intent, condemned batches, reuse or upload, refs, outcome, end of the intent ---- */
 
 inline write_intent(attempt)
 {
@@ -140,6 +143,40 @@ inline write_intent(attempt)
         printf("attempt %d: intent\n", attempt)
     }
 }
+
+/*
+ * With PACKS a key is that of a pack, which holds the bytes among others and has a digest of its own. So hints are asked
+ * for before the intent is written, which names the packs that they speak of, and only those are referenced.
+ */
+#ifdef PACKS
+inline name_packs()
+{
+    atomic {
+        if
+        :: named[me] = BIT(0)
+        :: me != 1 -> named[me] = BIT(1)
+#if PUBLISHERS > 1
+        :: me != 2 -> named[me] = BIT(2)
+#endif
+        :: skip
+        fi;
+        printf("publisher %d: hints of keys %d\n", me, named[me]);
+#ifdef INTENT_WITHOUT_PACKS
+        named[me] = 0
+#endif
+    }
+}
+#if defined(INTENT_WITHOUT_PACKS)
+#define may_take(candidate) !has(avoid, candidate)
+#elif defined(RESUMED_TAKES_ANY)
+#define may_take(candidate) (!has(avoid, candidate) && (resumed || has(named[me], candidate)))
+#else
+#define may_take(candidate) (!has(avoid, candidate) && has(named[me], candidate))
+#endif
+#else
+#define name_packs() /* its digest is that of the content, which every intent names */
+#define may_take(candidate) !has(avoid, candidate)
+#endif
 
 /* The listing, then batch by batch: one that vanishes midway is finished. */
 #ifdef CONDEMNED_NOT_READ
@@ -176,10 +213,10 @@ inline take_hint()
 {
     atomic {
         if
-        :: !has(avoid, 0) -> key = 0
-        :: me != 1 && !has(avoid, 1) -> key = 1
+        :: may_take(0) -> key = 0
+        :: me != 1 && may_take(1) -> key = 1
 #if PUBLISHERS > 1
-        :: me != 2 && !has(avoid, 2) -> key = 2
+        :: me != 2 && may_take(2) -> key = 2
 #endif
         :: key = NOBODY
         fi;
@@ -201,6 +238,44 @@ inline stat_key()
         :: else
         fi;
         printf("publisher %d: found %d\n", me, key)
+    }
+}
+
+/*
+ * The other way to reuse: what an attempt has sealed that is not retired is there. An outcome and the refs that it was
+ * made with are for ever, so that reading them takes one step.
+ */
+#ifdef UNSEALED_IS_TRUSTED
+#define has_refs(attempt) (refs[attempt] != NOBODY)
+#else
+#define has_refs(attempt) has(sealed, attempt)
+#endif
+#define may_trust(attempt) (has_refs(attempt) && refs[attempt] != own_key(me) && may_take(refs[attempt]))
+
+inline trust()
+{
+    atomic {
+        if
+        :: may_trust(0) -> by = 0
+        :: me != 1 && may_trust(1) -> by = 1
+#if PUBLISHERS > 1
+        :: me != 2 && may_trust(2) -> by = 2
+#endif
+        fi;
+        key = refs[by];
+        printf("publisher %d: attempt %d sealed key %d\n", me, by, key)
+    }
+}
+
+inline look_whether_retired()
+{
+    d_step {
+        if
+        :: has(retired, by) -> key = NOBODY
+        :: else
+        fi;
+        by = 0;
+        printf("publisher %d: trusts in key %d\n", me, key)
     }
 }
 
@@ -234,10 +309,24 @@ inline end_intent(attempt)
     }
 }
 
+#ifdef RESUMED_TAKES_ANY
+#define starts_again() resumed = true; printf("publisher %d: starts again\n", me)
+#else
+#define starts_again() printf("publisher %d: starts again\n", me)
+#endif
+
 proctype Publisher(byte me)
 {
-    byte listed, avoid, key = NOBODY;
+    byte listed, avoid, by, key = NOBODY;
+#ifdef RESUMED_TAKES_ANY
+    bool resumed;
+#endif
 
+    name_packs();
+#ifdef RETIRED_BEFORE_INTENT
+    trust();
+    look_whether_retired();
+#endif
 #if !defined(NO_INTENT) && !defined(INTENT_LAST)
     write_intent(me);
 #endif
@@ -252,10 +341,23 @@ begin:
         :: else
         fi
     }
+#elif defined(RETIRED_BEFORE_INTENT)
+    read_condemned();
+    d_step {
+        if
+        :: key != NOBODY && has(avoid, key) -> key = NOBODY
+        :: else
+        fi
+    }
 #else
     read_condemned();
-    take_hint();
-    stat_key();
+    if
+    :: take_hint(); stat_key()
+    :: trust();
+#ifndef RETIRED_NOT_LOOKED_AT
+       look_whether_retired()
+#endif
+    fi;
 #endif
     avoid = 0;
 #ifdef INTENT_LAST
@@ -280,7 +382,7 @@ begin:
            printf("publisher %d: refs name %d\n", me, refs[me])
        }
 #ifdef RESTARTS
-    :: d_step { key = NOBODY; printf("publisher %d: starts again\n", me) } -> goto begin
+    :: d_step { key = NOBODY; starts_again() } -> goto begin
 #endif
     fi;
     if
@@ -299,7 +401,7 @@ begin:
     :: decided(me)
 #endif
 #ifdef RESTARTS
-    :: d_step { !decided(me) -> printf("publisher %d: starts again\n", me) } -> goto begin
+    :: d_step { !decided(me) -> starts_again() } -> goto begin
 #endif
     fi
 }
@@ -319,6 +421,9 @@ proctype Mover()
         :: stands(2) && pointer != 2 -> target = 2
 #endif
         fi;
+#if defined(PACKS) && !defined(MOVE_WITHOUT_PACKS)
+        named[MOVE] = BIT(refs[target]);
+#endif
         printf("mover: chooses attempt %d\n", target)
     }
 #ifndef MOVE_WITHOUT_INTENT
@@ -400,18 +505,37 @@ inline list_intents()
 #endif
 }
 
-/* An intent pins the digest, and so every key here, unless its attempt is void. */
+#ifdef ONLY_OPEN_INTENTS_PIN
+#define pinning (listed & ~(voided | sealed | moved))
+#else
+#define pinning (listed & ~voided)
+#endif
+#ifdef PACKS
+inline need_named(attempt)
+{
+    if
+    :: has(pinning, attempt) -> needed = needed | named[attempt]
+    :: else
+    fi
+}
+#endif
+
+/* An intent pins the digests that it names, under whatever key, unless its attempt is void. Without PACKS that is all. */
 inline resolve_intents()
 {
     d_step {
-        if
-#ifdef ONLY_OPEN_INTENTS_PIN
-        :: (listed & ~(voided | sealed | moved)) != 0 -> needed = EVERY_KEY
-#else
-        :: (listed & ~voided) != 0 -> needed = EVERY_KEY
+#ifdef PACKS
+        need_named(1);
+        need_named(2);
+#if PUBLISHERS > 1 && defined(MOVER)
+        need_named(3);
 #endif
+#else
+        if
+        :: pinning != 0 -> needed = EVERY_KEY
         :: else
         fi;
+#endif
         listed = 0;
         printf("collector %d: intents resolved, needs keys %d\n", me, needed)
     }
@@ -703,17 +827,16 @@ active proctype Others()
 init
 {
     d_step {
-        refs[0] = NOBODY;
         refs[1] = NOBODY;
 #if PUBLISHERS > 1
         refs[2] = NOBODY;
 #endif
         objects = BIT(0);
+        refs[0] = 0;
 #ifdef OLD_VOID
-        voided = BIT(0);
+        voided = BIT(0); /* it came as far as its refs */
 #else
         sealed = BIT(0);
-        refs[0] = 0;
 #ifdef OLD_RETIRED
         retired = BIT(0);
 #endif

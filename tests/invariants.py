@@ -20,6 +20,7 @@ from sealrun.domain.address import (
     base_log,
     generation_of,
     intent_key,
+    is_pack,
     latest_key,
     parse_object_key,
     pending_prefix,
@@ -27,12 +28,13 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
     run_key,
+    seal_key,
 )
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest, Sums
 from sealrun.domain.pointing import Generation, Target
-from sealrun.domain.publication import Outcome, Refs
+from sealrun.domain.publication import Intent, Outcome, Refs, Stored
 from sealrun.domain.records import parse_object, sha256
 from sealrun.domain.run import Envelope
 from sealrun.services.reading import Reader
@@ -62,6 +64,7 @@ def check_invariants(store: ModelStore) -> None:
             _require(sha256(body) == parse_object_key(key).digest, f"I1: {key} holds other bytes than its name says")
     outcomes = _outcomes(store)
     for outcome in outcomes.values():
+        _check_pinned(store, outcome)
         if outcome.decision == "sealed":
             _check_sealed(store, outcome)
     for key in store.bodies:
@@ -109,6 +112,27 @@ def _check_sealed(store: ModelStore, outcome: Outcome) -> None:
     _require(in_index or intended, f"I9: {attempt} is sealed, but neither in the index nor intended")
 
 
+def _check_pinned(store: ModelStore, outcome: Outcome) -> None:
+    """I6: when it is decided, whatever an attempt references or leads to is its own or named in its intent, packs too.
+
+    Once it is announced, others keep all that; an intent that arrives late may say less.
+    """
+    at = intent_key(outcome.attempt)
+    if outcome.decision == "void" or at not in store.bodies:
+        return
+    intent, user = Intent.decode(store.bodies[at], at), outcome.attempt
+    announced = seal_key(intent.experiment, outcome.run_id or intent.run_id, user)
+    if intent.proposal is not None:
+        user = Generation.decode(intent.proposal.body.encode(), at).target.attempt
+        announced = intent.proposal.key
+    if announced in store.bodies or refs_key(user) not in store.bodies:
+        return
+    for stored in Refs.decode(store.bodies[refs_key(user)], refs_key(user)).objects.values():
+        name = parse_object_key(stored.key)
+        pinned = name.digest in intent.digests or name.creator == outcome.attempt
+        _require(pinned, f"I6: {at} does not pin {stored.key}")
+
+
 def check_bytes(store: ModelStore, outcome: Outcome) -> None:
     """I8: a sealed run has its records, and every byte."""
     attempt, where = outcome.attempt, f"I8: {outcome.attempt}"
@@ -127,8 +151,18 @@ def check_bytes(store: ModelStore, outcome: Outcome) -> None:
         _require(digest in objects, f"{where}: refs lack {digest}")
         stored = objects[digest]
         _require(stored.key in store.bodies, f"{where}: {stored.key} is not there")
-        _require(sha256(store.bodies[stored.key]) == digest, f"{where}: {stored.key} holds other bytes")
         _require(stored.size == size, f"{where}: refs tell a wrong size of {digest}")
+        _require(sha256(_body(store, stored, where)) == digest, f"{where}: {stored.key} holds other bytes")
+
+
+def _body(store: ModelStore, stored: Stored, where: str) -> bytes:
+    """The bytes of an object, or of a member of a pack, none of which may lie outside of it."""
+    body = store.bodies[stored.key]
+    _require(is_pack(stored.key) == (stored.offset is not None), f"{where}: {stored} is of two kinds")
+    if stored.offset is None:
+        return body
+    _require(0 <= stored.offset <= len(body) - stored.size, f"{where}: {stored} leads out of its pack")
+    return body[stored.offset : stored.offset + stored.size]
 
 
 def _rows(store: ModelStore, experiment: str) -> list[Row]:
@@ -155,7 +189,9 @@ def _check_log(store: ModelStore, log: str, outcomes: Mapping[str, Outcome]) -> 
     if log.endswith("/latest/") or log.startswith("names/"):
         for old, new in pairwise(generations):
             repaired = msgspec.structs.replace(new.target, attempt=old.target.attempt) == old.target
-            forward = new.target.order > old.target.order or (repaired and new.why.startswith("repaired: "))
+            forward = new.target.order > old.target.order or (
+                repaired and new.why.startswith(("repaired: ", "repacked: "))
+            )
             _require(forward, f"I10: {log} moved back with generation {new.generation}")
 
 
@@ -275,6 +311,8 @@ def _check_run_folder(store: ModelStore, reader: Reader, row: Row) -> None:
         return
     view = reader.load(reader.resolve(f"{row.experiment}/{row.run_id}"))
     for path, digest in view.sums.lines.items():
+        if digest in view.objects and view.objects[digest].offset is not None:
+            continue  # a part of a pack cannot be linked to
         key = run_key(row.experiment, row.run_id, path)
         _require(key in store.bodies and sha256(store.bodies[key]) == digest, f"{key} is not linked")
 

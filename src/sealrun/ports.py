@@ -18,6 +18,8 @@ import msgspec
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.manifest import Entry, Link
 from sealrun.domain.mirroring import MirroredRun, MirrorRecord
+from sealrun.domain.packing import Member
+from sealrun.domain.publication import Hint, Stored
 from sealrun.domain.sealed import Published, SealedRun
 
 # ---------------------------------------------------------------- stores
@@ -266,11 +268,11 @@ class RunFolder(Protocol):
         """List everything like `scan`, but tell what is wrong instead of raising it. `RunChangedError`: it is gone."""
         ...
 
-    def hash(self, tree: Tree, stage: Stage | None, wants: Callable[[str, FileFacts], bool]) -> Hashed:
+    def hash(self, tree: Tree, copying: Copying | None = None) -> Hashed:
         """Digest every file of `tree` with a pool of workers, from the hash cache where the facts are unchanged.
 
-        Files for which `wants(path, facts)` are copied into `stage` while they are hashed. stat → hash → stat:
-        `RunChangedError` on any difference, `RunRejectedError` for an unreadable file. Bounded memory.
+        What `copying` says is copied while it is hashed. stat → hash → stat: `RunChangedError` on any difference,
+        `RunRejectedError` for an unreadable file. Bounded memory.
         """
         ...
 
@@ -283,11 +285,32 @@ class RunFolder(Protocol):
         ...
 
 
+class Copying(msgspec.Struct, frozen=True, kw_only=True):
+    """What is copied to `stage` while a folder is hashed, so that its files are read once.
+
+    Files for which `alone(path, facts)` wait there each by itself; `packs` are lists of paths, and each becomes one
+    pack, without the files whose bytes the registry `knows` already. A path belongs to one of them at most.
+    """
+
+    stage: Stage
+    alone: Callable[[str, FileFacts], bool]
+    packs: Sequence[Sequence[str]] = ()
+    knows: Callable[[Digest, int], bool] = lambda _digest, _size: False
+
+
+class StagedPack(msgspec.Struct, frozen=True):
+    """A complete pack that waits in a stage, as a source that `put_many` of the same store takes."""
+
+    source: Source
+    members: tuple[Member, ...]
+
+
 class Hashed(msgspec.Struct, frozen=True):
-    """Result of hashing: entries (unsorted) and the sources that wait in the stage, by digest."""
+    """Result of hashing: entries (unsorted), and what waits in the stage: sources by digest, and packs."""
 
     entries: tuple[Entry, ...]
-    staged: Mapping[Digest, Source]
+    staged: Mapping[Digest, Source] = msgspec.field(default_factory=dict)
+    packs: tuple[StagedPack, ...] = ()
 
 
 class FolderSource(Protocol):
@@ -406,7 +429,7 @@ class OpenWriters(Protocol):
 class Destination(Protocol):
     """A place on this machine where a run is restored: complete or not there."""
 
-    def write(self, path: str, chunks: Iterable[bytes], *, executable: bool) -> None:
+    def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
         """Write one file below the destination, creating folders. Callable from many threads. `path` was checked."""
         ...
 
@@ -428,6 +451,7 @@ class Destination(Protocol):
 
 
 # ---------------------------------------------------------------- the journal (one SQLite file; durable on return)
+# Of hashes, hints, events, claims and `settling` records, a power cut may take the last ones.
 
 
 class HashCache(Protocol):
@@ -445,16 +469,16 @@ class HashCache(Protocol):
 class Hints(Protocol):
     """Where digests were once stored, per registry id. A hint proves nothing: the reuse rule checks it."""
 
-    def keys_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Key]:
-        """The most recent key of each digest that has one."""
+    def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:
+        """The most recent place of each digest that has one."""
         ...
 
-    def sizes_known(self, registry_id: str) -> Callable[[int], bool]:
-        """Return a quick test: is some object of this size hinted at? (Then copying before hashing may be wasted.)."""
+    def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:
+        """Which of `sizes` some hinted object has: to copy files of the others while they are hashed is not wasted."""
         ...
 
-    def learn(self, registry_id: str, keys: Mapping[Digest, tuple[Key, int]]) -> None:
-        """Remember keys and sizes after a seal, in one transaction."""
+    def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:
+        """Remember where the attempt `sealed_by` sealed a run with these bytes, in one transaction."""
         ...
 
     def forget(self, registry_id: str, digests: Iterable[Digest]) -> None:
@@ -565,8 +589,16 @@ class Deliveries(Protocol):
         """Queue parked deliveries again and make postponed ones due, now; return how many."""
         ...
 
+    def repeat(self, sealed: int, registries: Collection[str]) -> None:
+        """Queue again, as new attempts, what was published: somebody asks whether the run is still there."""
+        ...
+
     def all(self, *, registry: str | None = None, state: DeliveryState | None = None) -> Sequence[Delivery]:
         """Deliveries, newest first."""
+        ...
+
+    def of(self, sealed: int) -> Sequence[Delivery]:
+        """The deliveries of one sealed run, by registry."""
         ...
 
     def next_due(self, registry: str) -> float | None:
@@ -599,8 +631,9 @@ class Facts(Protocol):
 
 
 class Journal(Protocol):
-    """The rooms of the one file, and the identity of the state folder it lies in."""
+    """The rooms of the one file, and the path and identity of the state folder it lies in."""
 
+    folder: str
     state_id: str
     hashes: HashCache
     hints: Hints
@@ -679,7 +712,7 @@ class MirrorIncoming(Protocol):
         """Tell whether a file with these bytes is there already, from an earlier attempt; reads it to find out."""
         ...
 
-    def write(self, path: str, chunks: Iterable[bytes], *, executable: bool) -> None:
+    def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
         """Write one file. Callable from many threads."""
         ...
 

@@ -8,11 +8,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from sealrun.domain.address import Digest, Urn
+from sealrun.domain.address import Digest
 from sealrun.domain.manifest import Entry, Link, Manifest
 from sealrun.domain.records import sha256
 from sealrun.domain.run import Completion, Envelope, Producer, Status, choose_run_id
 from sealrun.domain.sealed import SealedRun
+from sealrun.domain.urn import Urn
 from sealrun.ports import Source
 
 A_TIME = "2026-01-17T14:30:52Z"

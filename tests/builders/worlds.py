@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 from tests.builders.runs import Sources, a_run
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
+from tests.fakes.stage import MemoryStage
 from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, attempt_id, retired_key
 from sealrun.domain.errors import ConflictError
+from sealrun.domain.packing import PackOptions, PackWriter
 from sealrun.domain.pointing import Generation, Target
 from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Store
+from sealrun.ports import StagedPack, Store
 from sealrun.services.indexing import Index
 from sealrun.services.moving import PointerMover
+from sealrun.services.packing import Packing
 from sealrun.services.publishing import Publisher
 from sealrun.services.reading import Reader
 from sealrun.services.recovering import Found, Recovery
 
 REGISTRY_ID = "0" * 32
 _A_DAY_S = 24 * 3600.0
+EVERYTHING_PACKED = PackOptions(least=1)
 
 
 class World:
-    """One registry and everybody who uses it."""
+    """One registry and everybody who uses it. With `packs` they pack small files, all of them in the same way.
 
-    def __init__(self, *, links: bool = True) -> None:
+    With `stages` the store has a stage, where packs wait; without, they wait in a spool.
+    """
+
+    def __init__(self, *, links: bool = True, packs: PackOptions | None = None, stages: bool = False) -> None:
         self.clock = FakeClock()
-        self.store = ModelStore(lambda: self.clock.now().timestamp(), links=links)
+        self.store = ModelStore(lambda: self.clock.now().timestamp(), links=links, stages=stages)
+        self.packs = packs
         self._machines: dict[str, Machine] = {}
 
     def machine(self, name: str) -> Machine:
@@ -70,20 +80,30 @@ class Machine:
         if delivery.ticket is None:
             delivery.serial += 1
             delivery.ticket = self._ticket(f"{self.name}:{sha256(run.run_json)}:{delivery.serial}")
+            return msgspec.structs.replace(delivery.ticket, fresh=True)
         return delivery.ticket
 
     def publisher(self, store: Store | None = None) -> Publisher:
         """A publisher in a new process."""
+        packs = self.world.packs
         return Publisher(
-            store or self.world.store, REGISTRY_ID, self.hints, self.world.clock, self.entropy, by=self.name
+            store or self.world.store,
+            REGISTRY_ID,
+            self.hints,
+            self.world.clock,
+            self.entropy,
+            by=self.name,
+            packing=None if packs is None else Packing(packs, MemoryStage),
         )
 
-    def publish(self, run: SealedRun, sources: Sources, store: Store | None = None) -> Published:
+    def publish(
+        self, run: SealedRun, sources: Sources, store: Store | None = None, staged: Sequence[StagedPack] = ()
+    ) -> Published:
         """Deliver a run as the daemon does: the same attempt until it is void, then a new one."""
         delivery = self.deliveries.setdefault(run, Delivery())
         while True:
             try:
-                delivery.published = self.publisher(store).publish(run, self.ticket(run), sources)
+                delivery.published = self.publisher(store).publish(run, self.ticket(run), sources, staged=staged)
             except ConflictError:
                 delivery.ticket = None
                 continue
@@ -147,6 +167,21 @@ def published(
     """Publish a run in peace."""
     run, sources = a_run(files, **facts)  # type: ignore[arg-type] # the facts of `a_run`
     return run, world.machine(machine).publish(run, sources)
+
+
+def staged_pack(world: World, run: SealedRun, sources: Sources, *, without: Iterable[str] = ()) -> StagedPack:
+    """Make what hashing makes of a run where the store has a stage: a pack of its files that waits there."""
+    stage = world.store.stage()
+    assert stage is not None
+    incoming = stage.receive()
+    writer, seen = PackWriter(incoming.write), set[str]()
+    for entry in run.manifest().entries:
+        if entry.path not in set(without) and entry.sha256 not in seen:
+            seen.add(entry.sha256)
+            with sources(entry).open() as file:
+                writer.add(entry.sha256, file.read())
+    facts = writer.finish()
+    return StagedPack(incoming.keep(facts.digest), facts.members)
 
 
 def intents(store: ModelStore) -> set[AttemptId]:

@@ -9,12 +9,14 @@ import hashlib
 import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.docs.make_sample import EXPERIMENT, PAGE, SAMPLE, make_sample, with_examples
 from tests.docs.pages import shell
+from tests.docs.test_recovery import publish
 from tests.fakes.clock import FakeClock, FakeEntropy
 
 from sealrun.adapters.destinations import LocalDestination
@@ -86,15 +88,29 @@ class Stranger:
         manifest = self.record(f"{folder}/manifest.json", "manifest")
         found = {}
         for entry in manifest["entries"]:
-            stored = refs["objects"][entry["sha256"]]
-            body = (self.root / stored["key"]).read_bytes()
-            assert stored["key"].startswith(self.object_prefix(entry["sha256"]))
-            assert len(body) == entry["size"] == stored["size"]
+            body = self.content(refs, entry["sha256"])
+            assert len(body) == entry["size"]
             assert hashlib.sha256(body).hexdigest() == entry["sha256"] == sums[f"artifacts/{entry['path']}"]
             found[entry["path"]] = body
         assert sums.keys() == {f"artifacts/{path}" for path in found} | {"run.json", "manifest.json"}
         assert manifest["tree_digest"] == self.tree_digest(found)
         return found
+
+    def content(self, refs: dict[str, Any], digest: str) -> bytes:
+        """The bytes of an object, or of a member of a pack."""
+        for key, members in refs.get("packs", {}).items():
+            if digest in members:
+                offset, size = members[digest]
+                pack: bytes = (self.root / key).read_bytes()
+                named = hashlib.sha256(pack).hexdigest()
+                assert key.startswith(f"store/packs/sha256/{named[:2]}/{named[2:4]}/{named[4:]}.")
+                assert key.endswith(".zip")
+                return pack[offset : offset + size]
+        stored = refs["objects"][digest]
+        assert stored["key"].startswith(self.object_prefix(digest))
+        body: bytes = (self.root / stored["key"]).read_bytes()
+        assert len(body) == stored["size"]
+        return body
 
     @staticmethod
     def object_prefix(digest: str) -> str:
@@ -195,7 +211,9 @@ def test_every_key_of_the_sample_is_one_that_the_format_page_lists() -> None:
     for key in tree(SAMPLE):
         assert sum(key in keys for keys in seen.values()) == 1, key
     missing = {name for name, keys in seen.items() if not keys}
-    assert missing == {"probe/<random>/…"}
+    # The sample's registry is plain; packs are read by a stranger in a registry of their own.
+    packed = {"store/packs/sha256/<2>/<2>/<60>.<attempt>.zip", "quarantine/<digest>.<attempt>.zip.json"}
+    assert missing == {"probe/<random>/…", *packed}
 
 
 def _pattern(name: str) -> str:
@@ -295,3 +313,22 @@ def test_damage_to_the_sample_is_noticed_by_both_readers(tmp_path: Path) -> None
         Stranger(damaged).files(EXPERIMENT, FIRST)
     report = Verifier(Reader(PosixStore(damaged), FakeClock(), FakeEntropy())).everything()
     assert {damage.kind for damage in report.damages} == {"bytes"}
+
+
+def test_a_stranger_reads_runs_in_packs(tmp_path: Path) -> None:
+    source = tmp_path / "run"
+    (source / "deep").mkdir(parents=True)
+    files = {"a": b"alpha", "deep/b": b"beta" * 100, "deep/again": b"alpha", "empty": b"", "large": b"x" * (1 << 20)}
+    for name, body in files.items():
+        (source / name).write_bytes(body)
+    publish(tmp_path / "registry", source, packed=True)
+    stranger = Stranger(tmp_path / "registry")
+    (run,) = stranger.runs(EXPERIMENT)
+    assert stranger.files(EXPERIMENT, run) == files
+    (pack,) = (tmp_path / "registry/store/packs").rglob("*.zip")
+    with zipfile.ZipFile(pack) as archive:
+        assert archive.testzip() is None
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+    small = {body for body in files.values() if len(body) < 1 << 20}
+    assert members == {hashlib.sha256(body).hexdigest(): body for body in small}

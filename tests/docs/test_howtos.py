@@ -85,3 +85,16 @@ def test_the_page_on_collection_deletes_and_explains(tmp_path: Path) -> None:
     assert "2 of 3 objects, 4 B of 6 B, would be deleted" in said
     assert "deleted 2 objects, 4 B" in said
     assert "last used by run training/" in said
+
+
+def test_the_page_on_small_files_shows_the_pack(tmp_path: Path) -> None:
+    many = "sealrun init . > /dev/null; mkdir many-files; for n in $(seq 99); do echo $n > many-files/$n; done\n"
+    said = shell(many + scripts("small-files.md", "packs"), tmp_path, reader_environment(tmp_path / "home"))
+    assert "     99 files in store/packs/sha256/" in said
+    assert "Done testing" in said
+
+
+def test_the_page_on_importing_imports_old_runs(tmp_path: Path) -> None:
+    old = "sealrun init . > /dev/null; for n in 1 2 3; do mkdir -p old-runs/run-$n; echo $n > old-runs/run-$n/n; done\n"
+    said = shell(old + scripts("import-old-runs.md", "import"), tmp_path, reader_environment(tmp_path / "home"))
+    assert "3 of 3 folders imported" in said

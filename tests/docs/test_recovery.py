@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +15,17 @@ from tests.docs.make_sample import EXPERIMENT, SAMPLE
 from tests.docs.pages import DOCS, fences, shell
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
+from tests.fakes.stage import MemoryStage
 
 from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.sources import open_alone
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain.address import attempt_id
+from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.run import Completion
 from sealrun.services.opening import create_registry
+from sealrun.services.packing import Packing
 from sealrun.services.publishing import Publisher
 from sealrun.services.sealing import SealRequest, seal
 
@@ -62,6 +67,21 @@ def serve() -> Iterator[object]:
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files, and ranges of files as any web server does."""
+
+    def do_GET(self) -> None:
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if wanted is None:
+            super().do_GET()
+            return
+        first, last = int(wanted[1]), int(wanted[2])
+        body = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
+        self.send_header("Content-Length", str(last + 1 - first))
+        self.end_headers()
+        self.wfile.write(body[first : last + 1])
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -70,7 +90,7 @@ def script(kind: str, find: str, registry: str) -> str:
     """The page's commands for one kind of registry and one way to find the run."""
     blocks = [(fence.mark.removeprefix("recover: "), fence.text) for fence in fences(PAGE) if "recover: " in fence.mark]
     chosen = [text for name, text in blocks if name in {kind, find, "common"}]
-    assert len(chosen) == 6
+    assert len(chosen) == 7
     whole = "\n".join(chosen)
     assert REGISTRIES[kind] in whole
     return whole.replace(REGISTRIES[kind], f"REGISTRY='{registry}'\n")
@@ -108,8 +128,9 @@ def test_any_run_of_a_directory_is_restored_and_verified(tmp_path: Path) -> None
     check(tmp_path / FIRST)
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", ["directory", "http"])
-def test_every_name_survives(kind: str, serve: object, tmp_path: Path) -> None:
+def test_every_name_survives(kind: str, packed: bool, serve: object, tmp_path: Path) -> None:  # noqa: FBT001 - a case
     source = tmp_path / "odd names"
     for name, body in ODD.items():
         file = source / name
@@ -120,7 +141,8 @@ def test_every_name_survives(kind: str, serve: object, tmp_path: Path) -> None:
     (source / "empty folder é").mkdir()
     (source / "a link").symlink_to("two words")
     registry = tmp_path / "registry with a space"
-    publish(registry, source)
+    publish(registry, source, packed=packed)
+    assert (registry / "store" / "packs").exists() == packed
     place = str(registry) if kind == "directory" else serve(registry)  # type: ignore[operator] # a function
     here = tmp_path / "here"
     here.mkdir()
@@ -134,8 +156,26 @@ def test_every_name_survives(kind: str, serve: object, tmp_path: Path) -> None:
     assert str((run / "artifacts" / "a link").readlink()) == "two words"
 
 
-def publish(root: Path, folder: Path) -> None:
-    """Publish `folder` to a new directory registry."""
+@pytest.mark.parametrize("kind", ["directory", "http"])
+def test_one_file_is_taken_out_of_a_pack(kind: str, serve: object, tmp_path: Path) -> None:
+    source = tmp_path / "run"
+    source.mkdir()
+    files = {"metrics.json": b"{}", "my-metrics.json": b"other", "large": bytes(3 << 20)}
+    for name, body in files.items():
+        (source / name).write_bytes(body)
+    registry = tmp_path / "registry"
+    publish(registry, source, packed=True)
+    place = str(registry) if kind == "directory" else serve(registry)  # type: ignore[operator] # a function
+    here = tmp_path / "here"
+    here.mkdir()
+    (member,) = (fence.text for fence in fences(PAGE) if fence.mark == "recover: member")
+    printed = shell(script(kind, "latest", place) + member, here)
+    assert printed.count(": OK\n") == len(files) + 2
+    assert hashlib.sha256(files["metrics.json"]).hexdigest() in printed.splitlines()[-1]
+
+
+def publish(root: Path, folder: Path, *, packed: bool = False) -> None:
+    """Publish `folder` to a new directory registry; small files in packs, if they are to be `packed`."""
     clock, entropy, store = FakeClock(), FakeEntropy(7), PosixStore(root, make=True)
     record = create_registry(store, clock, entropy)
     request = SealRequest(experiment=EXPERIMENT, completion=Completion("command", "sealrun", "declared"))
@@ -146,6 +186,7 @@ def publish(root: Path, folder: Path) -> None:
         created_at="2026-01-17T15:00:00Z",
         owner="test",
     )
-    publisher = Publisher(store, record.registry_id, FakeHints(), clock, entropy, "test")
+    packing = Packing(PackOptions(least=1), MemoryStage) if packed else None
+    publisher = Publisher(store, record.registry_id, FakeHints(), clock, entropy, "test", packing)
     publisher.publish(sealing.run, ticket, sealing.source)
     store.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.builders.runs import BytesSource, a_run
@@ -12,7 +12,7 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Delivery, Journal
+from sealrun.ports import Delivery, Journal, StagedPack
 from sealrun.services.delivering import DeliveryLine
 from sealrun.services.delivery_parts import LineParts, Sources
 
@@ -43,7 +43,9 @@ class FakeRegistry:
         self.opened += 1
         return self
 
-    def publish(self, run: SealedRun, ticket: AttemptTicket, sources: Sources) -> Published:
+    def publish(
+        self, run: SealedRun, ticket: AttemptTicket, sources: Sources, _staged: Sequence[StagedPack] = ()
+    ) -> Published:
         self.tickets.append(ticket)
         self._fail()
         if self.during is not None:

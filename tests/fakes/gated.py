@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
 
-from sealrun.domain.address import Key
+from sealrun.domain.address import Digest, Key
 from sealrun.ports import Capabilities, Creation, ObjectStat, Remover, Source, Stage, Store, Unfinished
 
 T = TypeVar("T")
@@ -33,6 +34,22 @@ class Gate(Protocol):
         ...
 
 
+class _Sent(NamedTuple):
+    """A source whose bytes are on their way: what becomes of the source matters no more, even if they arrive late."""
+
+    body: bytes
+    size: int
+    digest: Digest
+
+    @classmethod
+    def of(cls, source: Source) -> _Sent:
+        with source.open() as file:
+            return cls(file.read(), source.size, source.digest)
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.body)
+
+
 class GatedStore:
     """`ports.Store` in front of `inner`. With `page`, listings are read that many keys at a time, as of each page."""
 
@@ -55,10 +72,11 @@ class GatedStore:
     def put_many(
         self, items: Iterable[tuple[Key, Source]], on_stored: Callable[[Key, int], None] | None = None
     ) -> None:
-        for item in items:
-            self._gate(Call("put_many", item[0]), partial(self._inner.put_many, [item]))
+        for key, source in items:
+            sent = _Sent.of(source)
+            self._gate(Call("put_many", key), partial(self._inner.put_many, [(key, sent)]))
             if on_stored is not None:
-                on_stored(item[0], item[1].size)
+                on_stored(key, source.size)
 
     def put(self, key: Key, body: bytes) -> None:
         self._gate(Call("put", key), lambda: self._inner.put(key, body))

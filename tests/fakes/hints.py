@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from sealrun.domain.address import Digest, Key
+from sealrun.domain.address import AttemptId, Digest
+from sealrun.domain.publication import Hint, Stored
 
 
 class FakeHints:
     """`ports.Hints` in a dictionary; tests plant wrong hints with `learn`."""
 
     def __init__(self) -> None:
-        self.known: dict[str, dict[Digest, tuple[Key, int]]] = {}
+        self.known: dict[str, dict[Digest, Hint]] = {}
 
-    def keys_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Key]:
+    def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:
         known = self.known.get(registry_id, {})
-        return {digest: known[digest][0] for digest in digests if digest in known}
+        return {digest: known[digest] for digest in digests if digest in known}
 
-    def sizes_known(self, registry_id: str) -> Callable[[int], bool]:
-        sizes = {size for _, size in self.known.get(registry_id, {}).values()}
-        return sizes.__contains__
+    def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:
+        return {hint.stored.size for hint in self.known.get(registry_id, {}).values()}.intersection(sizes)
 
-    def learn(self, registry_id: str, keys: Mapping[Digest, tuple[Key, int]]) -> None:
-        self.known.setdefault(registry_id, {}).update(keys)
+    def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:
+        hints = {digest: Hint(stored, sealed_by) for digest, stored in places.items()}
+        self.known.setdefault(registry_id, {}).update(hints)
 
     def forget(self, registry_id: str, digests: Iterable[Digest]) -> None:
         for digest in digests:

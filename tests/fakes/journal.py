@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -131,9 +132,17 @@ class FakeDeliveries:
             self._change(number, state="queued", due=0.0)
         return len(parked)
 
+    def repeat(self, sealed: int, registries: Collection[str]) -> None:
+        for known in self.of(sealed):
+            if known.registry in registries and known.state == "published":
+                self._change(known.id, state="queued", tries=0, due=0.0, attempt=None, nonce=None)
+
     def all(self, *, registry: str | None = None, state: DeliveryState | None = None) -> Sequence[Delivery]:
         found = (d for d in self._all.values() if registry in {None, d.registry} and state in {None, d.state})
         return sorted(found, key=lambda each: -each.id)
+
+    def of(self, sealed: int) -> Sequence[Delivery]:
+        return sorted((d for d in self._all.values() if d.sealed == sealed), key=lambda each: each.registry)
 
     def next_due(self, registry: str) -> float | None:
         waiting = (d for d in self.all(registry=registry, state="queued") if d.id not in self._claimed)
@@ -147,6 +156,7 @@ class FakeJournal:
     """`ports.Journal` in memory."""
 
     def __init__(self) -> None:
+        self.folder = tempfile.gettempdir()
         self.state_id = "a-machine"
         self.hashes = FakeHashes()
         self.hints = FakeHints()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import BinaryIO, NamedTuple
 
+from tests.fakes.stage import MemoryStage
+
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import NotFoundError, RunChangedError, UsageError
 from sealrun.domain.records import sha256
@@ -32,6 +34,7 @@ class Kind(Enum):
 _FORMAT = [
     (Kind.WRITE_ONCE, r"registry\.json"),
     (Kind.OBJECT, rf"store/objects/sha256/[0-9a-f]{{2}}/[0-9a-f]{{2}}/[0-9a-f]{{60}}\.{_ATTEMPT}"),
+    (Kind.OBJECT, rf"store/packs/sha256/[0-9a-f]{{2}}/[0-9a-f]{{2}}/[0-9a-f]{{60}}\.{_ATTEMPT}\.zip"),
     (Kind.INTENT, rf"attempts/{_ATTEMPT}/intent\.json"),
     (Kind.WRITE_ONCE, rf"attempts/{_ATTEMPT}/(outcome|refs|retired)\.json"),
     (Kind.WRITE_ONCE, rf"experiments/{_NAME}/runs/{_NAME}/(run\.json|manifest\.json|MANIFEST\.sha256)"),
@@ -46,7 +49,7 @@ _FORMAT = [
     (Kind.PROJECTION, r"latest/[^/]+"),
     (Kind.WRITE_ONCE, r"gc/[^/]+/(condemned|verdict)\.json"),
     (Kind.WRITE_ONCE, r"gc/[^/]+/deleted\.jsonl"),
-    (Kind.WRITE_ONCE, rf"quarantine/[0-9a-f]{{64}}\.{_ATTEMPT}\.json"),
+    (Kind.WRITE_ONCE, rf"quarantine/[0-9a-f]{{64}}\.{_ATTEMPT}(\.zip)?\.json"),
     (Kind.WRITE_ONCE, rf"experiments/{_NAME}/pins/{_NAME}/{_ATTEMPT}(\.lifted)?\.json"),
     (Kind.ROW, rf"experiments/{_NAME}/index/pending/{_ATTEMPT}\.retired\.json"),
     (Kind.PROBE, r"probe/.+"),
@@ -77,10 +80,10 @@ class ModelStore:
     """Everything in one dictionary. Also a `ports.Remover`, for tests that play the collector.
 
     `history` keeps the first bytes of every write-once key and object for ever, so that any later change is seen.
-    `log` tells in which order keys were written and deleted.
+    `log` tells in which order keys were written and deleted. With `stages` bytes may wait in it, as in a directory.
     """
 
-    def __init__(self, now: Callable[[], float] = lambda: 0.0, *, links: bool = True) -> None:
+    def __init__(self, now: Callable[[], float] = lambda: 0.0, *, links: bool = True, stages: bool = False) -> None:
         self.url = "model://registry"
         self.capabilities = Capabilities(write_once=True, verifies_uploads=True, links=links, parallel=1)
         self.bodies: dict[str, bytes] = {}
@@ -88,6 +91,7 @@ class ModelStore:
         self.history: dict[str, bytes] = {}
         self.log: list[Change] = []
         self._now = now
+        self._stages = stages
         self._lock = threading.Lock()
 
     def create(self, key: Key, body: bytes) -> Creation:
@@ -172,7 +176,7 @@ class ModelStore:
         """There are none."""
 
     def stage(self) -> Stage | None:
-        return None
+        return MemoryStage() if self._stages else None
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -104,7 +104,10 @@ def _silence(call: Call, *, sent: bool) -> Exception:
 
 
 class Scenario(Protocol):
-    """Work of one process that is hurt, and the peaceful world around it."""
+    """Work of one process that is hurt, and the peaceful world around it.
+
+    It may say in `PACKS` how small files are packed, and in `STAGES` that the store has a stage.
+    """
 
     def prepare(self, world: World) -> None:
         """What happened before."""
@@ -123,9 +126,13 @@ class Scenario(Protocol):
         ...
 
 
+def _world_of(scenario: Scenario) -> World:
+    return World(packs=getattr(scenario, "PACKS", None), stages=getattr(scenario, "STAGES", False))
+
+
 def good_calls(scenario: Scenario) -> list[Call]:
     """The store calls of the work when nothing goes wrong; invariants are checked after every write."""
-    world = World()
+    world = _world_of(scenario)
     scenario.prepare(world)
     wire = Wire({}, watch=lambda: check_invariants(world.store))
     scenario.act(world, GatedStore(world.store, wire))
@@ -138,7 +145,7 @@ def live_through(scenario: Scenario, lives: Sequence[Hurt]) -> list[list[Call]]:
 
     Returns the calls of each life.
     """
-    world = World()
+    world = _world_of(scenario)
     scenario.prepare(world)
     told: list[list[Call]] = []
     late: list[LateWrite] = []

@@ -264,7 +264,7 @@ def retire_by(world: World, policy: Policy, store: Store | None = None) -> tuple
 def kill_before(world: World, machine: str, what: Planned, moment: object) -> None:
     """Let a publisher die before the first call that `moment` tells."""
     assert callable(moment)
-    trial = World()
+    trial = World(packs=world.packs)
     wire = Wire({})
     _publish(trial, machine, what, GatedStore(trial.store, wire))
     at = next(number for number, call in enumerate(wire.calls) if moment(call))

@@ -8,6 +8,7 @@ import random
 import pytest
 from tests.faults.collecting import COLLECTIONS, CancellingOthers, Collecting, FinishingOthers
 from tests.faults.lives import Mode, Scenario, cases, good_calls, live_through
+from tests.faults.packing import PACKED, HintsSinceDeath, SmallPacked
 from tests.faults.scenarios import ALL, SmallPublish
 
 _HARDER = 10 ** int(os.environ.get("SEALRUN_TEST_HARDER", "0"))
@@ -22,7 +23,7 @@ def _survive(scenario: Scenario, *lives: tuple[int, Mode]) -> None:
         raise
 
 
-@pytest.mark.parametrize("scenario", [*ALL, *COLLECTIONS], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("scenario", [*ALL, *COLLECTIONS, *PACKED], ids=lambda kind: kind.__name__)
 def test_no_single_fault_at_any_call_breaks_an_invariant_or_loses_work(scenario: type[Scenario]) -> None:
     calls = good_calls(scenario())
     assert calls
@@ -32,7 +33,14 @@ def test_no_single_fault_at_any_call_breaks_an_invariant_or_loses_work(scenario:
 
 @pytest.mark.parametrize(
     ("scenario", "tried"),
-    [(SmallPublish, 1500), (Collecting, 300), (FinishingOthers, 250), (CancellingOthers, 250)],
+    [
+        (SmallPublish, 1500),
+        (Collecting, 300),
+        (FinishingOthers, 250),
+        (CancellingOthers, 250),
+        (SmallPacked, 600),
+        (HintsSinceDeath, 300),
+    ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_no_fault_in_the_life_after_a_death_breaks_an_invariant_or_loses_work(

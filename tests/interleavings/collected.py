@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+import msgspec
 from tests.builders.runs import BytesSource
 from tests.builders.worlds import REGISTRY_ID
 from tests.fakes.clock import FakeEntropy
+from tests.fakes.store import Kind, kind_of
 from tests.faults.scenarios import kill_before, planned
 from tests.interleavings.baton import Task
 from tests.interleavings.collectors import AT_ONCE, IN_PEACE, collects, planned_by, retires
 from tests.interleavings.plays import LAST, OLD, PlayBase
 from tests.invariants import Expected, check_bytes, check_settled, unused_objects
 
-from sealrun.domain.address import AttemptId, RunId, object_key, outcome_key
+from sealrun.domain.address import AttemptId, Key, RunId, is_pack, object_key, outcome_key
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.keeping import Pin
+from sealrun.domain.packing import LOCAL_SIZE
 from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import Outcome
+from sealrun.domain.publication import Outcome, Stored
 from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published
 from sealrun.ports import Remover, Store
@@ -136,10 +139,13 @@ class WrongHints(Collected):
 
     def __init__(self) -> None:
         super().__init__()
-        known = self.world.machine("m1").hints.known[REGISTRY_ID]
-        (key, size), one = known[sha256(b"1")], sha256(b"one")
+        hints, one, never = self.world.machine("m1").hints, sha256(b"one"), sha256(b"x")
         self.what = planned({"a": b"1", "b": b"one", "c": b"x"}, name="new", finished_at="2026-01-16T10:00:00Z")
-        known |= {one: (key, size), sha256(b"x"): (object_key(sha256(b"x"), self.was), 1)}
+        there = hints.known[REGISTRY_ID][sha256(b"1")].stored
+        outside = None if there.offset is None else there.offset + 1_000
+        elsewhere = msgspec.structs.replace(there, size=3, offset=outside)
+        wrong = {one: elsewhere, never: Stored(object_key(never, self.was), 1)}
+        hints.learn(REGISTRY_ID, wrong, self.was)
 
     def tasks(self) -> Mapping[str, Task]:
         return {"m1": self.publishes("m1", self.what), "collector": collects(self.world, "c1")}
@@ -150,23 +156,40 @@ class CollectedVoid(CollectedBase):
 
     WRECK = planned({"a": b"1"}, name="wreck", finished_at="2026-01-15T10:00:00Z")
 
+    DIED_AT = "/runs/"
+
     def __init__(self) -> None:
         PlayBase.__init__(self)
         self.has(LAST)
-        kill_before(self.world, "wreck", self.WRECK, lambda call: call.op == "create" and "/runs/" in call.key)
+        kill_before(self.world, "wreck", self.WRECK, lambda call: call.op == "create" and self.DIED_AT in call.key)
         self.world.machine("m2").recover(dead_after_s=-1)
-        outcomes = {key: body for key, body in self.world.store.bodies.items() if key.endswith("/outcome.json")}
-        (void,) = (key.split("/")[1] for key, body in outcomes.items() if Outcome.decode(body, key).decision == "void")
-        self.key = object_key(sha256(b"1"), AttemptId(void))
-        assert self.key in self.world.store.bodies
-        self.world.machine("m1").hints.learn(REGISTRY_ID, {sha256(b"1"): (self.key, 1)})
+        bodies = self.world.store.bodies
+        outcomes = {key: Outcome.decode(body, key) for key, body in bodies.items() if key.endswith("/outcome.json")}
+        (void,) = (outcome.attempt for outcome in outcomes.values() if outcome.decision == "void")
+        (self.key,) = (Key(key) for key in bodies if kind_of(key) is Kind.OBJECT and void in key)
+        place = Stored(self.key, 1, LOCAL_SIZE if is_pack(self.key) else None)
+        self.world.machine("m1").hints.learn(REGISTRY_ID, {sha256(b"1"): place}, void)
 
     def tasks(self) -> Mapping[str, Task]:
         return {
             "m1": self.publishes("m1", OLD),
             "collector": collects(self.world, "c1", echo=True),
-            "zombie": lambda store: store.put_many([(self.key, BytesSource(b"1"))]),
+            "zombie": self.arrives,
         }
+
+    def arrives(self, store: Store) -> object:
+        """The late owner's upload."""
+        store.put_many([(self.key, BytesSource(self.world.store.history[self.key]))])
+        return None
+
+
+class CollectedVoidWithRefs(CollectedVoid):
+    """The same with an attempt that came as far as its refs, and nothing that arrives late."""
+
+    DIED_AT = "/outcome.json"
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"m1": self.publishes("m1", OLD), "collector": collects(self.world, "c1")}
 
 
 class VoidedWhileCollected(CollectedBase):
@@ -206,6 +229,24 @@ class PublishedAgain(Collected):
 
     def tasks(self) -> Mapping[str, Task]:
         return {"m3": self.publishes("m3", GONE), "collector": collects(self.world, "c1")}
+
+
+class SeenAgainWhileRetired(CollectedBase):
+    """Another machine finds that the run is there already, at the moment in which it is retired and collected."""
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "m3": lambda store: self.world.machine("m3").publish(GONE.run, GONE.sources, store),
+            "retention": retires(self.world, self.was, self.run_id),
+            "collector": collects(self.world, "c1"),
+        }
+
+    def conclude(self, results: Mapping[str, object], /) -> None:
+        done = results["m3"]
+        assert isinstance(done, Published)
+        if done.new:
+            self.expected.append(GONE.expected)
+        super().conclude(results)
 
 
 class UndoneWhileCollected(Collected):

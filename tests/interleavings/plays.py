@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from tests.builders.worlds import World
 from tests.faults.scenarios import Planned, kill_before, planned
@@ -10,6 +11,7 @@ from tests.interleavings.baton import Task
 from tests.invariants import Expected, check_settled
 
 from sealrun.domain.address import outcome_key
+from sealrun.domain.packing import PackOptions
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import Outcome
 from sealrun.domain.sealed import Published
@@ -27,10 +29,11 @@ OTHER_WAY = planned({"a": b"two"}, run_id=_ID)
 class PlayBase:
     """A play; `done` lists what must be there in the end."""
 
+    PACKS: ClassVar[PackOptions | None] = None
     page: int | None = None
 
     def __init__(self) -> None:
-        self.world = World(links=False)
+        self.world = World(links=False, packs=self.PACKS)
         self.expected: list[Expected] = []
         self.pointers: dict[str, str] = {}
 

@@ -24,8 +24,9 @@ from sealrun.services.certainty import Certainty
 from sealrun.services.indexing import Index
 from sealrun.services.placing import Place, RunRecords
 from sealrun.services.pointers import PointerName, Pointers
-from sealrun.services.publishing import Publisher, Sources
+from sealrun.services.publishing import Publisher
 from sealrun.services.recovering import Found, Recovery
+from sealrun.services.uploading import Sources
 
 Patch = pytest.MonkeyPatch
 
@@ -54,9 +55,9 @@ def test_an_outcome_before_the_uploads_is_noticed(monkeypatch: Patch) -> None:
     commit = Publisher._commit
 
     def attempt(
-        self: Publisher, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
+        self: Publisher, records: RunRecords, ticket: AttemptTicket, sources: Sources, _staged: object, begun: object
     ) -> dict[Digest, Stored]:
-        assert not resumed
+        assert begun is None
         self._certainty.create(intent_key(ticket.attempt), _intent(records, ticket).encode())
         first = {entry.sha256: entry for entry in records.manifest.entries}
         keys = {digest: object_key(digest, ticket.attempt) for digest in first}

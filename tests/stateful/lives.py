@@ -41,7 +41,7 @@ class View(World):
     """A world as a machine with a wrong clock sees it; the store is the same, and has a clock of its own."""
 
     def __init__(self, true: World, skew_s: float) -> None:
-        super().__init__()
+        super().__init__(packs=true.packs)
         self.clock = SkewedClock(true.clock, skew_s)
         self.store = true.store
 

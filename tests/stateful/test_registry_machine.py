@@ -2,7 +2,8 @@
 
 Three machines, each with a clock that is wrong by up to two days, publish, retire, undo, pin, move pointers, recover
 and collect; each of these may be suspended between any two calls of the store and go on hours later, or die. Requests
-are delivered twice, bytes rot. ``SEALRUN_TEST_EXAMPLES`` says how many such histories are tried, at random then.
+are delivered twice, bytes rot. In some histories small files are packed, and in some every attempt that stands is
+trusted to have what it sealed. ``SEALRUN_TEST_EXAMPLES`` says how many such histories are tried, at random then.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ from contextlib import contextmanager
 from typing import cast
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.builders.runs import BytesSource
-from tests.builders.worlds import REGISTRY_ID, Machine, World
+from tests.builders.worlds import EVERYTHING_PACKED, REGISTRY_ID, Machine, World
 from tests.fakes.store import Kind, kind_of
 from tests.faults.scenarios import Planned, planned
 from tests.invariants import check_invariants, check_no_loss, unused_objects
 from tests.stateful.expectations import Deed, Expectations, State
 from tests.stateful.lives import HowFar, KilledError, Life, Moment, View
 
+import sealrun.services.reusing
 from sealrun.domain.address import Digest, Key, outcome_key, parse_object_key
 from sealrun.domain.errors import CollectionRefusedError, ConflictError, IntegrityError, NotFoundError, UsageError
+from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import Outcome, Stored
 from sealrun.ports import Remover, Store
 from sealrun.services.collecting import CollectionPolicy, Collector
@@ -45,6 +49,7 @@ _RUNS = [
     planned({"d": b"4"}, name="r4", finished_at="2026-01-15T10:00:00Z"),
 ]
 _PEACEFUL = CollectionPolicy(max_delete_ratio=1.0)
+_PACKS = [None, EVERYTHING_PACKED, PackOptions(below=5, size=400, least=1)]
 
 machines = st.integers(0, 2)
 runs = st.sampled_from([0, 1, 2, 0, 1, 2, 3, 4])
@@ -91,9 +96,16 @@ class RegistryMachine(RuleBasedStateMachine):
         self.going: list[_Going] = []
         self.expected = Expectations()
         self.rotten: dict[str, bytes] = {}
+        self.patch = pytest.MonkeyPatch()
 
-    @initialize(skews=st.lists(st.integers(-48, 48), min_size=3, max_size=3))
-    def clocks_are_wrong(self, skews: list[int]) -> None:
+    @initialize(
+        skews=st.lists(st.integers(-48, 48), min_size=3, max_size=3),
+        packs=st.sampled_from(_PACKS),
+        asked=st.sampled_from([0, 3]),
+    )
+    def clocks_are_wrong(self, skews: list[int], packs: PackOptions | None, asked: int) -> None:
+        self.world.packs = packs
+        self.patch.setattr(sealrun.services.reusing, "_ASKED_PER_ATTEMPT", asked)
         self.machines = [
             Machine(View(self.world, skew * 3600.0), f"machine-{number}") for number, skew in enumerate(skews)
         ]
@@ -258,6 +270,7 @@ class RegistryMachine(RuleBasedStateMachine):
             if self.machines:
                 self._conclude()
         finally:
+            self.patch.undo()
             for going in self.going:
                 going.life.kill()
 

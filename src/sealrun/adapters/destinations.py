@@ -1,5 +1,7 @@
 """Where runs are restored: a hidden sibling that takes the final name when it is complete."""
 
+# ruff: noqa: PTH103 - names go to the kernel as they are
+
 from __future__ import annotations
 
 import os
@@ -8,6 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from sealrun.adapters.stores.posix_durable import write_all
 from sealrun.domain.errors import NoSpaceError, UsageError
 from sealrun.domain.links import link_problem
 from sealrun.domain.manifest import path_problem
@@ -27,19 +30,22 @@ class LocalDestination:
         except OSError as error:
             msg = f"{self._final.parent}: cannot be written to ({error.strerror}); choose another destination"
             raise NoSpaceError(msg) from error
+        self._where = str(self._room)
+        self._made = {""}
 
-    def write(self, path: str, chunks: Iterable[bytes], *, executable: bool) -> None:
+    def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
         """Write one file; see the port."""
-        target = self._inside(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        place = self._checked(path)
         try:
-            with target.open("xb", buffering=0) as file:
+            self._make(path.rpartition("/")[0])
+            descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            try:
                 for chunk in chunks:
-                    view = memoryview(chunk)
-                    while view:
-                        view = view[file.write(view) :]
-            if executable:
-                target.chmod(target.stat().st_mode | 0o111)
+                    write_all(descriptor, chunk)
+                if executable:
+                    os.fchmod(descriptor, os.fstat(descriptor).st_mode | 0o111)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             msg = f"{self._final}: {path!r} cannot be written ({error.strerror}); nothing was restored"
             raise NoSpaceError(msg) from error
@@ -78,11 +84,20 @@ class LocalDestination:
         """Remove what was written."""
         shutil.rmtree(self._room, ignore_errors=True)
 
+    def _make(self, folder: str) -> None:
+        """Create a folder inside, unless that was done: ten thousand files lie in few folders."""
+        if folder not in self._made:
+            os.makedirs(f"{self._where}/{folder}", exist_ok=True)
+            self._made.add(folder)
+
     def _inside(self, path: str) -> Path:
+        return Path(self._checked(path))
+
+    def _checked(self, path: str) -> str:
         problem = path_problem(path)
         if problem:
             raise UsageError(problem)
-        return self._room / path
+        return f"{self._where}/{path}"
 
     def _refuse_if_taken(self) -> None:
         final = self._final

@@ -18,7 +18,7 @@ from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.domain.manifest import Entry
 from sealrun.domain.patterns import Patterns
-from sealrun.ports import FileFacts, HashCache, Hashed, Source, Stage, Survey, Tree
+from sealrun.ports import Copying, FileFacts, HashCache, Hashed, Source, Survey, Tree
 
 _RACY_NS = 2_000_000_000
 """A file changed less than this before it was hashed may change again without its times showing it (FAT counts in
@@ -104,7 +104,7 @@ class LocalFolder:
             raise RunRejectedError(survey.problem)
         return survey.tree
 
-    def hash(self, tree: Tree, stage: Stage | None, wants: Callable[[str, FileFacts], bool]) -> Hashed:
+    def hash(self, tree: Tree, copying: Copying | None = None) -> Hashed:
         """Digest every file; see the port. The last thing done is to list everything again and compare."""
         started_ns = self._wall_ns()
         cached = self._hashes.known(self.path)
@@ -112,14 +112,15 @@ class LocalFolder:
             path: digest for path, (facts, digest) in cached.items() if path in tree.files and tree.files[path] == facts
         }
         unknown = {path: facts for path, facts in tree.files.items() if path not in known}
-        found = Hashing(self._root, self._workers, Staging(stage, wants)).run(unknown)
+        packs = [[path for path in pack if path in unknown] for pack in copying.packs] if copying is not None else []
+        found = Hashing(self._root, self._workers, Staging(copying)).run(unknown, packs)
         self._check_unchanged(tree)
         self._remember(tree, known, found, cached, started_ns)
         digests = {**known, **found.digests}
         entries = (
             Entry(path, facts.size, digests[path], executable=facts.executable) for path, facts in tree.files.items()
         )
-        return Hashed(tuple(entries), found.staged)
+        return Hashed(tuple(entries), found.staged, found.packs)
 
     def source(self, entry: Entry, facts: FileFacts | None = None) -> Source:
         """Return the bytes of `entry`; see the port."""

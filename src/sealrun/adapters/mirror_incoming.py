@@ -46,7 +46,7 @@ class LocalIncoming:
                     hasher.update(chunk)
         return hasher.hexdigest() == entry.sha256
 
-    def write(self, path: str, chunks: Iterable[bytes], *, executable: bool) -> None:
+    def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
         """Write one file; see the port. What was there before, from an attempt that broke off, is replaced."""
         file = self._inside(path)
         source = iter(chunks)

@@ -74,7 +74,7 @@ class LocalSourceRemover:
         """List everything and digest every byte; see the port."""
         folder = LocalFolder(aside.hidden, unit=unit, hashes=NoHashes(), workers=self._workers)
         tree = folder.scan()
-        hashed = folder.hash(tree, None, lambda _path, _facts: False)
+        hashed = folder.hash(tree)
         if unit == "file":
             name = os.path.basename(aside.path)
             entries = [msgspec.structs.replace(entry, path=name) for entry in hashed.entries]

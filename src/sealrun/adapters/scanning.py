@@ -87,16 +87,16 @@ def _list_folder(root: str, path: str, patterns: Patterns, found: _Found) -> lis
 
 
 def _add(found: _Found, root: str, path: str, name: str, status: os.stat_result, folder: int | None = None) -> None:
-    shown = printable(os.path.join(root, path))
     problem = path_problem(name)
     if problem:
-        found.problems.append((path, f"{shown}: {problem}; rename or exclude it"))
+        found.problems.append((path, f"{printable(os.path.join(root, path))}: {problem}; rename or exclude it"))
     elif stat.S_ISREG(status.st_mode):
         found.files[path] = facts_of(status)
     elif stat.S_ISLNK(status.st_mode) and folder is not None:
         _add_link(found, root, path, os.readlink(name, dir_fd=folder))
     else:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "neither a file nor a folder")
+        shown = printable(os.path.join(root, path))
         found.problems.append((path, f"{shown}: is {kind}, which no run can hold; remove or exclude it"))
 
 

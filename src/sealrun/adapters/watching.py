@@ -1,7 +1,8 @@
 """Hints from inotify, through watchdog. Losing every one of them only costs time: the periodic rescan is the truth.
 
-What is watched: each root without recursion, plus each unsettled run that is followed, with recursion. Sealed runs
-need no watch, so the cost does not grow with history. Where inotify cannot work (network file systems, an exhausted
+What is watched: each root without recursion, plus the unsettled runs: the first of them with recursion, of the others
+only what happens directly in them (`adapters.inotify`). Sealed runs need no watch, so the cost does not grow with
+history. Where inotify cannot work (network file systems, an exhausted
 watch limit, a root that is gone) `describe` says so and the rescan does the work alone.
 
 Measured traps that shape this module: with the default event mask watchdog answers its own directory reads with
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sealrun.adapters.inotify import ShallowWatches, listen_to_overflow
 from sealrun.adapters.mounts import file_system_of, is_remote
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MAX_FOLLOWED = 200
-"""Each followed run is a thread of watchdog's; past this many the rescan serves the rest."""
+"""Each run that is followed in depth is a thread of watchdog's; past this many the rest is watched at its top."""
 
 OnChange = Callable[[str | None], None]
 
@@ -63,6 +65,7 @@ class LocalWatcher:
         self._lock = threading.RLock()
         self._roots: dict[str, _Root] = {}
         self._followed: dict[str, ObservedWatch | None] = {}
+        self._shallow: ShallowWatches | None = None
         self._observer: BaseObserver | None = None
         self._closed = threading.Event()
         self._check_s = check_s
@@ -86,16 +89,19 @@ class LocalWatcher:
             root = self._root_of(folder)
             if folder in self._followed or root is None or root.armed is None:
                 return
-            if len(self._followed) >= _MAX_FOLLOWED:
-                root.reason = f"more than {_MAX_FOLLOWED} unsettled runs: the rest is found by the rescan"
-                return
-            self._followed[folder] = self._schedule(folder, root, recursive=True)
+            if len(self._followed) < _MAX_FOLLOWED:
+                self._followed[folder] = self._schedule(folder, root, recursive=True)
+            elif not root.remote and not (self._shallow is not None and folder in self._shallow):
+                root.reason = f"more than {_MAX_FOLLOWED} unsettled runs: what changes deep in the rest waits its turn"
+                self._follow_shallowly(folder, root)
 
     def unfollow(self, folder: str) -> None:
         """Stop following; see the port."""
         with self._lock:
             watch = self._followed.pop(folder, None)
             self._unschedule(watch)
+            if self._shallow is not None:
+                self._shallow.remove(folder)
 
     def describe(self) -> Mapping[str, str]:
         """Say how each root is watched; see the port."""
@@ -117,12 +123,15 @@ class LocalWatcher:
         self._closed.set()
         with self._lock:
             observer, self._observer = self._observer, None
+            shallow, self._shallow = self._shallow, None
             self._followed.clear()
             self._roots.clear()
             checker = self._checker
         if observer is not None and observer.is_alive():
             observer.stop()
             observer.join()
+        if shallow is not None:
+            shallow.close()
         if checker is not None and checker is not threading.current_thread():
             checker.join()
 
@@ -133,7 +142,24 @@ class LocalWatcher:
         for root in told:
             root.tell(None)
 
+    def _tell_of(self, path: str | None) -> None:
+        """Pass on what a shallow watch saw."""
+        if path is None:
+            self.overflowed()
+            return
+        with self._lock:
+            root = self._root_of(path)
+        if root is not None:
+            root.tell(path)
+
     # -- with the lock held
+
+    def _follow_shallowly(self, folder: str, root: _Root) -> None:
+        try:
+            self._shallow = self._shallow or ShallowWatches(self._tell_of)
+            self._shallow.add(folder)
+        except OSError as error:
+            root.reason = _reason(error)
 
     def _root_of(self, folder: str) -> _Root | None:
         homes = (path for path in self._roots if folder == path or folder.startswith(path.rstrip("/") + "/"))
@@ -163,7 +189,8 @@ class LocalWatcher:
             return False
         was_there = root.armed is not None
         self._unschedule(root.watch)
-        for folder in [folder for folder in self._followed if self._root_of(folder) is root]:
+        deep, shallow = list(self._followed), self._shallow.folders() if self._shallow is not None else []
+        for folder in [folder for folder in (*deep, *shallow) if self._root_of(folder) is root]:
             self.unfollow(folder)
         self._arm(path)
         return was_there or root.armed is not None
@@ -178,9 +205,7 @@ class LocalWatcher:
             )  # inotify is told not to follow links, so a root that is one is looked through
             return observer.schedule(_handler(root, real, path), real, recursive=recursive, event_filter=_events())
         except OSError as error:
-            exhausted = error.errno in {errno.ENOSPC, errno.EMFILE}
-            advice = "; raise fs.inotify.max_user_watches and max_user_instances" if exhausted else ""
-            root.reason = f"inotify: {error.strerror or error}{advice}"
+            root.reason = _reason(error)
             return None
 
     def _unschedule(self, watch: ObservedWatch | None) -> None:
@@ -217,6 +242,12 @@ class LocalWatcher:
                 self.check()
             except Exception:  # noqa: BLE001 - this thread has to live; the log says what failed
                 _LOG.exception("looking after the watches failed; the rescan goes on without them")
+
+
+def _reason(error: OSError) -> str:
+    exhausted = error.errno in {errno.ENOSPC, errno.EMFILE}
+    advice = "; raise fs.inotify.max_user_watches and max_user_instances" if exhausted else ""
+    return f"inotify: {error.strerror or error}{advice}"
 
 
 def _description(root: _Root) -> str:
@@ -258,25 +289,3 @@ def _handler(root: _Root, real: str, shown: str) -> FileSystemEventHandler:
                     root.tell(shown + name.removeprefix(real) if name.startswith(real) else name)
 
     return Handler()
-
-
-def listen_to_overflow(on_overflow: Callable[[], None]) -> None:
-    """Have `on_overflow` called when inotify's queue overflows. Process-wide; the newest watcher listens.
-
-    watchdog only logs an overflow. Its watch groups have a method for it since 7.0; older versions drop silently, and
-    then the periodic rescan finds what was missed.
-    """
-    from watchdog.observers import inotify  # noqa: PLC0415 - heavy; only a daemon watches
-
-    group = getattr(inotify, "InotifyWatchGroup", None)
-    original = getattr(group, "on_queue_overflow", None)
-    if group is None or original is None:
-        return
-    inner = getattr(original, "__wrapped__", original)
-
-    def on_queue_overflow(self: object) -> None:
-        inner(self)
-        on_overflow()
-
-    on_queue_overflow.__wrapped__ = inner  # type: ignore[attr-defined] # how functools.wraps marks a wrapper
-    group.on_queue_overflow = on_queue_overflow

@@ -9,6 +9,7 @@ or for writers on other machines. Not seeing a writer is never taken as proof; q
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -28,15 +29,25 @@ class OpenFiles(msgspec.Struct, frozen=True):
 
 
 class ProcWriters:
-    """`ports.OpenWriters` for this machine."""
+    """`ports.OpenWriters` for this machine. One thread."""
 
-    def __init__(self, proc: str = "/proc") -> None:
-        """Read the process table below `proc`."""
+    def __init__(self, proc: str = "/proc", max_age_s: float = 0.0) -> None:
+        """Read the process table below `proc`.
+
+        A look at most `max_age_s` old is good enough to see nobody: a table takes milliseconds, and a thousand folders
+        may ask at once. Whoever is seen is looked for again.
+        """
         self._proc = proc
+        self._max_age_s = max_age_s
+        self._seen: tuple[float, OpenFiles] | None = None
 
     def writers(self, path: str) -> Sequence[str]:
         """Names of processes that write below `path` now; see the port."""
-        return self.snapshot().writers(os.path.realpath(path))
+        real, began = os.path.realpath(path), time.monotonic()
+        if self._seen is not None and began - self._seen[0] < self._max_age_s and not self._seen[1].writers(real):
+            return []
+        self._seen = began, self.snapshot()
+        return self._seen[1].writers(real)
 
     def snapshot(self) -> OpenFiles:
         """Look once for many folders. Paths are real paths."""

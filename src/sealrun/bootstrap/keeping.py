@@ -10,6 +10,7 @@ from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.domain.errors import NotFoundError, UsageError
 from sealrun.domain.keeping import Pin
 from sealrun.domain.reference import RunReference, parse_reference
+from sealrun.domain.repacking import RepackLimits, RepackPlan, RepackReport
 from sealrun.domain.retention import RetentionPlan
 from sealrun.domain.sealed import Published
 from sealrun.ports import Clock, Entropy, Journal, Store
@@ -17,11 +18,12 @@ from sealrun.services.collecting import CollectionPlan, CollectionPolicy, Collec
 from sealrun.services.explaining import Explanation, explain
 from sealrun.services.foretelling import DoomedRun, foretell
 from sealrun.services.pinning import Pins
-from sealrun.services.publishing import Sources
 from sealrun.services.reading import Reader
+from sealrun.services.repacking import Repacker, plan_repack
 from sealrun.services.retiring import RetiredRun, Retirer
 from sealrun.services.undoing import Undoer, UndoPlan
 from sealrun.services.upkeep import OpenedRegistry
+from sealrun.services.uploading import Sources
 from sealrun.settings.resolved import KeepingSettings
 
 Advance = Callable[[int], None]
@@ -53,9 +55,29 @@ class Keeper:
         self._reader = Reader(store, clock, entropy)
         self._retirer = Retirer(store, clock, entropy, self._owner, whoami())
         self._undoer = Undoer(
-            store, registry_id, None if journal is None else journal.hints, clock, entropy, self._owner
+            store,
+            registry_id,
+            None if journal is None else journal.hints,
+            clock,
+            entropy,
+            self._owner,
+            packing=None if journal is None else spec.packing(store, journal.folder),
         )
         self._pins = Pins(store, clock, entropy, whoami())
+        self._repacker = (
+            None
+            if journal is None
+            else Repacker(
+                store,
+                registry_id,
+                journal.hints,
+                clock,
+                entropy,
+                self._owner,
+                whoami(),
+                packing=spec.packing(store, journal.folder),
+            )
+        )
 
     # ------------------------------------------------------------ retention
 
@@ -119,6 +141,7 @@ class Keeper:
         policy = CollectionPolicy(
             grace_s=gc.grace_s if grace_s is None else grace_s,
             max_delete_ratio=gc.max_delete_ratio if max_delete_ratio is None else max_delete_ratio,
+            repack=RepackLimits(below=gc.repack_below),
         )
         remover = open_remover(self._store)
         return Collector(self._store, remover, self._clock, self._entropy, self._owner, policy)
@@ -133,6 +156,23 @@ class Keeper:
         failures = len(report.failures) + len(report.tidied.failures)
         if report.objects or failures:
             self._tell("gc.collected", self._name, objects=report.objects, size=report.size, failures=failures)
+        return report
+
+    def plan_repack(self, plan: CollectionPlan) -> RepackPlan:
+        """Name the runs that lie in packs of which little is alive, as the collector's look found them."""
+        return plan_repack(self._store, plan.sparse)
+
+    def repack(self, plan: RepackPlan) -> RepackReport:
+        """Seal these runs again without those packs, which a later collection takes; see `Repacker.execute`."""
+        if self._repacker is None:
+            msg = "a dry run repacks nothing"
+            raise UsageError(msg)
+        report = self._repacker.execute(plan)
+        failures = sum(left.failed for left in report.left)
+        if report.runs or failures:
+            copied, freed = report.copied_bytes, plan.freed
+            fields = {"runs": len(report.runs), "packs": report.packs, "copied": copied, "freed": freed}
+            self._tell("gc.repacked", self._name, **fields, failures=failures)
         return report
 
     def foretell(self, plan: CollectionPlan) -> Iterator[DoomedRun]:

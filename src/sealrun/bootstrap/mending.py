@@ -58,7 +58,10 @@ class Mender:
             self._stores.append(store)
         self._registry_id = registry_id
         self._reader = Reader(store, clock, entropy)
-        self._repairer = Repairer(store, registry_id, journal.hints, clock, entropy, journal.state_id, whoami())
+        packing = spec.packing(store, journal.folder)
+        self._repairer = Repairer(
+            store, registry_id, journal.hints, clock, entropy, journal.state_id, whoami(), packing=packing
+        )
 
     @property
     def url(self) -> str:

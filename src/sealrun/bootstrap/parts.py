@@ -1,33 +1,34 @@
-"""What the interfaces see: settings in, verbs out. Everything heavy is opened when it is first needed."""
+"""What the interfaces see: settings in, verbs out. Everything heavy is opened, and loaded, when it is first needed."""
 
+# ruff: noqa: PLC0415 - a command loads the room that it works in, and no other: that is a third of a short command
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.adapters.locking import hold, holder
-from sealrun.bootstrap.consuming import Consumer, Mover
-from sealrun.bootstrap.keeping import Keeper
-from sealrun.bootstrap.mending import Mender, scrub_next
-from sealrun.bootstrap.mirroring import Mirrors
-from sealrun.bootstrap.producing import Producer
-from sealrun.bootstrap.reclaiming import SourceReclaimer
 from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, make_registry, open_reader
-from sealrun.bootstrap.running import Composition
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import WatchSpec
 from sealrun.services.availability import release_deliveries
-from sealrun.services.daemon import Daemon
 from sealrun.services.probing import ProbeReport
 from sealrun.services.reading import Reader
-from sealrun.services.reporting import StatusReport, status
-from sealrun.services.scrubbing import ScrubReport
 from sealrun.settings.resolved import KeepingSettings
+
+if TYPE_CHECKING:
+    from sealrun.bootstrap.consuming import Consumer, Mover
+    from sealrun.bootstrap.keeping import Keeper
+    from sealrun.bootstrap.mending import Mender
+    from sealrun.bootstrap.mirroring import Mirrors
+    from sealrun.bootstrap.producing import Producer
+    from sealrun.bootstrap.reclaiming import SourceReclaimer
+    from sealrun.services.reporting import StatusReport
+    from sealrun.services.scrubbing import ScrubReport
 
 Reload = Callable[[], tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec], Sequence[MirrorSpec], KeepingSettings]]
 _KEEPING = KeepingSettings()
@@ -79,6 +80,8 @@ class Parts:
     def producer(self) -> Producer:
         """Seal and publish from this process."""
         if self._producer is None:
+            from sealrun.bootstrap.producing import Producer
+
             self._producer = Producer(
                 self.journal, self.registries, self.watches, self._clock, self._entropy, jobs=self._jobs
             )
@@ -87,12 +90,16 @@ class Parts:
 
     def consumer(self, registry: str | None = None) -> Consumer:
         """Read a registry, by name or URL; by default the first one."""
+        from sealrun.bootstrap.consuming import Consumer
+
         consumer = Consumer(find_spec(self.registries, registry), self._clock, self._entropy)
         self._closing.callback(consumer.close)
         return consumer
 
     def mover(self, registry: str | None = None, *, dry_run: bool = False) -> Mover:
         """Move pointers of a registry. For a dry run it is opened for reading: nothing is probed, nothing written."""
+        from sealrun.bootstrap.consuming import Mover
+
         spec = find_spec(self.registries, registry)
         if dry_run:
             found = open_reader(spec, self._clock, self._entropy)
@@ -108,6 +115,8 @@ class Parts:
 
         `UnsafeStoreError` if it is for `collecting`, and the store cannot keep what a collector relies on.
         """
+        from sealrun.bootstrap.keeping import Keeper
+
         spec = find_spec(self.registries, registry)
         if dry_run:
             store = open_reader(spec, self._clock, self._entropy).store
@@ -120,6 +129,8 @@ class Parts:
 
     def mender(self, registry: str | None = None, places: Sequence[str] = (), *, dry_run: bool = False) -> Mender:
         """Repair a registry from `places`, by default from everywhere the settings and the journal know of."""
+        from sealrun.bootstrap.mending import Mender
+
         spec = find_spec(self.registries, registry)
         mender = Mender(spec, self.journal, self._clock, self._entropy, dry_run=dry_run)
         self._closing.callback(mender.close)
@@ -130,12 +141,16 @@ class Parts:
         self, registry: str | None, share: float, budget_s: float | None, advance: Callable[[int], None] | None = None
     ) -> ScrubReport:
         """Verify the next part of a registry, from where the last round ended."""
+        from sealrun.bootstrap.mending import scrub_next
+
         spec = find_spec(self.registries, registry)
         return scrub_next(spec, self.journal, self._clock, self._entropy, share, budget_s, advance)
 
     @property
     def reclaimer(self) -> SourceReclaimer:
         """Delete the sources of published runs, where the watches say so."""
+        from sealrun.bootstrap.reclaiming import SourceReclaimer
+
         return SourceReclaimer(
             self.state, self.journal, self.registries, self.watches, self._clock, self._entropy, jobs=self._jobs
         )
@@ -143,10 +158,14 @@ class Parts:
     @property
     def mirrors(self) -> Mirrors:
         """Fill the mirrors that the settings name."""
+        from sealrun.bootstrap.mirroring import Mirrors
+
         return Mirrors(self.state, self.journal, self.registries, self._mirror_specs, self._clock, self._entropy)
 
     def status(self, events: int = 10) -> StatusReport:
         """Everything at a glance, with the last few events."""
+        from sealrun.services.reporting import status
+
         urls = {name: spec.shown_url for name, spec in self.registries.items()}
         return status(self.journal, self.watches, urls, state=str(self.state), daemon=holder(self.state), events=events)
 
@@ -168,6 +187,9 @@ class Parts:
 
     def run_daemon(self, reload: Reload) -> int:
         """Run the daemon until it is stopped; return its exit code. `HeldError` if the state folder has one already."""
+        from sealrun.bootstrap.running import Composition
+        from sealrun.services.daemon import Daemon
+
         self._closing.enter_context(hold(self.state))
         composition = Composition(self.state, self.journal, self._clock, self._entropy, jobs=self._jobs)
         daemon = Daemon(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from math import inf
 from pathlib import Path
-
-import msgspec
 
 from sealrun.adapters.folders import LocalFolder
 from sealrun.adapters.sources import LocalFolderSource, open_alone
 from sealrun.adapters.writers import ProcWriters
 from sealrun.bootstrap.registries import Opener, RegistrySpec
+from sealrun.bootstrap.reports import Delivered, PublishReport, ScanReport
 from sealrun.domain.address import parse_name
 from sealrun.domain.errors import SealrunError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.domain.run import Completion
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Clock, Delivery, Entropy, HashCache, Journal
 from sealrun.services.accepting import Acceptor
@@ -31,41 +31,6 @@ from sealrun.services.upkeep import OpenedRegistry
 
 _BY_COMMAND = Completion(method="command", evidence="sealrun", confidence="declared")
 _POLL_S = 0.5
-
-
-class Delivered(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one run in one registry: `published`, or the error that is in the way for now."""
-
-    registry: str
-    published: Published | None
-    error: SealrunError | None = None
-
-
-class PublishReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A run and what became of it in each registry."""
-
-    experiment: str
-    run_id: str
-    name: str
-    root_sha256: str
-    size: int
-    files: int
-    deliveries: tuple[Delivered, ...]
-
-    @property
-    def ref(self) -> str:
-        """The run's reference: as published, where it was, since another content may have held the id before."""
-        done = next((delivered.published for delivered in self.deliveries if delivered.published), None)
-        return done.ref if done else f"{self.experiment}/{self.run_id}"
-
-
-class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look at every watch did. `waiting` and `rejected` map paths to reasons."""
-
-    published: tuple[PublishReport, ...]
-    waiting: Mapping[str, str]
-    rejected: Mapping[str, str]
-    missing: tuple[str, ...]
 
 
 def folder_sources(run: SealedRun, hashes: HashCache) -> Sources:
@@ -97,7 +62,7 @@ class Producer:
         self._opener = Opener(journal, clock, entropy)
         self._opened: dict[str, OpenedRegistry] = {}
         self._targets: tuple[str, ...] = ()
-        self._staged = StagedSealings(self._first_with_stage)
+        self._staged = StagedSealings(self._first_open)
 
     def explain(self, path: str, watch: str | None = None) -> Explanation:
         """Say what is known about a path's completeness, by the rules of its watch."""
@@ -112,7 +77,7 @@ class Producer:
 
     def seal(self, path: str, experiment: str, *, run_id: str | None = None, output: Path | None = None) -> Sealing:
         """Seal without publishing; with `output`, write the three records there. The run itself is not touched."""
-        sealing = seal(self._open(path), self._request(experiment, run_id, {}, ()))
+        sealing = seal(self._open(path), self.request(experiment, run_id, {}, ()))
         if output is not None:
             write_records(sealing.run, output)
         return sealing
@@ -128,15 +93,30 @@ class Producer:
         tags: Sequence[str] = (),
     ) -> PublishReport:
         """Seal `path` and publish it now, there and nowhere else. What cannot be delivered now stays queued."""
-        self._targets = tuple(dict.fromkeys(registries)) or tuple(self._writable())
-        self._check_targets()
+        self.aim(registries)
         try:
-            sealing = self._staged.seal(self._open(path), self._request(experiment, run_id, names or {}, tags))
-            number = self._journal.deliveries.accept(sealing.run, self._targets)
+            sealing = self._staged.seal(self._open(path), self.request(experiment, run_id, names or {}, tags))
+            number = self._accept(sealing.run)
             self._staged.keep(number, sealing)
         finally:
             self._staged.sweep()
         return self._report(number, self._deliver_all(number, self._targets))
+
+    def aim(self, registries: Sequence[str]) -> None:
+        """Publish to these registries from now on, or to all that may be written; `UsageError` if one cannot be."""
+        self._targets = tuple(dict.fromkeys(registries)) or tuple(self._writable())
+        self._check_targets()
+
+    def publish_sealed(self, run: SealedRun) -> PublishReport:
+        """Publish what was sealed elsewhere, from its folder. What cannot be delivered now stays queued."""
+        number = self._accept(run)
+        return self._report(number, self._deliver_all(number, self._targets))
+
+    def _accept(self, run: SealedRun) -> int:
+        """Queue a run for every target, also where it was published before: it may have been retired since."""
+        number = self._journal.deliveries.accept(run, self._targets)
+        self._journal.deliveries.repeat(number, self._targets)
+        return number
 
     def scan_once(self) -> ScanReport:
         """Take what is complete now in every watch, and deliver everything that is queued."""
@@ -191,9 +171,10 @@ class Producer:
                 msg = f"registry {name!r} is read-only, as the settings say (read_only = true); publish to another one"
                 raise UsageError(msg)
 
-    def _request(
+    def request(
         self, experiment: str, run_id: str | None, names: Mapping[str, str], tags: Sequence[str]
     ) -> SealRequest:
+        """What a command says of a run that it seals."""
         return SealRequest(
             experiment=parse_name(experiment, "experiment"),
             completion=_BY_COMMAND,
@@ -225,20 +206,17 @@ class Producer:
             raise UsageError(msg)
         return None
 
-    def _first_with_stage(self) -> OpenedRegistry | None:
-        """Return the first target on this machine; one that cannot be opened now is no reason not to seal."""
+    def _first_open(self) -> OpenedRegistry | None:
+        """Return the first target on this machine, else the first. What cannot be opened stops no sealing."""
+        opened = []
         for name in self._targets:
-            try:
-                registry = self.registry(name)
-            except SealrunError:
-                continue
-            if registry.store.capabilities.links:
-                return registry
-        return None
+            with suppress(SealrunError):
+                opened.append(self.registry(name))
+        return next((registry for registry in opened if registry.store.capabilities.links), next(iter(opened), None))
 
     def _deliver_all(self, number: int, only: Collection[str] | None = None) -> tuple[Delivered, ...]:
         try:
-            names = sorted({known.registry for known in self._journal.deliveries.all() if known.sealed == number})
+            names = sorted(known.registry for known in self._journal.deliveries.of(number))
             return tuple(self._deliver(number, name) for name in names if name in (only or self._writable()))
         finally:
             self._staged.release(number)
@@ -256,7 +234,13 @@ class Producer:
                 self._clock.sleep(_POLL_S)
                 continue
             error = deliver_now(
-                claimed, self._journal, lambda: self.registry(name), self._sources(number), self._clock, self._entropy
+                claimed,
+                self._journal,
+                lambda: self.registry(name),
+                self._sources(number),
+                self._clock,
+                self._entropy,
+                self._staged.packs(number),
             )
             if error is not None:
                 return Delivered(registry=name, published=None, error=error)
@@ -267,7 +251,7 @@ class Producer:
         return staged or folder_sources(self._journal.deliveries.run(number), self._journal.hashes)
 
     def _known(self, number: int, name: str) -> Delivery:
-        return next(d for d in self._journal.deliveries.all(registry=name) if d.sealed == number)
+        return next(known for known in self._journal.deliveries.of(number) if known.registry == name)
 
     def _report(self, number: int, deliveries: tuple[Delivered, ...]) -> PublishReport:
         run = self._journal.deliveries.run(number)

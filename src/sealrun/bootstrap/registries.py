@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
 from sealrun import __version__
+from sealrun.adapters.spooling import SpoolStage
 from sealrun.adapters.stores import open_store
 from sealrun.domain.errors import ConfigurationError, NoRegistryError, UnsafeStoreError
+from sealrun.domain.packing import LEAST_LINKED, PackOptions
 from sealrun.ports import Clock, Entropy, Journal, Store
 from sealrun.services.opening import RegistryRecord, create_registry, read_registry, require_registry
+from sealrun.services.packing import Packing
 from sealrun.services.probing import ProbeReport, probe
 from sealrun.services.reading import Reader
 from sealrun.services.upkeep import OpenedRegistry
@@ -29,6 +33,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
     single_writer: bool = False
     read_only: bool = False
     create: bool = True
+    packs: PackOptions | Literal[False] | None = None
 
     @property
     def shown_url(self) -> str:
@@ -43,6 +48,13 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
     def open_store(self, *, make: bool = False) -> Store:
         """Open the store; nothing is written unless `make` asks for a directory to be created."""
         return open_store(self.url, dict(self.storage_options), make=make, read_only=self.read_only and not make)
+
+    def packing(self, store: Store, folder: str) -> Packing | None:
+        """How runs are packed there; packs wait in `folder` where the store has no place for them."""
+        if self.packs is False:
+            return None
+        options = self.packs or (PackOptions(least=LEAST_LINKED) if store.capabilities.links else PackOptions())
+        return Packing(options, lambda: SpoolStage(folder))
 
 
 class Opener:
@@ -88,7 +100,13 @@ class Opener:
             raise
         self._journal.facts.set_fact(_url_fact(spec), record.registry_id)
         return OpenedRegistry(
-            store, record.registry_id, self._journal.hints, self._clock, self._entropy, self._journal.state_id
+            store,
+            record.registry_id,
+            self._journal.hints,
+            self._clock,
+            self._entropy,
+            self._journal.state_id,
+            packing=spec.packing(store, self._journal.folder),
         )
 
     def examine(self, spec: RegistrySpec) -> ProbeReport:

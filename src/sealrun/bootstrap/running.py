@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from pathlib import Path
 
 from sealrun.adapters.journal import SqliteJournal
@@ -22,7 +23,7 @@ from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
-from sealrun.ports import Clock, Entropy
+from sealrun.ports import Clock, Entropy, StagedPack
 from sealrun.services.accepting import Acceptor
 from sealrun.services.delivering import DeliveryLine
 from sealrun.services.delivery_parts import LineParts, Sources
@@ -42,6 +43,11 @@ _COMPACT_S = 300.0
 _TIDY_S = 6 * 3600.0
 _RECLAIM_S = 3600.0
 _SEALERS = 2
+_DELIVERERS = 16
+"""Deliveries that one registry gets at once: they share its barriers, or wait for the network together."""
+_FORGET_S = 5.0
+_WRITERS_S = 0.5
+"""That nobody writes into a folder may have been seen so long ago: a fraction of what a marker waits for late files."""
 _KEEPING = KeepingSettings()
 
 
@@ -79,7 +85,7 @@ class Composition:
             for intake in intakes:
                 intake.mark(path)
 
-        stages = {watch.name: StagedSealings(_first_with_stage(watch, opened)) for watch in watches}
+        stages = {watch.name: StagedSealings(_first_open(watch, opened)) for watch in watches}
         line_parts = LineParts(
             journal=self._journal,
             clock=self._clock,
@@ -87,10 +93,11 @@ class Composition:
             folder_sources=lambda run: folder_sources(run, self._journal.hashes),
             is_there=_is_there,
             staged_sources=_staged_in(stages.values()),
+            staged_packs=_packs_in(stages.values()),
             on_settle_again=settle_again,
         )
         lines = [
-            DeliveryLine(name, self._opening(spec, opened), line_parts)
+            DeliveryLine(name, self._opening(spec, opened), line_parts, width=_DELIVERERS)
             for name, spec in registries.items()
             if not spec.read_only
         ]
@@ -149,9 +156,15 @@ class Composition:
         pool: SealPool,
         lines: Sequence[DeliveryLine],
     ) -> WatchedIntake:
+        forgotten = [-inf]
+
         def on_sealed(number: int, sealing: Sealing) -> None:
             staged.keep(number, sealing)
-            staged.release_all_but({known.sealed for known in self._journal.deliveries.all(state="queued")} | {number})
+            now = self._clock.monotonic()
+            if now - forgotten[0] > _FORGET_S:  # the queue may be long
+                forgotten[0] = now
+                queued = self._journal.deliveries.all(state="queued")
+                staged.release_all_but({known.sealed for known in queued} | {number})
             for line in lines:
                 line.wake()
 
@@ -166,7 +179,8 @@ class Composition:
 
         source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
         acceptor = Acceptor(watch, source, self._journal, self._clock, sealer=staged.seal, on_sealed=on_sealed)
-        return WatchedIntake(Intake(acceptor, ProcWriters(), watcher=watcher, launch=launch), self._clock)
+        writers = ProcWriters(max_age_s=_WRITERS_S)
+        return WatchedIntake(Intake(acceptor, writers, watcher=watcher, launch=launch), self._clock)
 
 
 def _schedule(table: str, line: str) -> Schedule:
@@ -176,14 +190,21 @@ def _schedule(table: str, line: str) -> Schedule:
         raise ConfigurationError(f"{table} {error}") from error
 
 
-def _first_with_stage(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> Callable[[], OpenedRegistry | None]:
-    """The watch's first registry that is open and on this machine: never worth waiting for one that is not."""
+def _first_open(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> Callable[[], OpenedRegistry | None]:
+    """The watch's first open registry on this machine, else its first open one: never worth waiting for another."""
 
     def choose() -> OpenedRegistry | None:
-        there = (opened.get(name) for name in watch.registries)
-        return next((registry for registry in there if registry and registry.store.capabilities.links), None)
+        there = [registry for name in watch.registries if (registry := opened.get(name)) is not None]
+        return next((registry for registry in there if registry.store.capabilities.links), next(iter(there), None))
 
     return choose
+
+
+def _packs_in(stages: Collection[StagedSealings]) -> Callable[[int], Sequence[StagedPack]]:
+    def packs(sealed: int) -> Sequence[StagedPack]:
+        return next((found for staged in stages if (found := staged.packs(sealed))), ())
+
+    return packs
 
 
 def _staged_in(stages: Collection[StagedSealings]) -> Callable[[str, int], Sources | None]:

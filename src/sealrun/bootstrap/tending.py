@@ -76,13 +76,23 @@ class Tending:
             if off is not None:
                 raise off
             collector = keeper.collector()
-            report = keeper.collect(collector, keeper.plan_collection(collector), advance)
-        if report.objects:
-            _log.info("%s: collected %d objects, %d bytes", spec.name, report.objects, report.size)
+            planned = keeper.plan_collection(collector)
+            report = keeper.collect(collector, planned, advance)
+            if report.objects:
+                _log.info("%s: collected %d objects, %d bytes", spec.name, report.objects, report.size)
+            repacked = keeper.repack(keeper.plan_repack(planned))
+        if repacked.runs:
+            _log.info("%s: repacked %d runs, %d bytes", spec.name, len(repacked.runs), repacked.copied_bytes)
         failures = [*(f"{key}: {why}" for key, why in report.failures.items()), *report.tidied.failures]
         if failures:
             msg = f"{opened.store.url}: {len(failures)} deletions failed, and are tried again: {failures[0]}"
             raise CollectionRefusedError(msg)
+        stuck = [f"{left.ref}: {left.why}" for left in repacked.left if left.failed]
+        if stuck:
+            msg = f"{opened.store.url}: {len(stuck)} runs were not repacked, and are tried again: {stuck[0]}"
+            raise CollectionRefusedError(msg)
+        if repacked.refused is not None:
+            raise CollectionRefusedError(f"{opened.store.url}: {repacked.refused}")
 
     def _open(self, spec: RegistrySpec) -> tuple[OpenedRegistry, UnsafeStoreError | None]:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from sealrun.domain.errors import UsageError
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
+    from sealrun.domain.repacking import RepackPlan, RepackReport
     from sealrun.services.collecting import CollectionPlan, CollectionReport
     from sealrun.services.foretelling import DoomedRun
 
@@ -46,6 +47,8 @@ def gc(
 ) -> int:
     """Delete the bytes that no run needs any more: of retired runs, and of attempts that never became one.
 
+    Runs leave packs of which little is alive, so that a later collection deletes the rest of those, too.
+
     Example: sealrun gc --dry-run
     """
     if ctx.invoked_subcommand is not None:
@@ -55,20 +58,22 @@ def gc(
         keeper = parts.keeper(registry, dry_run=dry_run, collecting=True)
         collector = keeper.collector(grace_s, ratio)
         plan = keeper.plan_collection(collector)
+        repack = keeper.plan_repack(plan)
         if dry_run:
-            _foretell(around, keeper.foretell(plan), plan)
-            found = plan.doomed.objects
+            _foretell(around, keeper.foretell(plan), plan, repack)
+            found = plan.doomed.objects + (len(repack.runs) if repack.refused is None else 0)
         else:
             report = keeper.collect(collector, plan, advance)
-            found = report.objects
+            repacked = keeper.repack(repack)
+            found = report.objects + len(repacked.runs)
     if not dry_run:
-        failures = _report(around, report)
+        failures = _report(around, report, repack, repacked)
         if failures:
             return exits.PARTLY
     return exits.NOTHING if error_on_nothing and not found else exits.OK
 
 
-def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionPlan) -> None:
+def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionPlan, repack: RepackPlan) -> None:
     summary = {
         "objects": plan.doomed.objects,
         "size": plan.doomed.size,
@@ -77,6 +82,7 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
         "of_objects": plan.objects,
         "of_size": plan.size,
         "refused": plan.refused,
+        "repack": _summary(repack),
     }
     for run in runs:
         if around.as_json:
@@ -84,7 +90,7 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
             continue
         click.echo(f"{run.ref or 'unfinished attempts'}: {run.objects} objects, {human_size(run.size)}")
         for file in run.files[:_SHOWN_FILES]:
-            click.echo(f"  {human_size(file.size):>11}  {printable(', '.join(file.paths) or file.key)}")
+            click.echo(f"  {human_size(file.size):>11}  {printable(_files(file.paths) or file.key)}")
         if len(run.files) > _SHOWN_FILES:
             click.echo(f"  {'':>11}  and {len(run.files) - _SHOWN_FILES} more (all of them with --json)")
     for upload in plan.unfinished:
@@ -93,6 +99,7 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
             print_json({"upload": {"key": upload.key, "started": begun}})
         else:
             click.echo(f"upload that was never finished, begun {begun}: {printable(upload.key)}")
+    _foretell_repack(around, repack)
     if around.as_json:
         print_json({"summary": summary})
         return
@@ -104,19 +111,74 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
         click.echo(f"would be refused: {plan.refused}")
 
 
-def _report(around: Surroundings, report: CollectionReport) -> int:
-    """Print what was done; return how much could not be."""
-    failures = [*(f"{key}: {why}" for key, why in report.failures.items()), *report.tidied.failures]
+def _files(paths: Sequence[str]) -> str:
+    """Name the files of one object; of a pack, there may be thousands."""
+    more = f" and {len(paths) - _SHOWN_FILES} more" if len(paths) > _SHOWN_FILES else ""
+    return ", ".join(paths[:_SHOWN_FILES]) + more
+
+
+def _foretell_repack(around: Surroundings, repack: RepackPlan) -> None:
+    """Say which packs would be emptied, which runs would leave them, and what that reads, writes and frees."""
     if around.as_json:
-        print_json(msgspec.to_builtins(report))
+        for pack in repack.packs:
+            print_json({"pack": {"key": pack.key, "size": pack.size, "live": pack.live}})
+        for run in repack.runs:
+            print_json({"repack": {"ref": run.ref, "members": run.members, "size": run.size}})
+        return
+    for pack in repack.packs[:_SHOWN_FILES]:
+        click.echo(f"pack {pack.key}: {human_size(pack.live)} of {human_size(pack.size)} are alive")
+    for run in repack.runs[:_SHOWN_FILES]:
+        click.echo(f"  {human_size(run.size):>11}  {run.ref}, {run.members} files in these packs")
+    more = len(repack.packs[_SHOWN_FILES:]), len(repack.runs[_SHOWN_FILES:])
+    if any(more):
+        click.echo(f"  {'':>11}  and {more[0]} more packs, {more[1]} more runs (all of them with --json)")
+    if not repack.packs:
+        return
+    click.echo(
+        f"{len(repack.packs)} packs would be repacked: {len(repack.runs)} runs, {human_size(repack.written)} read and "
+        f"written again, {human_size(repack.freed)} freed after the grace time"
+        + (f"; {repack.later} more packs later" if repack.later else "")
+    )
+    if repack.refused is not None:
+        click.echo(f"would be refused: {repack.refused}")
+
+
+def _summary(repack: RepackPlan) -> dict[str, object]:
+    return {
+        "packs": len(repack.packs),
+        "runs": len(repack.runs),
+        "read": repack.written,
+        "written": repack.written,
+        "freed": repack.freed,
+        "later": repack.later,
+        "refused": repack.refused,
+    }
+
+
+def _report(around: Surroundings, report: CollectionReport, repack: RepackPlan, repacked: RepackReport) -> int:
+    """Print what was done; return how much could not be."""
+    failures = [
+        *(f"{key}: {why}" for key, why in report.failures.items()),
+        *report.tidied.failures,
+        *(f"{left.ref} was not repacked: {left.why}" for left in repacked.left if left.failed),
+    ]
+    failures += [] if repacked.refused is None else [f"nothing was repacked: {repacked.refused}"]
+    if around.as_json:
+        print_json({**msgspec.to_builtins(report), "repacked": msgspec.to_builtins(repacked)})
     else:
         _tell_failures(failures)
         tidied = report.tidied
         click.echo(
             f"deleted {report.objects} objects, {human_size(report.size)}; tidied {tidied.links} links, "
             f"{tidied.records} records, {tidied.uploads} unfinished uploads, {tidied.litter} leftovers"
-            + (f"; {len(failures)} could not be deleted" if failures else "")
+            + (f"; {len(failures)} failures" if failures else "")
         )
+        if repacked.runs:
+            click.echo(
+                f"repacked {len(repacked.runs)} runs out of {repacked.packs} packs: "
+                f"{human_size(repacked.copied_bytes)} written again; "
+                f"a collection after the grace time frees {human_size(repack.freed)}"
+            )
     return len(failures)
 
 
@@ -130,7 +192,9 @@ def _tell_failures(failures: Iterable[str]) -> None:
 @registry_option
 @shared_options
 def explain(around: Surroundings, key: str, registry: str | None) -> None:
-    """Tell why an object is kept, or when, by whom and after which run it was deleted. KEY may be a sha256 digest.
+    """Tell why an object or a pack is kept, or when, by whom and after which run it was deleted.
+
+    KEY may be a sha256 digest, also of a file that lies in a pack.
 
     Example: sealrun gc explain 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     """
@@ -141,7 +205,8 @@ def explain(around: Surroundings, key: str, registry: str | None) -> None:
             print_json(one)
             continue
         size = "" if one.size is None else f" ({human_size(one.size)})"
-        click.echo(f"{one.key}: {one.state}{size}")
+        part = "" if one.member is None else ", which holds it"
+        click.echo(f"{one.key}: {one.state}{size}{part}")
         for reason in one.reasons:
             click.echo(f"  {printable(reason)}")
 

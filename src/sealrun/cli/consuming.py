@@ -15,6 +15,8 @@ from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
+    from sealrun.domain.manifest import Entry
+    from sealrun.domain.publication import Stored
     from sealrun.services.scrubbing import ScrubReport
 
 registry_option = click.option(
@@ -58,10 +60,7 @@ def show(around: Surroundings, ref: str, registry: str | None) -> None:
     with around.parts() as parts:
         view = parts.consumer(registry).show(ref)
         if around.as_json:
-            files = [
-                {"path": entry.path, "size": entry.size, "sha256": entry.sha256, "key": view.objects[entry.sha256].key}
-                for entry in view.manifest.entries
-            ]
+            files = [_file(entry, view.objects[entry.sha256]) for entry in view.manifest.entries]
             said = {"ref": view.ref, "target": view.target, "run": view.envelope.to_json(), "files": files}
             print_json({**said, "links": view.manifest.links, "directories": view.manifest.directories})
             return
@@ -87,6 +86,12 @@ def show(around: Surroundings, ref: str, registry: str | None) -> None:
             click.echo(f"  {'link':12}   {'':>11}  {printable(link.path)} -> {printable(link.target)}")
         for folder in view.manifest.directories:
             click.echo(f"  {'empty folder':12}   {'':>11}  {printable(folder)}/")
+
+
+def _file(entry: Entry, stored: Stored) -> dict[str, Any]:
+    """What is said of a file; `offset` only of one that lies in a pack."""
+    inside = {} if stored.offset is None else {"offset": stored.offset}
+    return {"path": entry.path, "size": entry.size, "sha256": entry.sha256, "key": stored.key, **inside}
 
 
 @click.command()

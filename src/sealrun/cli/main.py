@@ -28,6 +28,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "detect": ("sealrun.cli.working:detect", "Tell whether a folder is complete, and why."),
     "seal": ("sealrun.cli.working:seal", "Seal a folder without publishing it."),
     "publish": ("sealrun.cli.working:publish", "Seal a folder or file and publish it now."),
+    "import": ("sealrun.cli.importing:import_", "Seal and publish every run folder below a folder."),
     "ls": ("sealrun.cli.consuming:ls", "List experiments or runs."),
     "show": ("sealrun.cli.consuming:show", "Show a run: its envelope and its files."),
     "get": ("sealrun.cli.consuming:get", "Restore a run or a file, verified."),

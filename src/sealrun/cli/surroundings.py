@@ -71,6 +71,7 @@ def described(
             single_writer=registry.single_writer,
             read_only=registry.read_only,
             create=registry.create,
+            packs=registry.packs,
         )
         for name, registry in settings.registries.items()
     }

@@ -18,7 +18,7 @@ from sealrun.cli.surroundings import Surroundings, described, shared_options
 from sealrun.domain.errors import SealrunError, UsageError
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.producing import PublishReport
+    from sealrun.bootstrap.reports import PublishReport
 
 
 @click.command()
@@ -52,7 +52,7 @@ def scan(around: Surroundings, *, once: bool, error_on_nothing: bool) -> int:  #
     if around.as_json:
         print_json(
             {
-                "published": [_published(run) for run in report.published],
+                "published": [published_json(run) for run in report.published],
                 "waiting": report.waiting,
                 "rejected": report.rejected,
                 "missing": report.missing,
@@ -184,7 +184,7 @@ def publish(
         )
     errors = [done.error for done in run.deliveries if done.error is not None]
     if around.as_json:
-        print_json(_published(run))
+        print_json(published_json(run))
     else:
         for done in run.deliveries:
             if done.published is not None:
@@ -217,7 +217,8 @@ def _names(pairs: tuple[str, ...]) -> dict[str, str]:
     return names
 
 
-def _published(run: PublishReport) -> dict[str, Any]:
+def published_json(run: PublishReport) -> dict[str, Any]:
+    """What became of a run, for programs."""
     return {
         "ref": run.ref,
         "experiment": run.experiment,

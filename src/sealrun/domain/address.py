@@ -24,12 +24,14 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _ATTEMPT = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _OBJECT = re.compile(r"store/objects/sha256/([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{60})\.([^/]+)\Z")
+_PACK = re.compile(r"store/packs/sha256/([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{60})\.([^/]+)\.zip\Z")
 _GENERATION = re.compile(r"([0-9]{12})\.jsonl?\Z")
 _MAX_ARTIFACT_NAME_BYTES = 200
 _LAST_GENERATION = 999_999_999_999
 
 REGISTRY = Key("registry.json")
 OBJECTS = "store/objects/sha256/"
+PACKS = "store/packs/sha256/"
 ATTEMPTS = "attempts/"
 EXPERIMENTS = "experiments/"
 BATCHES = "gc/"
@@ -39,6 +41,7 @@ LATEST = "latest/"
 CONDEMNED_FILE = "condemned.json"
 PROBES = "probe/"
 META_SUFFIX = ".meta.json"
+_ZIP = ".zip"
 
 
 def parse_digest(text: str) -> Digest:
@@ -102,20 +105,30 @@ def object_key(digest: Digest, attempt: AttemptId) -> Key:
     return Key(f"{OBJECTS}{digest[:2]}/{digest[2:4]}/{digest[4:]}.{attempt}")
 
 
+def pack_key(digest: Digest, attempt: AttemptId) -> Key:
+    """Key of the pack whose bytes have `digest` and that `attempt` uploaded; nobody else ever writes it."""
+    return Key(f"{PACKS}{digest[:2]}/{digest[2:4]}/{digest[4:]}.{attempt}.zip")
+
+
 class ObjectName(NamedTuple):
-    """What an object's key says: whose bytes, and who wrote them."""
+    """What the key of an object or a pack says: which bytes, and who wrote them."""
 
     digest: Digest
     creator: AttemptId
 
 
 def parse_object_key(key: str) -> ObjectName:
-    """Read an object key, or raise `UnsupportedFormatError`."""
-    match = _OBJECT.match(key)
+    """Read the key of an object or a pack, or raise `UnsupportedFormatError`."""
+    match = _OBJECT.match(key) or _PACK.match(key)
     if not match or not _ATTEMPT.match(match[4]):
-        msg = f"{key}: not the key of an object"
+        msg = f"{key}: not the key of an object or a pack"
         raise UnsupportedFormatError(msg)
     return ObjectName(Digest(match[1] + match[2] + match[3]), AttemptId(match[4]))
+
+
+def is_pack(key: str) -> bool:
+    """Tell whether `key` is that of a pack."""
+    return key.startswith(PACKS)
 
 
 def intent_key(attempt: AttemptId) -> Key:
@@ -149,14 +162,16 @@ def batch_of(key: str) -> str:
 
 
 def quarantine_key(key: Key) -> Key:
-    """Says that the object `key` is damaged: nobody references it any more, and nobody deletes it."""
+    """Says that the object or pack `key` is damaged: nobody references it any more, and nobody deletes it."""
     name = parse_object_key(key)
-    return Key(f"{QUARANTINE}{name.digest}.{name.creator}.json")
+    return Key(f"{QUARANTINE}{name.digest}.{name.creator}{_ZIP if is_pack(key) else ''}.json")
 
 
 def quarantined_object(key: str) -> Key:
-    """The object that a key below ``quarantine/`` speaks of."""
+    """The object or pack that a key below ``quarantine/`` speaks of."""
     digest, _, creator = key.removeprefix(QUARANTINE).removesuffix(".json").partition(".")
+    if creator.endswith(_ZIP):
+        return pack_key(parse_digest(digest), parse_attempt(creator.removesuffix(_ZIP)))
     return object_key(parse_digest(digest), parse_attempt(creator))
 
 
@@ -288,24 +303,3 @@ def is_discardable(key: str) -> bool:
         or (len(parts) == 3 and parts[0] == "attempts" and parts[2] == "intent.json")  # noqa: PLR2004 - parts of the key
         or (parts[0] == "experiments" and parts[2:4] == ["index", "pending"])
     )
-
-
-class Urn(NamedTuple):
-    """Name of an artifact by its content: ``urn:sealrun:<type>:sha256:<tree digest>``."""
-
-    type: str
-    digest: Digest
-
-    def __str__(self) -> str:
-        """Return the written form."""
-        return f"urn:sealrun:{self.type}:sha256:{self.digest}"
-
-
-def parse_urn(text: str) -> Urn:
-    """Read a URN, or raise `UsageError`."""
-    parts = text.split(":")
-    match parts:
-        case ["urn", "sealrun", kind, "sha256", digest] if is_name(kind):
-            return Urn(kind, parse_digest(digest))
-    msg = f"not an artifact URN (urn:sealrun:TYPE:sha256:HEX): {text!r}"
-    raise UsageError(msg)

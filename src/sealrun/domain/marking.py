@@ -1,8 +1,8 @@
 """What a collector remembers of a registry, in a few bytes per object: a million objects fit into ten megabytes.
 
-Everything is split by the first byte of the digest, in the order in which objects are listed, so that one part at a
-time is unpacked. Fingerprints stand for keys: 64 bits of a hash. Two keys with one fingerprint make the collector keep
-an object too many, never one too few, since a fingerprint only ever says that something is needed.
+Everything is split by the first byte of the digest, in the order in which objects are listed, and then packs, so that
+one part at a time is unpacked. Fingerprints stand for keys: 64 bits of a hash. Two keys with one fingerprint make the
+collector keep an object too many, never one too few, since a fingerprint only ever says that something is needed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
-from sealrun.domain.address import OBJECTS, Digest, Key
+from sealrun.domain.address import OBJECTS, PACKS, Digest, Key, is_pack
 from sealrun.domain.collection import CondemnedObject
 
 _PARTS = 256
@@ -24,8 +24,14 @@ _CHUNK = 4096
 
 
 def part_of_key(key: Key) -> int:
-    """In which part an object's key lies."""
-    return int(key[len(OBJECTS) : len(OBJECTS) + 2], 16)
+    """In which part the key of an object or a pack lies."""
+    begin = len(PACKS if is_pack(key) else OBJECTS)
+    return int(key[begin : begin + 2], 16)
+
+
+def prefix_of_part(key: Key) -> str:
+    """What the keys of one kind in one part begin with: those of objects and of packs are listed apart."""
+    return f"{PACKS if is_pack(key) else OBJECTS}{part_of_key(key):02x}/"
 
 
 def part_of_digest(digest: Digest) -> int:
@@ -39,11 +45,11 @@ def fingerprint(text: str) -> bytes:
 
 
 class Uses:
-    """The objects that one attempt uses, in nine bytes each: its refs, once they were read, may be forgotten."""
+    """The objects and packs that one attempt uses, in nine bytes each: its refs, once read, may be forgotten."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
-        """Hold `keys`."""
-        self._packed = b"".join(_USE.pack(part_of_key(key), fingerprint(key)) for key in keys)
+        """Hold `keys`, each once."""
+        self._packed = b"".join(_USE.pack(part_of_key(key), fingerprint(key)) for key in dict.fromkeys(keys))
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Yield the part and the fingerprint of each."""

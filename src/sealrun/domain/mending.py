@@ -11,16 +11,18 @@ from typing import Literal
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, RunId
+from sealrun.domain.publication import Stored
 
 HERE = "this registry"
-"""Name of the source that is another object with the same bytes in the damaged registry itself."""
+"""Name of the source that is the damaged registry itself: another object, or what is good of a damaged pack."""
 
 
 class FileRepair(msgspec.Struct, frozen=True, kw_only=True):
     """One content of a run whose object is damaged (`key`), or that the refs do not name.
 
     `path` is the first file with it, `source` the replica that has good bytes, None if none has. `origin` is under
-    which experiment, run and path that replica found them; `here` the other object of this registry that holds them.
+    which experiment, run and path that replica found them. In this registry they may be `here`, in another object or
+    pack, which is referenced, or good in the damaged pack itself (`salvage`), out of which they are copied.
     """
 
     path: str
@@ -30,7 +32,8 @@ class FileRepair(msgspec.Struct, frozen=True, kw_only=True):
     key: Key | None = None
     source: str | None = None
     origin: tuple[str, str, str] | None = None
-    here: Key | None = None
+    here: Stored | None = None
+    salvage: Stored | None = None
 
 
 class RunRepair(msgspec.Struct, frozen=True, kw_only=True):

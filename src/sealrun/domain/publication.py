@@ -11,12 +11,13 @@ crash leaves an intent, which is the redo log of what is still to be written.
 from __future__ import annotations
 
 from enum import Enum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, RunId
-from sealrun.domain.records import Record, canonical_json_without_floats
+from sealrun.domain.errors import UnsupportedFormatError
+from sealrun.domain.records import FORMAT, JsonObject, Record, canonical_json_without_floats
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +28,9 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Intent(Record, frozen=True, kw_only=True):
-    """Every digest the attempt may reference. It pins all of them until the attempt is void or its redo is done.
+    """Every digest the attempt may reference: of files, and of the packs that may hold them.
+
+    It pins all of them until the attempt is void or its redo is done.
 
     `owner` is the state folder that may resume the attempt; anybody else must void it first. `heartbeat_at` is
     the owner's word that it still works; whoever doubts it compares the store's own times. One that moves a pointer
@@ -71,15 +74,26 @@ class Outcome(Record, frozen=True, kw_only=True):
 
 
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Where one digest's bytes are: a whole object, or (later) `length` bytes at `offset` of a pack."""
+    """Where `size` bytes with one digest are: the whole of `key`, or with an `offset` a part of that pack."""
 
     key: Key
     size: int
     offset: int | None = None
 
 
+class Hint(msgspec.Struct, frozen=True, gc=False):
+    """Where bytes were once stored, and which attempt sealed a run with them there. It proves nothing."""
+
+    stored: Stored
+    sealed_by: AttemptId | None = None
+
+
 class Refs(Record, frozen=True, kw_only=True):
-    """Where each digest of a run is stored. Keys may belong to other attempts (deduplication)."""
+    """Where each digest of a run is stored. Keys may belong to other attempts (deduplication).
+
+    In JSON the members of packs are grouped by pack, ``{"packs": {KEY: {DIGEST: [offset, size]}}}``: a key is longer
+    than all that is said of a member, and a pack has thousands.
+    """
 
     KIND: ClassVar[str] = "refs"
     attempt: AttemptId
@@ -88,6 +102,31 @@ class Refs(Record, frozen=True, kw_only=True):
     def encode(self) -> bytes:
         """Return the record's canonical bytes."""
         return canonical_json_without_floats(self.to_json())
+
+    def to_json(self) -> JsonObject:
+        """Return the record as it is written."""
+        objects: JsonObject = {}
+        packs: dict[Key, dict[Digest, tuple[int, int]]] = {}
+        for digest, stored in self.objects.items():
+            if stored.offset is None:
+                objects[digest] = {"key": stored.key, "size": stored.size}
+            else:
+                packs.setdefault(stored.key, {})[digest] = (stored.offset, stored.size)
+        known = {"attempt": self.attempt, "objects": objects, **({"packs": packs} if packs else {})}
+        return {**self.extra, **known, "format": FORMAT, "kind": self.KIND}
+
+    @classmethod
+    def from_json(cls, value: JsonObject, where: str) -> Self:
+        """Build from a stored record; see the base."""
+        refs = super().from_json({name: item for name, item in value.items() if name != "packs"}, where)
+        try:
+            packs = msgspec.convert(value.get("packs", {}), dict[Key, dict[Digest, tuple[int, int]]])
+        except msgspec.ValidationError as error:
+            msg = f"{where}: packs: {error}"
+            raise UnsupportedFormatError(msg) from error
+        for key, members in packs.items():
+            refs.objects.update({digest: Stored(key, size, offset) for digest, (offset, size) in members.items()})
+        return refs
 
 
 class Seal(Record, frozen=True, kw_only=True):
@@ -136,9 +175,13 @@ def plan_resolution(
 
 
 class AttemptTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """Identity of an attempt, durable in the journal before the attempt writes anything, so a restart resumes it."""
+    """Identity of an attempt, durable in the journal before the attempt writes anything, so a restart resumes it.
+
+    `fresh`: made just now and handed to nobody before, so that no store can know it.
+    """
 
     attempt: AttemptId
     nonce: str
     created_at: str
     owner: str
+    fresh: bool = False

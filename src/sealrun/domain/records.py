@@ -7,6 +7,7 @@ keeps fields that it does not know in `Record.extra`, so that copying a record l
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -40,8 +41,7 @@ def canonical_json_without_floats(value: object) -> bytes:
 
     Floats are left out because the two encoders write their exponents differently.
     """
-    compact = msgspec.json.encode(value, order="sorted")
-    text = msgspec.json.format(compact, indent=2)
+    text = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2)
     if text.isascii() and b"\x7f" not in text:
         return text + b"\n"
     return _ESCAPED.sub(_escape, text.decode("utf-8")).encode("ascii") + b"\n"
@@ -110,7 +110,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         known: JsonObject = {key: item for key, item in value.items() if key in names}
         extra = {key: item for key, item in value.items() if key not in names and key not in {"format", "kind"}}
         try:
-            return msgspec.convert({**known, "extra": extra}, cls)
+            return msgspec.convert({**known, "extra": extra}, cls).checked(where)
         except msgspec.ValidationError as error:
             msg = f"{where}: {error}"
             raise UnsupportedFormatError(msg) from error
@@ -118,4 +118,39 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     @classmethod
     def decode(cls, body: bytes, where: str) -> Self:
         """Check and build a record from bytes; `where` (a key or path) is named in errors."""
-        return cls.from_json(parse_object(body, where), where)
+        record = cls._at_once(body)
+        return cls.from_json(parse_object(body, where), where) if record is None else record.checked(where)
+
+    def checked(self, where: str) -> Self:  # noqa: ARG002 - for those that have more to check
+        """Return the record, or raise an `IntegrityError` if what it says cannot be."""
+        return self
+
+    @classmethod
+    def _at_once(cls, body: bytes) -> Self | None:
+        """Build a record that has no unknown fields, without a dictionary for each of what may be a million entries.
+
+        None for any other body, which is then looked at piece by piece: for its unknown fields, or for what is wrong.
+        """
+        try:
+            plain = _plain_decoder(cls).decode(body)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+        if plain.kind != cls.KIND or not _READABLE.match(plain.format):
+            return None
+        return cls(**{name: getattr(plain, name) for name in cls.__struct_fields__ if name != "extra"})
+
+
+@functools.cache
+def _plain_decoder(cls: type[Record]) -> msgspec.json.Decoder[Any]:
+    """Return a decoder of records of `cls` as they are written: with format and kind, and without unknown fields."""
+    fields: list[Any] = [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(cls)]
+    fields = [field for field in fields if field[0] != "extra"]
+    fields += [("format", str), ("kind", str)]
+    plain = msgspec.defstruct(f"Plain{cls.__name__}", fields, kw_only=True, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(plain)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return msgspec.NODEFAULT if field.required else msgspec.field(default=field.default)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import msgspec
 
-from sealrun.domain.address import RunId, Urn, parse_artifact_name, parse_name, parse_urn
+from sealrun.domain.address import RunId, parse_artifact_name, parse_name
 from sealrun.domain.errors import UsageError
 from sealrun.domain.manifest import path_problem
+from sealrun.domain.urn import Urn, parse_urn
 
 
 class RunReference(msgspec.Struct, frozen=True):

@@ -137,7 +137,7 @@ def decide(
     """Decide from one more look at `now` (monotonic). `open_writers` names processes that still write."""
     watching = observe(previous, snapshot.fingerprint, now)
     unchanged = max(0.0, now - watching.unchanged_since)
-    blocked = _blocked(snapshot)
+    blocked = what_blocks(snapshot)
     evidence = _evidence(rules, snapshot)
     if not blocked and unchanged >= evidence.quiet_s and not open_writers:
         return Complete(watching=watching, completion=evidence.completion, status=evidence.status)
@@ -171,7 +171,8 @@ def decide_now(
     return decide(rules, seen, snapshot, now, open_writers)
 
 
-def _blocked(snapshot: Snapshot) -> tuple[str, ...]:
+def what_blocks(snapshot: Snapshot) -> tuple[str, ...]:
+    """Say what keeps a folder from being complete that only a change of its files can end; empty if nothing does."""
     reasons: list[str] = []
     if not snapshot.files and snapshot.problem is None:
         reasons.append("holds no files yet")

@@ -32,6 +32,7 @@ from sealrun.domain.records import canonical_json
 from sealrun.domain.run import Envelope
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
+from sealrun.services.fanning import fan_out
 from sealrun.services.indexing import Index
 from sealrun.services.pointers import PointerName, Pointers
 from sealrun.services.standing import read_outcome
@@ -66,13 +67,14 @@ def load_sealed(store: Store, outcome: Outcome) -> SealedAttempt:
     experiment, run_id, root = sealed_run_of(outcome)
     run_at, manifest_at = run_key(experiment, run_id, RUN_FILE), run_key(experiment, run_id, MANIFEST_FILE)
     refs_at = refs_key(outcome.attempt)
+    run_json, manifest_json, refs = fan_out(store.read, (run_at, manifest_at, refs_at), store.capabilities.parallel)
     return SealedAttempt(
         attempt=outcome.attempt,
         sealed_at=outcome.decided_at,
-        envelope=Envelope.decode(store.read(run_at), run_at),
-        manifest=Manifest.decode(store.read(manifest_at), manifest_at),
+        envelope=Envelope.decode(run_json, run_at),
+        manifest=Manifest.decode(manifest_json, manifest_at),
         root=root,
-        objects=Refs.decode(store.read(refs_at), refs_at).objects,
+        objects=Refs.decode(refs, refs_at).objects,
     )
 
 
@@ -122,7 +124,9 @@ class Announcer:
             return
         experiment, run_id = sealed.envelope.experiment, sealed.envelope.run_id
         for entry in sealed.manifest.entries:
-            self._store.copy(sealed.objects[entry.sha256].key, artifact_key(experiment, run_id, entry.path))
+            stored = sealed.objects[entry.sha256]
+            if stored.offset is None:  # a part of a pack cannot be linked to
+                self._store.copy(stored.key, artifact_key(experiment, run_id, entry.path))
 
     def _publish_name(self, sealed: SealedAttempt, path: str, name: str) -> None:
         entry = next((entry for entry in sealed.manifest.entries if entry.path == path), None)
@@ -132,10 +136,9 @@ class Announcer:
         shown = self._pointers.advance(pointer, target, "published under this name") or self._pointers.newest(pointer)
         while shown is not None:
             self._project_name(sealed, name, shown)
-            newest = self._pointers.newest(pointer)
-            if newest == shown:
+            if self._pointers.is_newest(pointer, shown):
                 return
-            shown = newest  # a later publisher was faster: its copy must not stay hidden behind ours
+            shown = self._pointers.newest(pointer)  # a later publisher's copy must not stay hidden behind ours
 
     def _project_name(self, ours: SealedAttempt, name: str, shown: Generation) -> None:
         """Copy what generation `shown` of a name stands on to where people look for it. A redo comes here, too."""
@@ -150,7 +153,7 @@ class Announcer:
             return
         key = latest_key(name)
         try:
-            self._store.copy(_stored(sealed, entry.sha256).key, key)
+            self._show(_stored(sealed, entry.sha256), key)
         except NotFoundError as error:
             if sealed is ours:
                 raise
@@ -165,6 +168,12 @@ class Announcer:
             "tags": list(sealed.envelope.tags),
         }
         self._store.replace(Key(key + META_SUFFIX), canonical_json(meta))
+
+    def _show(self, stored: Stored, key: Key) -> None:
+        if stored.offset is None:
+            self._store.copy(stored.key, key)
+        else:
+            self._store.replace(key, self._store.read(stored.key, stored.offset, stored.size))
 
     def _load_other(self, attempt: AttemptId) -> SealedAttempt | None:
         """Return another sealed attempt, or None if its records are damaged: that must not stop us."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import Counter
 from typing import Literal
 
 import msgspec
@@ -38,7 +40,7 @@ def release_deliveries(journal: Journal, clock: Clock, registry: str | None = No
 
 
 class Availability:
-    """Of one registry, as one line sees it. What it holds in memory can be lost at any time."""
+    """Of one registry, as one line sees it. Any thread. What it holds in memory can be lost at any time."""
 
     def __init__(self, registry: str, journal: Journal, clock: Clock, entropy: Entropy) -> None:
         """Take the registry as it was last seen, and try it at once."""
@@ -46,41 +48,76 @@ class Availability:
         self._journal = journal
         self._clock = clock
         self._entropy = entropy
+        self._lock = threading.RLock()
+        self._turn = 0
+        self._inside: Counter[int] = Counter()
         self._failures = 0
         self._not_before = -1.0
         self._released = self._last_release()
         self._standing = read_standing(journal.facts, registry) or Standing(state="up", reason="", since=0.0)
 
     @property
+    def turn(self) -> int:
+        """Which stretch of time this is: a failure ends it. Whoever tries something says in which it began."""
+        return self._turn
+
+    @property
     def is_up(self) -> bool:
         """Whether the last news were good."""
         return self._standing.state == "up"
 
+    def may_begin(self) -> bool:
+        """Tell whether one more may be tried: any number where all is well, else one in each turn."""
+        with self._lock:
+            return self.is_up or not self._inside[self._turn]
+
+    def began(self, turn: int) -> None:
+        """A delivery is tried."""
+        with self._lock:
+            self._inside[turn] += 1
+
+    def ended(self, turn: int) -> None:
+        """A delivery that was tried is over, one way or the other."""
+        with self._lock:
+            self._inside[turn] -= 1
+            self._inside = +self._inside
+
     def held_s(self) -> float:
         """How long the registry is still to be left alone. A release by an operator, in any process, ends that."""
-        left = self._not_before - self._clock.monotonic()
-        if left <= 0:
-            return 0.0
-        released = self._last_release()
-        if released != self._released:
-            self._released, self._not_before, self._failures = released, -1.0, 0
-            return 0.0
-        return left
+        with self._lock:
+            left = self._not_before - self._clock.monotonic()
+            if left <= 0:
+                return 0.0
+            released = self._last_release()
+            if released != self._released:
+                self._released, self._not_before, self._failures = released, -1.0, 0
+                return 0.0
+            return left
 
-    def failed(self, response: Response, reason: str) -> float:
-        """Leave the registry alone for a while, so that not every delivery burns a try; return how many seconds."""
-        self._failures += 1
-        refused = response is Response.MEND_ACCESS
-        delay = CAP_S if refused else next_delay(self._failures, self._entropy.uniform(0.0, 1.0))
-        self._released = self._last_release()
-        self._not_before = self._clock.monotonic() + delay
-        self._note(_STATES.get(response, "down"), reason)
-        return delay
+    def failed(self, response: Response, reason: str, turn: int) -> float:
+        """Leave the registry alone for a while, so that not every delivery burns a try; return how many seconds.
 
-    def worked(self) -> None:
-        """The registry did what it is there for."""
-        self._failures, self._not_before = 0, -1.0
-        self._note("up", "")
+        What began in an earlier turn failed in an outage that is known already, and changes nothing.
+        """
+        with self._lock:
+            if turn != self._turn:
+                return max(0.0, self._not_before - self._clock.monotonic())
+            self._turn += 1
+            self._failures += 1
+            refused = response is Response.MEND_ACCESS
+            delay = CAP_S if refused else next_delay(self._failures, self._entropy.uniform(0.0, 1.0))
+            self._released = self._last_release()
+            self._not_before = self._clock.monotonic() + delay
+            self._note(_STATES.get(response, "down"), reason)
+            return delay
+
+    def worked(self, turn: int) -> None:
+        """The registry did what it is there for; that is old news if it failed since."""
+        with self._lock:
+            if turn != self._turn:
+                return
+            self._failures, self._not_before = 0, -1.0
+            self._note("up", "")
 
     def _last_release(self) -> tuple[object, object]:
         facts = self._journal.facts

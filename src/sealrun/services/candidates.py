@@ -14,11 +14,15 @@ import msgspec
 from sealrun.domain.settling import Watching
 
 
-class Candidate(msgspec.Struct):
-    """One unsettled candidate. `due` and `next_allowed` are monotonic seconds: look then, and not before."""
+class Candidate(msgspec.Struct, gc=False):
+    """One unsettled candidate. `due` and `next_allowed` are monotonic seconds: look then, and not before.
+
+    `blocked_until`: as long as it looks the same it is not complete, until it is stale at this moment.
+    """
 
     watching: Watching | None = None
     due: float = math.inf
+    blocked_until: float = -math.inf
     next_allowed: float = -math.inf
     distrusted: frozenset[str] = frozenset()
     sealing: bool = False
@@ -42,6 +46,17 @@ class Candidates:
         self._lock = threading.Lock()
         self._known: dict[str, Candidate] = {}
         self._all_wanted = False
+        self._soonest: float | None = math.inf
+        """When there is something to look at; None: to be computed again."""
+
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._known)
+
+    def changed(self) -> None:
+        """What `get` returned was changed: when the next look is due is computed again."""
+        with self._lock:
+            self._soonest = None
 
     def mark(self, path: str | None) -> None:
         """Take a hint that `path` changed, or None for "anything may have"."""
@@ -52,13 +67,16 @@ class Candidates:
                 return
             candidate = self._prefix + "/".join(parts[: self._depth])
             self._known.setdefault(candidate, Candidate()).dirty = True
+            self._soonest = None
 
     def next_look(self) -> float:
         """When there is something to look at; infinity if only a hint or a rescan will bring work."""
         with self._lock:
             if self._all_wanted:
                 return -math.inf
-            return min((memory.next_look for memory in self._known.values()), default=math.inf)
+            if self._soonest is None:
+                self._soonest = min((memory.next_look for memory in self._known.values()), default=math.inf)
+            return self._soonest
 
     def due(self, now: float) -> list[str] | None:
         """Paths to look at by `now`; None for all there are."""
@@ -80,17 +98,25 @@ class Candidates:
                 return True
             if not memory.sealing:
                 memory.dirty = False
+                self._soonest = None
             return not memory.sealing
 
     def get(self, path: str) -> Candidate:
-        """What is remembered of `path`; remembered from now on."""
+        """What is remembered of `path`; remembered from now on. Whoever changes it calls `changed` after that."""
         with self._lock:
             return self._known.setdefault(path, Candidate())
+
+    def wants(self, path: str, now: float) -> bool:
+        """Tell whether `path` is due or dirty at `now`."""
+        with self._lock:
+            memory = self._known.get(path)
+            return memory is not None and memory.next_look <= now
 
     def restart(self, path: str, due: float) -> None:
         """Forget what was seen of `path` and look again at `due`."""
         with self._lock:
             self._known[path] = Candidate(due=due)
+            self._soonest = None
 
     def hold_off(self, path: str, until: float) -> None:
         """Let hints not bring `path` up before `until`: some folders are written to all the time."""
@@ -98,11 +124,13 @@ class Candidates:
             memory = self._known.get(path)
             if memory is not None:
                 memory.next_allowed = until
+                self._soonest = None
 
     def forget(self, path: str) -> None:
         """Drop `path`. Harmless twice."""
         with self._lock:
-            self._known.pop(path, None)
+            if self._known.pop(path, None) is not None:
+                self._soonest = None
 
     def paths(self) -> list[str]:
         """Everything that is remembered."""
@@ -114,3 +142,4 @@ class Candidates:
         with self._lock:
             for memory in self._known.values():
                 memory.due, memory.dirty = math.inf, False
+            self._soonest = None

@@ -29,18 +29,30 @@ class Certainty:
         self._entropy = entropy
         self._tries = tries
 
+    @property
+    def parallel(self) -> int:
+        """How many requests are worth having in flight."""
+        return self._store.capabilities.parallel
+
     def create(self, key: Key, body: bytes) -> bytes:
         """Make `key` exist and return the bytes that stand there, durably: `body` if we won, else the winner's.
 
         Repeating with the same body is harmless. `OutcomeUnknownError` if the store stays ambiguous: then the same
         call must be made again later, by whoever holds the same body.
         """
+        return self.create_first(key, body)[0]
 
-        def once() -> bytes:
+    def create_first(self, key: Key, body: bytes) -> tuple[bytes, bool]:
+        """Create like `create`; say also whether it is certain that nothing stood there before this call.
+
+        After an answer that was lost it is not: what stands there then may be ours or not, and is of the same bytes.
+        """
+
+        def once() -> tuple[bytes, bool]:
             if self._store.create(key, body) is Creation.CREATED:
-                return body
+                return body, True
             try:
-                return self._store.read(key)
+                return self._store.read(key), False
             except NotFoundError as error:
                 # Listed as existing, yet not readable: a deletable record was deleted in between. Ask again.
                 msg = f"{key}: existed a moment ago and cannot be read now"

@@ -6,29 +6,33 @@ may say anything: only the store's own clock is asked, and only about what is to
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 
 import msgspec
 
 from sealrun.domain.address import (
     CONDEMNED_FILE,
     OBJECTS,
+    PACKS,
     QUARANTINE,
     Key,
     batch_key,
+    is_pack,
     parse_object_key,
     quarantined_object,
 )
 from sealrun.domain.collection import Condemned, CondemnedObject
 from sealrun.domain.errors import CollectionRefusedError, UsageError
-from sealrun.domain.marking import Doomed
+from sealrun.domain.marking import Doomed, part_of_digest
+from sealrun.domain.repacking import RepackLimits, Sparse
 from sealrun.ports import Clock, Entropy, Remover, Store, Unfinished
 from sealrun.services.batches import Batches, checked
 from sealrun.services.certainty import Certainty
 from sealrun.services.marking import Marker
 from sealrun.services.marks import Marks
 from sealrun.services.sweeping import Sweeper, Swept
+from sealrun.services.tallying import RunShare, Tally
 from sealrun.services.tidying import Tidied, Tidier
 from sealrun.services.timing import store_time
 
@@ -39,29 +43,23 @@ class CollectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What a collector may do. Times are seconds by the store's clock.
 
     `grace_s`: what is younger is not touched, counted from upload, retirement and void. `max_delete_ratio`: the
-    share of all objects, and of all bytes, that one collection may delete. `batch`: keys per batch. `abandoned_s`: a
-    batch without a verdict that is older is cancelled.
+    share of all objects, and of all bytes, that one collection may delete; a pack counts as one object. `batch`: keys
+    per batch. `abandoned_s`: a batch without a verdict that is older is cancelled. `repack`: which packs are to be
+    written again.
     """
 
     grace_s: float = 24 * 3600.0
     max_delete_ratio: float = 0.2
     batch: int = 50_000
     abandoned_s: float = 3600.0
-
-
-class RunShare(msgspec.Struct, frozen=True, kw_only=True):
-    """What a collection takes of one run, or with no `ref` of attempts that never sealed one."""
-
-    ref: str | None
-    objects: int
-    size: int
+    repack: RepackLimits = RepackLimits()
 
 
 class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a collection would delete. `doomed` yields every key with its size and last user, in bounded memory.
 
-    `objects` and `size` are of the whole store. `young`: what is not needed either, but too young to be touched.
-    `refused` says why `execute` would not begin.
+    `objects` and `size` are of the whole store, in which a pack is one object. `young`: what is not needed either, but
+    too young to be touched. `refused` says why `execute` would not begin. `sparse` is left alone by `execute`.
     """
 
     objects: int
@@ -74,6 +72,7 @@ class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     now: float
     refused: str | None
     by_store_clock: bool
+    sparse: Sparse = Sparse()
 
 
 class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,33 +113,32 @@ class Collector:
         Raises whatever a listing or a record raises: an incomplete view is no view.
         """
         now = store_time(self._store, self._clock, self._entropy) if write else self._clock.now().timestamp()
-        marks = Marks()
+        marks = Marks(packs=self._policy.repack.below > 0)
         self._marker(now).mark(marks)
         kept = frozenset(self._batches.keys()) | self._quarantined(marks)
-        doomed, shares = Doomed(), _Shares()
-        objects = size = young = 0
-        for found in self._store.list(OBJECTS):
-            objects, size = objects + 1, size + found.size
+        tally = Tally(marks, self._policy.repack)
+        for found in chain(self._store.list(OBJECTS), self._store.list(PACKS)):
+            tally.count(found)
             name = parse_object_key(found.key)
-            if marks.needs(found.key, name.digest) or found.key in kept:
+            old = name.creator in marks.decided and found.modified <= now - self._policy.grace_s
+            if found.key in kept:
                 continue
-            if name.creator not in marks.decided or found.modified > now - self._policy.grace_s:
-                young += 1
-                continue
-            condemned = CondemnedObject(key=found.key, size=found.size, used_by=marks.last_user(found.key))
-            doomed.add(condemned)
-            shares.add(condemned)
+            if not marks.needs(found.key, name.digest):
+                tally.not_needed(found, old=old)
+            elif old and is_pack(found.key) and not marks.intended.holds(part_of_digest(name.digest), name.digest):
+                tally.needed_pack(found)
         return CollectionPlan(
-            objects=objects,
-            size=size,
-            young=young,
-            doomed=doomed,
-            shares=shares.all(),
+            objects=tally.objects,
+            size=tally.size,
+            young=tally.young,
+            doomed=tally.doomed,
+            shares=tally.shares(),
             unfinished=self._unfinished(now),
             marks=marks,
             now=now,
-            refused=self._too_much(doomed, objects, size),
+            refused=self._too_much(tally),
             by_store_clock=write,
+            sparse=self._sparse(tally, marks),
         )
 
     def execute(self, plan: CollectionPlan, advance: Advance | None = None) -> CollectionReport:
@@ -213,29 +211,32 @@ class Collector:
         """Uploads that were begun longer ago than the grace time: a live one is never that old."""
         return tuple(found for found in self._remover.unfinished() if found.started <= now - self._policy.grace_s)
 
-    def _too_much(self, doomed: Doomed, objects: int, size: int) -> str | None:
+    def _too_much(self, tally: Tally) -> str | None:
+        """Say why so much is not deleted at once. What a run used that another attempt holds is no loss to anybody."""
         limit = self._policy.max_delete_ratio
-        for part, whole, what in ((doomed.objects, objects, "objects"), (doomed.size, size, "bytes")):
+        counted = (tally.lost_objects, tally.objects, "objects"), (tally.lost_size, tally.size, "bytes")
+        for part, whole, what in counted:
             if whole and part / whole > limit:
-                return (
-                    f"the collection would delete {part} of {whole} {what} ({part / whole:.0%}), more than "
-                    f"max_delete_ratio allows ({limit:.0%}); look at it with: sealrun gc --dry-run, and then undo what "
-                    "should not have been retired, or allow it once with: sealrun gc --max-delete-ratio 1"
-                )
+                return f"the collection would delete {part} of {whole} {what} ({part / whole:.0%}), {self._advice()}"
         return None
 
+    def _sparse(self, tally: Tally, marks: Marks) -> Sparse:
+        """Choose what is written again. What is dead in all packs that could be is held to the same limit."""
+        chosen = tally.sparse()
+        refused = None
+        if tally.size and chosen.freed / tally.size > self._policy.max_delete_ratio:
+            share = f"{chosen.freed} of {tally.size} bytes ({chosen.freed / tally.size:.0%})"
+            refused = f"repacking would free {share}, {self._advice()}"
+        return Sparse(
+            packs=chosen.packs,
+            attempts=tuple(marks.standing[number] for number in chosen.users),
+            later=chosen.later,
+            refused=refused,
+        )
 
-class _Shares:
-    """Counts what is taken of whom."""
-
-    def __init__(self) -> None:
-        self._objects: Counter[str | None] = Counter()
-        self._sizes: Counter[str | None] = Counter()
-
-    def add(self, found: CondemnedObject) -> None:
-        self._objects[found.used_by] += 1
-        self._sizes[found.used_by] += found.size
-
-    def all(self) -> tuple[RunShare, ...]:
-        refs = sorted(self._objects, key=lambda ref: (ref is None, ref or ""))
-        return tuple(RunShare(ref=ref, objects=self._objects[ref], size=self._sizes[ref]) for ref in refs)
+    def _advice(self) -> str:
+        return (
+            f"more than max_delete_ratio allows ({self._policy.max_delete_ratio:.0%}); look at it with: "
+            "sealrun gc --dry-run, and then undo what should not have been retired, or allow it once with: "
+            "sealrun gc --max-delete-ratio 1"
+        )

@@ -10,6 +10,7 @@ from sealrun.domain.address import (
     EXPERIMENTS,
     META_SUFFIX,
     NAMES,
+    AttemptId,
     Key,
     artifact_key,
     base_log,
@@ -153,11 +154,21 @@ def every_pointer(store: Store, experiments: Iterable[str] | None = None) -> Ite
 def live_attempts(store: Store, experiment: str, run_id: str) -> list[Target]:
     """Every attempt that seals the run and is not retired, newest first; the first is the one that holds it.
 
+    None only if no other has come since they were listed: one may be replaced while we look (`standing.find_standing`).
     `finished_at` of these targets is empty: they are for loading, not for pointers. `IntegrityError` for an outcome
     that cannot be read.
     """
     found: list[Target] = []
-    for attempt in attempts_of(store, experiment, run_id):
+    seen: list[AttemptId] = []
+    while not found and (attempts := attempts_of(store, experiment, run_id)) != seen:
+        seen, fresh = attempts, [attempt for attempt in attempts if attempt not in seen]
+        found = _live(store, experiment, fresh)
+    return found
+
+
+def _live(store: Store, experiment: str, attempts: Iterable[AttemptId]) -> list[Target]:
+    found: list[Target] = []
+    for attempt in attempts:
         outcome = read_outcome(store, attempt)
         if outcome is None or outcome.decision != "sealed" or store.stat(retired_key(attempt)) is not None:
             continue

@@ -1,4 +1,4 @@
-"""Delivery of sealed runs: one line per registry, at least once, in order of due time.
+"""Delivery of sealed runs: one line per registry, at least once, begun in order of due time.
 
 Everything that must survive is in the journal: the queue, and each attempt's identity before it writes anything. A
 crash anywhere leaves a delivery that is queued, and an attempt that the next try resumes.
@@ -10,15 +10,26 @@ import logging
 import threading
 from collections.abc import Callable
 
-from sealrun.domain.address import attempt_id
 from sealrun.domain.errors import ConflictError, SealrunError
 from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.retrying import CAP_S, Response, next_delay, plan_response
-from sealrun.domain.sealed import SealedRun
-from sealrun.ports import Clock, Delivery, Entropy, Journal, Source
+from sealrun.domain.sealed import Published, SealedRun
+from sealrun.ports import Delivery, Source
 from sealrun.services.availability import Availability
-from sealrun.services.delivery_parts import InterruptedDeliveryError, LineParts, Publishing, Sources
+from sealrun.services.delivery_door import Door
+from sealrun.services.delivery_hands import Hands
+from sealrun.services.delivery_parts import (
+    InterruptedDeliveryError,
+    LineParts,
+    Publishing,
+    Sources,
+    Taken,
+    alone_with,
+    reason_of,
+    subject_of,
+    ticket_of,
+    told,
+)
 from sealrun.services.resettling import settle_again
 
 _log = logging.getLogger("sealrun.delivery")
@@ -32,18 +43,25 @@ _WHOLE_LINE = {Response.WAIT, Response.MAKE_ROOM, Response.MEND_ACCESS}
 
 
 class DeliveryLine:
-    """Delivers to one registry. One thread calls `step`, `run_once` and `close`; the rest may come from any."""
+    """Delivers to one registry. One thread calls `step`, `run_once` and `close`; the rest may come from any.
 
-    def __init__(self, registry: str, open_publishing: Callable[[], Publishing], parts: LineParts) -> None:
+    Up to `width` deliveries are in flight at once. They begin in order of due time; those of one folder, or of one run
+    id, run one after the other, and so do large runs. A registry that is not known to be well gets one at a time.
+    """
+
+    def __init__(
+        self, registry: str, open_publishing: Callable[[], Publishing], parts: LineParts, *, width: int = 1
+    ) -> None:
         """Deliver to `registry` (its name in the settings), which is opened when it is first needed."""
         self.registry = registry
-        self._open = open_publishing
+        self._door = Door(registry, open_publishing)
         self._parts = parts
         self._journal = parts.journal
         self._clock = parts.clock
+        self._width = width
         self._availability = Availability(registry, parts.journal, parts.clock, parts.entropy)
-        self._publishing: Publishing | None = None
         self.woken = threading.Event()
+        self._hands = Hands(f"sealrun-delivery-{registry}", self.woken.set)
         self._stopping = threading.Event()
         self._recover, self._compact = threading.Event(), threading.Event()
         self._recover.set()
@@ -53,50 +71,48 @@ class DeliveryLine:
         self.woken.set()
 
     def ask_to_recover(self) -> None:
-        """Look for wrecked attempts now, or when the delivery in flight is done."""
+        """Look for wrecked attempts now, or when what the line's thread does is done."""
         self._recover.set()
         self.woken.set()
 
     def ask_to_compact(self) -> None:
-        """Shorten the index now, or when the delivery in flight is done."""
+        """Shorten the index now, or when what the line's thread does is done."""
         self._compact.set()
         self.woken.set()
 
     def stop(self) -> None:
-        """Take no new delivery, and interrupt the one in flight before its next upload; it is resumed later."""
+        """Take no new delivery, and interrupt those in flight before their next upload; they are resumed later."""
         self._stopping.set()
 
     def step(self) -> float:
-        """Do one piece of due work; return how many seconds to wait at most before the next step."""
-        return 0.0 if self.run_once() else self._pause_s()
+        """Do one piece of due work, or begin it; return how many seconds to wait at most before the next step.
+
+        What a delivery in flight could not write down in the journal is raised by a later step.
+        """
+        if self._width == 1:
+            return 0.0 if self.run_once() else self._pause_s()
+        self._hands.raise_failure()
+        if not (self._hands.has_room(self._width) and self._availability.may_begin()):
+            return POLL_S  # whatever ends wakes us
+        if (taken := self._take()) is None:
+            return self._pause_s()
+        self._hands.give(taken.alone_with, lambda: self._deliver_and_leave(taken))
+        return 0.0
 
     def run_once(self) -> bool:
         """Bring one due delivery to its end, its next try or its parking place; False if there was none.
 
         No error of the registry or of the run is raised; it is written down. Errors of the journal are raised.
         """
-        if self._stopping.is_set() or self._availability.held_s() > 0:
+        if (taken := self._take()) is None:
             return False
-        publishing = self._opened()
-        if publishing is None or not self._do_chores(publishing):
-            return False
-        delivery = self._claim()
-        if delivery is None:
-            if not self._availability.is_up and self._journal.deliveries.next_due(self.registry) is None:
-                self._availability.worked()
-            return False
-        self._deliver(delivery, publishing)
+        self._deliver_and_leave(taken)
         return True
 
     def close(self) -> None:
-        """Close the registry. Harmless twice."""
-        publishing, self._publishing = self._publishing, None
-        if publishing is None:
-            return
-        try:
-            publishing.close()
-        except SealrunError as error:
-            _log.warning("%s: not closed properly: %s", self.registry, error)
+        """Wait for what is in flight, and close the registry. Harmless twice."""
+        self._hands.finish()
+        self._door.shut()
 
     def _pause_s(self) -> float:
         held = self._availability.held_s()
@@ -105,20 +121,40 @@ class DeliveryLine:
         due = self._journal.deliveries.next_due(self.registry)
         return POLL_S if due is None else max(0.0, min(POLL_S, due - self._clock.now().timestamp()))
 
-    def _opened(self) -> Publishing | None:
-        """The registry, opened if need be; None if it cannot be, and then the next due delivery says why."""
-        if self._publishing is None:
-            try:
-                self._publishing = self._open()
-            except Exception as error:  # noqa: BLE001 - every error is answered, unexpected ones with a traceback
-                delay = self._fail_line(error)
-                delivery = self._claim()
-                if delivery is not None:
-                    due = self._clock.now().timestamp() + delay
-                    self._journal.deliveries.postpone(delivery.id, due, _reason(error))
-        return self._publishing
+    def _take(self) -> Taken | None:
+        """Do the chores and claim what is due, in a registry that is open; None if there is nothing to deliver."""
+        turn = self._availability.turn
+        if self._stopping.is_set() or self._availability.held_s() > 0:
+            return None
+        publishing = self._opened(turn)
+        if publishing is None:
+            return None
+        delivery: Delivery | None = None
+        try:
+            delivery = self._claim() if self._do_chores(publishing, turn) else None
+        finally:
+            if delivery is None:
+                self._door.leave(publishing)
+        if delivery is not None:
+            self._availability.began(turn)
+            alone = alone_with(self._journal, delivery)
+            return Taken(delivery=delivery, publishing=publishing, turn=turn, alone_with=alone)
+        if not self._availability.is_up and self._journal.deliveries.next_due(self.registry) is None:
+            self._availability.worked(turn)
+        return None
 
-    def _do_chores(self, publishing: Publishing) -> bool:
+    def _opened(self, turn: int) -> Publishing | None:
+        """The registry, opened if need be; None if it cannot be, and then the next due delivery says why."""
+        try:
+            return self._door.enter()
+        except Exception as error:  # noqa: BLE001 - every error is answered, unexpected ones with a traceback
+            delay = self._fail_line(error, turn)
+            if (delivery := self._claim()) is not None:
+                due = self._clock.now().timestamp() + delay
+                self._journal.deliveries.postpone(delivery.id, due, reason_of(error))
+            return None
+
+    def _do_chores(self, publishing: Publishing, turn: int) -> bool:
         """Recover and compact when asked to; False if the registry failed meanwhile. Deliveries outrank the rest."""
         for wanted, work in ((self._recover, publishing.recover), (self._compact, publishing.compact)):
             if not wanted.is_set():
@@ -131,7 +167,7 @@ class DeliveryLine:
             except Exception as error:  # noqa: BLE001 - every error is answered, unexpected ones with a traceback
                 if plan_response(error) in _WHOLE_LINE:
                     wanted.set()
-                    self._fail_line(error)
+                    self._fail_line(error, turn)
                     return False
                 self._log("upkeep failed", error)
         return True
@@ -145,52 +181,63 @@ class DeliveryLine:
                 return self._journal.deliveries.claim(self.registry, due)
         return delivery
 
-    def _deliver(self, delivery: Delivery, publishing: Publishing) -> None:
-        run: SealedRun | None = None
+    def _deliver_and_leave(self, taken: Taken) -> None:
         try:
+            self._deliver(taken)
+        finally:
+            self._availability.ended(taken.turn)
+            self._door.leave(taken.publishing)
+
+    def _deliver(self, taken: Taken) -> None:
+        """Bring a claimed delivery to its end; may run in any thread, beside others."""
+        delivery, run = taken.delivery, None
+        try:
+            self._stop_here()
             run = self._journal.deliveries.run(delivery.sealed)
             ticket = ticket_of(delivery, self._journal, self._clock, self._parts.entropy)
-            published = publishing.publish(run, ticket, self._sources(delivery.sealed, run))
+            packs = self._parts.staged_packs(delivery.sealed)
+            published = taken.publishing.publish(run, ticket, self._sources(delivery.sealed, run), packs)
             self._journal.deliveries.finish(delivery.id, published)
         except Exception as error:  # noqa: BLE001 - every error is answered, unexpected ones with a traceback
-            self._answer(delivery, run, error)
+            self._answer(taken, run, error)
             return
-        self._availability.worked()
-        self._record(
-            "run.stays_retired" if published.retired else "run.published",
-            published.ref,
-            attempt=published.attempt,
-            new=published.new,
-            tries=delivery.tries + 1,
-            uploaded_bytes=published.uploaded_bytes,
-        )
-        what = "published" if published.new else "was there already"
-        if published.retired:
-            what = f"was retired there and is not published again (to bring it back: sealrun undo {published.ref})"
-        _log.info("%s: %s %s (%d new objects)", self.registry, published.ref, what, published.uploaded_objects)
+        self._availability.worked(taken.turn)
+        self._tell(delivery, published)
+
+    def _tell(self, delivery: Delivery, published: Published) -> None:
+        kind = "run.stays_retired" if published.retired else "run.published"
+        tries, size = delivery.tries + 1, published.uploaded_bytes
+        facts = {"attempt": published.attempt, "new": published.new, "tries": tries, "uploaded_bytes": size}
+        self._record(kind, published.ref, **facts)
+        said, count = told(published), published.uploaded_objects
+        _log.info("%s: %s %s (%d new objects)", self.registry, published.ref, said, count)
+
+    def _stop_here(self) -> None:
+        if self._stopping.is_set():
+            raise InterruptedDeliveryError("interrupted between two uploads by a stop or a reload; it is resumed")
 
     def _sources(self, sealed: int, run: SealedRun) -> Sources:
         """Where the bytes are; asked for one file after the other, which makes each of them a place to stop."""
         inner = self._parts.staged_sources(self.registry, sealed) or self._parts.folder_sources(run)
 
         def source(entry: Entry) -> Source:
-            if self._stopping.is_set():
-                raise InterruptedDeliveryError("interrupted between two uploads by a stop or a reload; it is resumed")
+            self._stop_here()
             return inner(entry)
 
         return source
 
-    def _answer(self, delivery: Delivery, run: SealedRun | None, error: Exception) -> None:
+    def _answer(self, taken: Taken, run: SealedRun | None, error: Exception) -> None:
         """Write down what becomes of a delivery that failed."""
         try:
-            self._answer_by_class(delivery, run, error)
+            self._answer_by_class(taken, run, error)
         except Exception:
             # Ends the claim even where the journal cannot write: nothing stays claimed by a thread that gave up.
-            self._journal.deliveries.postpone(delivery.id, delivery.due, _reason(error))
+            self._journal.deliveries.postpone(taken.delivery.id, taken.delivery.due, reason_of(error))
             raise
 
-    def _answer_by_class(self, delivery: Delivery, run: SealedRun | None, error: Exception) -> None:
-        deliveries, reason, response = self._journal.deliveries, _reason(error), plan_response(error)
+    def _answer_by_class(self, taken: Taken, run: SealedRun | None, error: Exception) -> None:
+        delivery = taken.delivery
+        deliveries, reason, response = self._journal.deliveries, reason_of(error), plan_response(error)
         now = self._clock.now().timestamp()
         if isinstance(error, InterruptedDeliveryError):
             deliveries.postpone(delivery.id, now, reason)
@@ -202,7 +249,7 @@ class DeliveryLine:
             return
         parked = response in {Response.SETTLE_AGAIN, Response.PARK}
         if response in _WHOLE_LINE:
-            delay = self._fail_line(error)
+            delay = self._fail_line(error, taken.turn)
             due = now + (LONGEST_S if response is Response.MAKE_ROOM else delay)
             deliveries.postpone(delivery.id, due, reason)
         elif parked:
@@ -210,32 +257,34 @@ class DeliveryLine:
             deliveries.park(delivery.id, reason)
         else:
             deliveries.postpone(delivery.id, now + self._jittered(delivery.tries + 1), reason)
-            self.close()
+            self._door.shut(taken.publishing)
         if response not in _WHOLE_LINE:
-            self._log(f"{_subject(delivery, run)} not published", error)
+            self._log(f"{subject_of(delivery, run)} not published", error)
         if reason != delivery.error:
-            subject = _subject(delivery, run)
-            self._record("run.delivery_failed", subject, tries=delivery.tries + 1, reason=reason, parked=parked)
+            facts = {"tries": delivery.tries + 1, "reason": reason, "parked": parked}
+            self._record("run.delivery_failed", subject_of(delivery, run), **facts)
 
     def _settle_again(self, delivery: Delivery, run: SealedRun | None, why: str) -> str:
         if run is None:
             return why
-        there = self._parts.is_there(run)
-        verdict = settle_again(self._journal, run, delivery.sealed, why, is_there=there, clock=self._clock)
+        there, clock = self._parts.is_there(run), self._clock
+        verdict = settle_again(self._journal, run, delivery.sealed, why, is_there=there, clock=clock)
         if verdict.again:
             self._parts.on_settle_again(run.folder)
         return verdict.reason
 
-    def _fail_line(self, error: Exception) -> float:
-        """Leave the registry alone for a while; return how many seconds. What is unexpected counts as an outage."""
-        self.close()  # opened again it is looked at again: it may be another one, or take other credentials
+    def _fail_line(self, error: Exception, turn: int) -> float:
+        """Leave the registry alone for a while; return how many seconds. What failed in one `turn` is one outage."""
+        if turn != self._availability.turn:
+            return max(1.0, self._availability.held_s())
+        self._door.shut()  # opened again it is looked at again: it may be another one, or take other credentials
         response = plan_response(error)
         if response is Response.TRY_AGAIN:
             self._log("cannot be opened", error)
             response = Response.WAIT
         elif response not in _WHOLE_LINE:
             response = Response.MEND_ACCESS
-        return self._availability.failed(response, _reason(error))
+        return self._availability.failed(response, reason_of(error), turn)
 
     def _jittered(self, failures: int) -> float:
         return next_delay(failures, self._parts.entropy.uniform(0.0, 1.0))
@@ -245,40 +294,6 @@ class DeliveryLine:
 
     def _log(self, what: str, error: Exception) -> None:
         if isinstance(error, SealrunError):
-            _log.warning("%s: %s: %s", self.registry, what, _reason(error))
+            _log.warning("%s: %s: %s", self.registry, what, reason_of(error))
         else:
             _log.error("%s: %s", self.registry, what, exc_info=error)
-
-
-def ticket_of(delivery: Delivery, journal: Journal, clock: Clock, entropy: Entropy) -> AttemptTicket:
-    """The attempt that was begun, or a new one, durable before anything is written under its name."""
-    owner = journal.state_id
-    if delivery.attempt and delivery.nonce and delivery.attempt_created_at:
-        return AttemptTicket(
-            attempt=delivery.attempt, nonce=delivery.nonce, created_at=delivery.attempt_created_at, owner=owner
-        )
-    now = clock.now()
-    ticket = AttemptTicket(
-        attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), entropy.hex(16)),
-        nonce=entropy.hex(32),
-        created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        owner=owner,
-    )
-    journal.deliveries.begin(delivery.id, ticket.attempt, ticket.nonce, ticket.created_at)
-    return ticket
-
-
-def _reason(error: Exception) -> str:
-    """One line. The text of an unexpected error may hold anything, so only its class goes into the journal."""
-    if isinstance(error, SealrunError):
-        return " ".join(str(error).split())
-    return f"unexpected {type(error).__name__}; the log has the details"
-
-
-def _subject(delivery: Delivery, run: SealedRun | None) -> str:
-    """The reference of the run, or its number where its records cannot be read."""
-    try:
-        envelope = run.envelope() if run is not None else None
-    except SealrunError:
-        envelope = None
-    return f"sealed run {delivery.sealed}" if envelope is None else f"{envelope.experiment}/{envelope.run_id}"

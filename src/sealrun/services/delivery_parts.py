@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from sealrun.domain.address import attempt_id
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.manifest import Entry
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Clock, Entropy, Journal, Source
+from sealrun.ports import Clock, Delivery, Entropy, Journal, Source, StagedPack
 
 Sources = Callable[[Entry], Source]
+
+_LARGE_BYTES = 4 << 20
 
 
 class Publishing(Protocol):
     """An opened registry, as a line needs it. See `services.upkeep.OpenedRegistry`."""
 
-    def publish(self, run: SealedRun, ticket: AttemptTicket, sources: Sources) -> Published:
+    def publish(
+        self, run: SealedRun, ticket: AttemptTicket, sources: Sources, staged: Sequence[StagedPack] = ()
+    ) -> Published:
         """Publish; called again with the same ticket after any error or crash."""
         ...
 
@@ -44,6 +49,10 @@ def _nothing_staged(_registry: str, _sealed: int) -> Sources | None:
     return None
 
 
+def _no_packs(_sealed: int) -> Sequence[StagedPack]:
+    return ()
+
+
 def _tell_nobody(_path: str) -> None:
     return None
 
@@ -52,8 +61,8 @@ class LineParts(msgspec.Struct, frozen=True, kw_only=True):
     """What every line of a daemon works with.
 
     `folder_sources` says where a run's bytes are in its folder; `staged_sources` says so for bytes that wait in a
-    store's stage, by registry and id of the sealed run. `is_there`: is the run's folder still on this machine?
-    `on_settle_again` is told the path of a folder that has to settle again.
+    store's stage, by registry and id of the sealed run, and `staged_packs` which packs wait. `is_there`: is the run's
+    folder still on this machine? `on_settle_again` is told the path of a folder that has to settle again.
     """
 
     journal: Journal
@@ -62,4 +71,70 @@ class LineParts(msgspec.Struct, frozen=True, kw_only=True):
     folder_sources: Callable[[SealedRun], Sources]
     is_there: Callable[[SealedRun], bool]
     staged_sources: Callable[[str, int], Sources | None] = _nothing_staged
+    staged_packs: Callable[[int], Sequence[StagedPack]] = _no_packs
     on_settle_again: Callable[[str], None] = _tell_nobody
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed delivery on its way into the registry it was claimed for, in one turn of its availability."""
+
+    delivery: Delivery
+    publishing: Publishing
+    turn: int
+    alone_with: frozenset[str]
+
+
+def alone_with(journal: Journal, delivery: Delivery) -> frozenset[str]:
+    """What a delivery must not share with another at the same time: its folder, its run's id, and room for large runs.
+
+    Two of one folder arrive in the order in which they were sealed. Two large ones would fill the line and the memory.
+    """
+    try:
+        run = journal.deliveries.run(delivery.sealed)
+        envelope = run.envelope()
+    except SealrunError:
+        return frozenset()  # the delivery meets the same error, and answers it
+    names = {f"folder {run.folder}", f"run {envelope.experiment}/{envelope.run_id}"}
+    return frozenset(names | {"large"} if envelope.size > _LARGE_BYTES else names)
+
+
+def ticket_of(delivery: Delivery, journal: Journal, clock: Clock, entropy: Entropy) -> AttemptTicket:
+    """The attempt that was begun, or a new one, durable before anything is written under its name."""
+    owner = journal.state_id
+    if delivery.attempt and delivery.nonce and delivery.attempt_created_at:
+        return AttemptTicket(
+            attempt=delivery.attempt, nonce=delivery.nonce, created_at=delivery.attempt_created_at, owner=owner
+        )
+    now = clock.now()
+    ticket = AttemptTicket(
+        attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), entropy.hex(16)),
+        nonce=entropy.hex(32),
+        created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        owner=owner,
+        fresh=True,
+    )
+    journal.deliveries.begin(delivery.id, ticket.attempt, ticket.nonce, ticket.created_at)
+    return ticket
+
+
+def reason_of(error: Exception) -> str:
+    """One line. The text of an unexpected error may hold anything, so only its class goes into the journal."""
+    if isinstance(error, SealrunError):
+        return " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}; the log has the details"
+
+
+def told(published: Published) -> str:
+    """What became of a run that was delivered, for people."""
+    if published.retired:
+        return f"was retired there and is not published again (to bring it back: sealrun undo {published.ref})"
+    return "published" if published.new else "was there already"
+
+
+def subject_of(delivery: Delivery, run: SealedRun | None) -> str:
+    """The reference of the run, or its number where its records cannot be read."""
+    try:
+        envelope = run.envelope() if run is not None else None
+    except SealrunError:
+        envelope = None
+    return f"sealed run {delivery.sealed}" if envelope is None else f"{envelope.experiment}/{envelope.run_id}"

@@ -18,7 +18,7 @@ from sealrun.domain.sealed import SealedRun
 from sealrun.ports import Replica, Store
 from sealrun.services.announcing import sealed_run_of
 from sealrun.services.comparing import live_attempts
-from sealrun.services.replicas import GoodBytes
+from sealrun.services.replicas import GoodBytes, Known
 from sealrun.services.standing import read_outcome
 
 RECORDS = (RUN_FILE, MANIFEST_FILE, SUMS_FILE)
@@ -76,12 +76,17 @@ def read_refs(store: Store, attempt: AttemptId) -> dict[Digest, Stored] | None:
 class Diagnosis:
     """Makes one plan. Reads only."""
 
-    def __init__(self, store: Store, damages: Sequence[Damage], replicas: Sequence[Replica]) -> None:
-        """Plan for `damages`, with bytes from `replicas`, the first of them first."""
+    def __init__(
+        self, store: Store, damages: Sequence[Damage], replicas: Sequence[Replica], known: Known | None = None
+    ) -> None:
+        """Plan for `damages`, with bytes from the registry itself, where `known` is believed to tell, or `replicas`.
+
+        The first replica is asked first.
+        """
         self._store = store
         self._damages = damages
         self._objects = {damage.key: damage for damage in damages if damage.kind in OF_BYTES and damage.key is not None}
-        self._good = GoodBytes(store, replicas, self._objects)
+        self._good = GoodBytes(store, replicas, self._objects, known)
         self._known: dict[Digest, FileRepair] = {}
         self._hopeless: list[Remaining] = []
         self._rebuilds: list[Rebuild] = []
@@ -191,6 +196,7 @@ class Diagnosis:
         """Every content whose object is damaged, or nowhere said, with who has good bytes."""
         objects = read_refs(self._store, target.attempt) or {}
         details = {damage.path: damage.detail for damage in damages if damage.attempt == target.attempt}
+        self._good.salvage({digest: stored for digest, stored in objects.items() if stored.key in self._objects})
         done: set[Digest] = set()
         for entry in manifest.entries:
             stored = objects.get(entry.sha256)
@@ -209,14 +215,15 @@ class Diagnosis:
     def _with_source(self, target: Target, entry: Entry, file: FileRepair) -> FileRepair:
         known = self._known.get(entry.sha256)
         if known is None:
-            here = self._good.here(entry)
-            source = HERE if here else self._good.elsewhere(target.experiment, target.run_id, entry)
+            salvage = self._good.salvaged(entry.sha256)
+            here = None if salvage else self._good.here(entry)
+            source = HERE if here or salvage else self._good.elsewhere(target.experiment, target.run_id, entry)
             if source is None:
                 return file  # another run with the same bytes may be known to a replica: it is asked for that one, too
             origin = (target.experiment, str(target.run_id), entry.path)
-            known = msgspec.structs.replace(file, source=source, origin=origin, here=here)
+            known = msgspec.structs.replace(file, source=source, origin=origin, here=here, salvage=salvage)
             self._known[entry.sha256] = known
-        return msgspec.structs.replace(file, source=known.source, origin=known.origin, here=known.here)
+        return _like(file, known)
 
     # -- what is derived
 
@@ -258,12 +265,16 @@ def _settled(runs: list[RunRepair], known: Mapping[Digest, FileRepair]) -> Itera
     """A content that was found for one run is there for every other run, too."""
     for run in runs:
         files = tuple(
-            msgspec.structs.replace(file, source=found.source, origin=found.origin, here=found.here)
-            if (found := known.get(file.digest)) is not None
-            else file
-            for file in run.files
+            _like(file, found) if (found := known.get(file.digest)) is not None else file for file in run.files
         )
         yield msgspec.structs.replace(run, files=files)
+
+
+def _like(file: FileRepair, known: FileRepair) -> FileRepair:
+    """A repair of `file` with what is `known` of its content."""
+    return msgspec.structs.replace(
+        file, source=known.source, origin=known.origin, here=known.here, salvage=known.salvage
+    )
 
 
 def _distinct(rebuilds: Iterable[Rebuild]) -> tuple[Rebuild, ...]:

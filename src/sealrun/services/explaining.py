@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -15,12 +15,14 @@ from sealrun.domain.address import (
     EXPERIMENTS,
     NAMES,
     OBJECTS,
+    PACKS,
     AttemptId,
     Digest,
     Key,
     attempt_of,
     batch_key,
     batch_of,
+    is_pack,
     name_log,
     parse_digest,
     parse_object_key,
@@ -33,7 +35,7 @@ from sealrun.domain.address import (
 from sealrun.domain.collection import Condemned, Verdict
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
 from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import Intent, Outcome, Refs, Retired
+from sealrun.domain.publication import Intent, Outcome, Refs, Retired, Stored
 from sealrun.ports import Store
 from sealrun.services.batches import VERDICT_FILE
 from sealrun.services.fanning import fan_through
@@ -44,102 +46,151 @@ State = Literal["kept", "collectable", "condemned", "deleted", "missing", "unkno
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one object.
+    """What is known of one object, or of a pack.
 
     ``kept``: something needs it, or its attempt is undecided. ``collectable``: nothing does, and a collection takes it
     once it is older than the grace time. ``condemned``: a collector is about to delete it. ``deleted``: by the
-    collection in `reasons`. ``missing``: needed, but not there. ``unknown``: nothing was ever heard of it.
+    collection in `reasons`. ``missing``: needed, but not there. ``unknown``: nothing was ever heard of it. `member` is
+    what was asked for, where that is a part of the pack: packs are kept and deleted as a whole.
     """
 
     key: Key
     state: State
     size: int | None
     reasons: tuple[str, ...]
+    member: Digest | None = None
 
 
 def explain(store: Store, text: str) -> tuple[Explanation, ...]:
-    """Explain an object's key, or every object with a digest. `UsageError` for anything else."""
-    return tuple(_explain(store, key) for key in _keys(store, text))
+    """Explain the key of an object or a pack, or every object and pack with a digest, or with a member that has it.
 
-
-def _keys(store: Store, text: str) -> list[Key]:
+    `UsageError` for anything else.
+    """
     key = text.strip()
-    if key.startswith(OBJECTS):
+    if key.startswith((OBJECTS, PACKS)):
         try:
             parse_object_key(key)
         except UnsupportedFormatError as error:
             raise UsageError(str(error)) from error
-        return [Key(key)]
+        return (_explain(store, Key(key)),)
     try:
         digest = parse_digest(key.removeprefix("sha256:"))
     except UsageError as error:
         msg = (
-            f"{text!r} is neither the key of an object ({OBJECTS}…) nor a sha256 digest (see: sealrun show REF --json)"
+            f"{text!r} is neither the key of an object ({OBJECTS}…) or a pack ({PACKS}…) nor a sha256 digest (see: "
+            "sealrun show REF --json)"
         )
         raise UsageError(msg) from error
-    begin = f"{OBJECTS}{digest[:2]}/{digest[2:4]}/"
-    there = {found.key for found in store.list(begin) if found.key.removeprefix(begin).startswith(digest[4:])}
-    logged = set(_logged(store, f"{begin}{digest[4:]}."))
-    if not there | logged:
-        msg = f"{store.url}: no object with digest {digest} is or was there"
+    whole = [_explain(store, found) for found in _with_digest(store, digest)]
+    members = [_explain(store, pack, digest) for pack in _holding(store, digest)]
+    if not whole and not members:
+        msg = f"{store.url}: no object with digest {digest} is or was there, and no pack that holds it"
         raise NotFoundError(msg)
-    return sorted(there | logged)
+    return (*whole, *members)
 
 
-def _explain(store: Store, key: Key) -> Explanation:
+def _with_digest(store: Store, digest: Digest) -> list[Key]:
+    """Every object and pack whose own bytes have the digest."""
+    found: set[Key] = set()
+    for kind in (OBJECTS, PACKS):
+        begin = f"{kind}{digest[:2]}/{digest[2:4]}/"
+        found |= {stat.key for stat in store.list(begin) if stat.key.removeprefix(begin).startswith(digest[4:])}
+        found |= set(_logged(store, f"{begin}{digest[4:]}."))
+    return sorted(found)
+
+
+def _holding(store: Store, digest: Digest) -> list[Key]:
+    """Every pack in which some refs say that the digest lies."""
+
+    def packs(attempt: AttemptId) -> Key | None:
+        stored = _refs(store, attempt).get(digest)
+        return stored.key if stored is not None and stored.offset is not None else None
+
+    attempts = (attempt_of(stat.key) for stat in store.list(ATTEMPTS) if stat.key.endswith("/refs.json"))
+    return sorted({key for key in fan_through(packs, attempts, store.capabilities.parallel) if key is not None})
+
+
+def _explain(store: Store, key: Key, member: Digest | None = None) -> Explanation:
     name = parse_object_key(key)
     found = store.stat(key)
-    reasons = [*_users(store, key, name.digest)]
+    reasons = [*_users(store, key, name.digest, member)]
     needed = bool(reasons)
+    if member is not None:
+        reasons += [] if needed else [f"nothing needs {member}", *_past(store, key, name.creator, member)]
+        others = [*_users(store, key, name.digest, None)]
+        if others and not needed:
+            reasons += ["the pack is kept as a whole, until little enough of it is alive (gc.repack_below):", *others]
+        needed = needed or bool(others)
     outcome = read_outcome(store, name.creator)
-    if found is not None and outcome is None:
+    undecided = found is not None and outcome is None
+    if undecided:
         reasons.append(
             f"attempt {name.creator}, which uploaded it, is undecided: recovery voids it after a day of silence"
         )
-    if store.stat(quarantine_key(key)) is not None:
+    quarantined = store.stat(quarantine_key(key)) is not None
+    if quarantined:
         reasons.append("quarantined: verify found it damaged (sealrun repair)")
+    deletions = list(_deletions(store, key)) if found is None else []
+    condemned = list(_condemnations(store, key)) if found is not None else []
+    state: State = "collectable"
     if found is None:
-        deletions = list(_deletions(store, key))
-        state: State = "deleted" if deletions else "missing" if needed else "unknown"
-        return Explanation(key=key, state=state, size=None, reasons=(*deletions, *reasons))
-    condemned = list(_condemnations(store, key))
-    if condemned:
-        return Explanation(key=key, state="condemned", size=found.size, reasons=(*condemned, *reasons))
-    if reasons:
-        return Explanation(key=key, state="kept", size=found.size, reasons=tuple(reasons))
-    return Explanation(key=key, state="collectable", size=found.size, reasons=tuple(_past(store, key, name.creator)))
+        state = "deleted" if deletions else "missing" if needed else "unknown"
+    elif condemned:
+        state = "condemned"
+    elif needed or undecided or quarantined:
+        state = "kept"
+    elif member is None:
+        reasons += _past(store, key, name.creator, None)
+    if state == "collectable":
+        reasons.insert(0, "nothing needs it: the next collection takes it once it is older than the grace time")
+    return Explanation(
+        key=key,
+        state=state,
+        size=None if found is None else found.size,
+        reasons=(*deletions, *condemned, *reasons),
+        member=member,
+    )
 
 
-def _users(store: Store, key: Key, digest: Digest) -> Iterator[str]:
-    """Say who needs the object: intents, runs, pointers."""
+def _users(store: Store, key: Key, digest: Digest, member: Digest | None) -> Iterator[str]:
+    """Say who needs the object or pack, or one member of it: intents, runs, pointers."""
     pointed = dict(_pointed(store))
     files: dict[AttemptId, set[str]] = {}
     for stat in store.list(ATTEMPTS):
         files.setdefault(attempt_of(stat.key), set()).add(stat.key.rsplit("/", 1)[-1])
     for attempt, names in files.items():
-        if "intent.json" in names and (why := _intended(store, attempt, digest)):
+        if "intent.json" in names and (why := _intended(store, attempt, member or digest)):
             yield why
     with_refs = [attempt for attempt, names in files.items() if {"outcome.json", "refs.json"} <= names]
     for attempt, outcome, used in fan_through(
-        lambda one: _uses(store, one, key), with_refs, store.capabilities.parallel
+        lambda one: _uses(store, one, key, member), with_refs, store.capabilities.parallel
     ):
         if not used or outcome is None or outcome.decision != "sealed":
             continue
         ref = f"{outcome.experiment}/{outcome.run_id}"
+        what = f"{used} of its files" if is_pack(key) and member is None else "it"
         if "retired.json" not in files[attempt]:
-            yield f"run {ref} uses it (attempt {attempt})"
+            yield f"run {ref} uses {what} (attempt {attempt})"
         elif attempt in pointed:
-            yield f"run {ref} uses it and is retired, but {pointed[attempt]} stands on it"
+            yield f"run {ref} uses {what} and is retired, but {pointed[attempt]} stands on it"
 
 
-def _uses(store: Store, attempt: AttemptId, key: Key) -> tuple[AttemptId, Outcome | None, bool]:
-    refs_at = refs_key(attempt)
-    try:
-        refs = Refs.decode(store.read(refs_at), refs_at)
-    except NotFoundError:
-        return attempt, None, False
-    used = any(stored.key == key for stored in refs.objects.values())
+def _uses(store: Store, attempt: AttemptId, key: Key, member: Digest | None) -> tuple[AttemptId, Outcome | None, int]:
+    """Return how many contents of an attempt's run lie there, or whether the `member` does."""
+    places = _refs(store, attempt)
+    if member is not None:
+        used = int(member in places and places[member].key == key)
+    else:
+        used = sum(stored.key == key for stored in places.values())
     return attempt, read_outcome(store, attempt) if used else None, used
+
+
+def _refs(store: Store, attempt: AttemptId) -> Mapping[Digest, Stored]:
+    key = refs_key(attempt)
+    try:
+        return Refs.decode(store.read(key), key).objects
+    except NotFoundError:
+        return {}
 
 
 def _intended(store: Store, attempt: AttemptId, digest: Digest) -> str | None:
@@ -166,14 +217,13 @@ def _pointed(store: Store) -> Iterator[tuple[AttemptId, str]]:
             yield Generation.decode(store.read(head.key), head.key).target.attempt, label
 
 
-def _past(store: Store, key: Key, creator: AttemptId) -> Iterator[str]:
-    """Say whose it was."""
-    yield "nothing needs it: the next collection takes it once it is older than the grace time"
+def _past(store: Store, key: Key, creator: AttemptId, member: Digest | None) -> Iterator[str]:
+    """Say whose it was, oldest attempt first."""
     for stat in store.list(ATTEMPTS):
         if not stat.key.endswith("/retired.json"):
             continue
         attempt = attempt_of(stat.key)
-        _, outcome, used = _uses(store, attempt, key)
+        _, outcome, used = _uses(store, attempt, key, member)
         if used and outcome is not None:
             retired = Retired.decode(store.read(retired_key(attempt)), stat.key)
             ref = f"{outcome.experiment}/{outcome.run_id}"

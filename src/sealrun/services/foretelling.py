@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
-from sealrun.domain.address import Digest, Key, RunId, parse_object_key, run_key
+from sealrun.domain.address import Digest, Key, RunId, is_pack, parse_object_key, refs_key, run_key
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
+from sealrun.domain.publication import Refs
 from sealrun.ports import Store
-from sealrun.services.collecting import CollectionPlan, RunShare
+from sealrun.services.collecting import CollectionPlan
+from sealrun.services.standing import attempts_of
+from sealrun.services.tallying import RunShare
 
 _AT_ONCE = 100_000
 
 
 class DoomedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """An object that would go, and where in the run its bytes were; no paths if no record tells."""
+    """An object or a pack that would go, and where in the run its bytes were; no paths if no record tells."""
 
     key: Key
     size: int
@@ -56,23 +59,45 @@ def _groups(shares: Iterable[RunShare]) -> Iterator[list[RunShare]]:
 
 
 def _named(store: Store, ref: str | None, files: Iterable[DoomedFile]) -> tuple[DoomedFile, ...]:
-    """Add the paths that the run's manifest tells, and sort by them."""
-    paths = {} if ref is None else _paths(store, ref)
-    named = (
-        msgspec.structs.replace(file, paths=tuple(paths.get(parse_object_key(file.key).digest, ()))) for file in files
-    )
+    """Add the paths that the run's records tell, and sort by them."""
+    doomed = list(files)
+    paths = {} if ref is None else _paths(store, ref, packs={file.key for file in doomed if is_pack(file.key)})
+    named = (msgspec.structs.replace(file, paths=tuple(paths.get(_content(file.key), ()))) for file in doomed)
     return tuple(sorted(named, key=lambda file: (file.paths, file.key)))
 
 
-def _paths(store: Store, ref: str) -> dict[Digest, list[str]]:
-    """Paths by digest; none if the manifest is gone or damaged, since what is listed needs no names to be deleted."""
+def _content(key: Key) -> str:
+    """What stands for the content of an object, or of a pack: its digest, or the key itself."""
+    return key if is_pack(key) else parse_object_key(key).digest
+
+
+def _paths(store: Store, ref: str, packs: Collection[Key]) -> dict[str, list[str]]:
+    """Paths by content; none if the manifest is gone or damaged, since what is listed needs no names to be deleted."""
     experiment, _, run_id = ref.partition("/")
     key = run_key(experiment, RunId(run_id), MANIFEST_FILE)
     try:
         manifest = Manifest.decode(store.read(key), key)
     except (NotFoundError, IntegrityError):
         return {}
-    paths: dict[Digest, list[str]] = {}
+    members = _members(store, experiment, run_id) if packs else {}
+    paths: dict[str, list[str]] = {}
     for entry in manifest.entries:
         paths.setdefault(entry.sha256, []).append(entry.path)
+        for pack in members.get(entry.sha256, frozenset()) & frozenset(packs):
+            paths.setdefault(pack, []).append(entry.path)
     return paths
+
+
+def _members(store: Store, experiment: str, run_id: str) -> dict[Digest, frozenset[Key]]:
+    """In which packs each content of a run lay, as far as the refs of its attempts are still there."""
+    found: dict[Digest, frozenset[Key]] = {}
+    for attempt in attempts_of(store, experiment, run_id):
+        key = refs_key(attempt)
+        try:
+            places = Refs.decode(store.read(key), key).objects
+        except (NotFoundError, IntegrityError):
+            continue
+        for digest, stored in places.items():
+            if stored.offset is not None:
+                found[digest] = found.get(digest, frozenset()) | {stored.key}
+    return found

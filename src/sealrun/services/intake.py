@@ -6,9 +6,8 @@ the journal (`FolderRecord`); what is kept in memory can be lost at any time for
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from itertools import chain
 from math import inf
 
 from sealrun.domain.errors import RunChangedError, RunRejectedError, SealrunError
@@ -23,17 +22,25 @@ from sealrun.domain.settling import (
     Watching,
     decide,
     decide_now,
+    what_blocks,
 )
-from sealrun.ports import FolderRecord, FolderState, OpenWriters, RunFolder, Survey, Watcher
+from sealrun.ports import FolderRecord, OpenWriters, RunFolder, Survey, Watcher
 from sealrun.services.accepting import Acceptor, SealJob, Taken
 from sealrun.services.candidates import Candidate, Candidates
 from sealrun.services.detecting import fingerprint_of, take_snapshot
+from sealrun.services.noting import FolderNotes, digest_of, shown
 from sealrun.services.rooting import ABSENT_STATES, WatchedRoot
 from sealrun.services.rounds import IntakeReport, Round
+from sealrun.services.turns import Turns
 
 _MIN_GAP_S = 1.0
 _COST_FACTOR = 10.0
 _RETRY_S = 30.0
+_BLOCKED_LOOK_S = 30.0
+_FEW = 100
+"""Of more unsettled candidates, those that only a change of their files completes are left to hints and turns."""
+_MANY = 200
+_AUDIT_S = 3600.0
 _CLOSED_STATES = {"sealed", "rejected", "skipped"}
 
 Launch = Callable[[Callable[[], None]], object]
@@ -63,7 +70,7 @@ class Intake:
         """Take in the acceptor's watch; `watcher`, if any, is told which folders to follow."""
         self.watch = acceptor.watch
         self._source = acceptor.source
-        self._journal = acceptor.journal
+        self._notes = FolderNotes(acceptor)
         self._clock = acceptor.clock
         self._acceptor = acceptor
         self._writers = writers
@@ -71,6 +78,8 @@ class Intake:
         self._launch = launch
         self._settle_now = settle_now
         self._candidates = Candidates(self.watch.path, self.watch.glob.count("/") + 1)
+        self._turns = Turns(acceptor.source)
+        self._next_audit = -inf
         self._root = WatchedRoot(self.watch, acceptor.source, acceptor.journal)
 
     def mark(self, path: str | None) -> None:
@@ -88,83 +97,97 @@ class Intake:
             return self.rescan(now)
         if not wanted:
             return IntakeReport()
-        listed = self._list()
-        if listed is None:
-            return IntakeReport(missing=self._root.missing)
-        known = {path: self._journal.folders.get(self.watch.name, _shown(path)) for path in wanted}
-        there = set(listed)
-        gone = self._mark_gone({path: record for path, record in known.items() if path not in there})
-        return self._round([path for path in wanted if path in there], known, now).report(gone)
-
-    def rescan(self, now: float) -> IntakeReport:
-        """Look at every candidate, hints or not. Sealed ones that are unchanged cost a listing, never a hash."""
-        self._candidates.begin_all()
-        listed = self._list()
-        if listed is None:
-            return IntakeReport(missing=self._root.missing)
-        records = {record.path: record for record in self._journal.folders.all(self.watch.name)}
-        known = {path: records.get(_shown(path)) for path in listed}
-        shown = {_shown(path) for path in listed}
-        lost: dict[str, FolderRecord | None] = {path: r for path, r in records.items() if path not in shown}
-        lost |= {path: None for path in self._candidates.paths() if path not in known and path not in lost}
-        gone = self._mark_gone(lost)
-        return self._round(listed, known, now).report(gone)
-
-    def _list(self) -> list[str] | None:
-        """List the candidates. While the root is missing nothing is due; a rescan notices its return."""
         listed = self._root.candidates()
         if listed is None:
-            self._candidates.pause()
-        return listed
+            return self._pause()
+        there = set(listed)
+        gone = self._mark_gone({path: self._notes.of(path) for path in wanted if path not in there})
+        done = Round()
+        for path in sorted(there.intersection(wanted)):
+            self._look_once(path, self._notes.of(path), now, done)
+        return done.report(gone)
+
+    def rescan(self, now: float) -> IntakeReport:
+        """Glance at every candidate, hints or not, and look at what is new, due, changed, or has its turn.
+
+        The first time all are looked at, file by file; see `services.turns` for how often later.
+        """
+        self._candidates.begin_all()
+        listed = self._root.candidates()
+        if listed is None:
+            return self._pause()
+        wanted = [path for path in listed if self._turns.is_changed(path) or self._candidates.wants(path, now)]
+        records = self._notes.all() if now >= self._next_audit or len(wanted) > _MANY else None
+        if records is not None:
+            self._next_audit = now + _AUDIT_S
+        seen = {*self._turns.paths(), *self._candidates.paths()}
+        gone = self._mark_gone(self._notes.lost(set(listed), seen, records))
+        done = Round()
+        for path in chain(wanted, self._turns.take(now, self._clock.monotonic, len(wanted))):
+            self._look_once(path, self._notes.of(path) if records is None else records.get(shown(path)), now, done)
+        return done.report(gone)
+
+    def _pause(self) -> IntakeReport:
+        """While the root is missing nothing is due; a rescan notices its return."""
+        self._candidates.pause()
+        return IntakeReport(missing=self._root.missing)
 
     def _mark_gone(self, lost: Mapping[str, FolderRecord | None]) -> list[str]:
         gone: list[str] = []
         for path, record in sorted(lost.items()):
             self._forget(path)
+            self._turns.forget(path)
             if record is not None and record.state not in ABSENT_STATES:
-                self._write(record, path, "gone", "the folder is not there any more", record.fingerprint)
+                self._notes.write(record, path, "gone", "the folder is not there any more", record.fingerprint)
                 gone.append(path)
         return gone
 
-    def _round(self, paths: Iterable[str], known: Mapping[str, FolderRecord | None], now: float) -> Round:
-        done = Round()
-        for path in paths:
-            if self._candidates.begin(path):
-                done.looked += 1
-                self._look_at(path, known.get(path), now, done)
-        return done
+    def _look_once(self, path: str, record: FolderRecord | None, now: float, done: Round) -> None:
+        """Look, unless it is being sealed; remember how it looked from outside before that."""
+        if not self._candidates.begin(path):
+            return
+        done.looked += 1
+        glance = self._turns.glance(path)
+        self._turns.looked(path, None)  # stays so if the look fails
+        if self._look_at(path, record, now, done):
+            self._turns.looked(path, glance)
+        self._candidates.changed()
 
-    def _look_at(self, path: str, record: FolderRecord | None, now: float, done: Round) -> None:
+    def _look_at(self, path: str, record: FolderRecord | None, now: float, done: Round) -> bool:
+        """Look at the files and act on what they say; tell whether that could be seen clearly."""
         problem = path_problem(path.removeprefix(self.watch.path.rstrip("/") + "/"))
         if problem:
-            self._reject(path, record, f"{_shown(path)!r}: {problem}; rename it", _digest(problem), done)
-            return
+            self._reject(path, record, f"{shown(path)!r}: {problem}; rename it", digest_of(problem), done)
+            return True
         if self._watcher is not None and (record is None or record.state not in _CLOSED_STATES):
             self._watcher.follow(path)  # before the look, so that no change falls between the two
-        started = self._clock.monotonic()
+        started, clear = self._clock.monotonic(), True
         try:
             folder = self._source.open(path)
             survey = folder.survey()
             looks = fingerprint_of(survey)
             if self._is_closed(path, record, looks):
-                return
+                return True
             self._decide(folder, survey, looks, record, now, done)
         except RunChangedError:
+            clear = False
             self._candidates.restart(path, now + _MIN_GAP_S)
         except RunRejectedError as error:
-            self._reject(path, record, str(error), _digest(str(error)), done)
+            self._reject(path, record, str(error), digest_of(str(error)), done)
         except SealrunError as error:
-            self._write_waiting(path, record, (str(error),), "", new=False)
+            clear = False
+            self._notes.write_waiting(path, record, (str(error),), "", new=False)
             self._candidates.restart(path, now + _RETRY_S)
         cost = self._clock.monotonic() - started
         self._candidates.hold_off(path, now + max(_MIN_GAP_S, _COST_FACTOR * cost))
+        return clear
 
     def _is_closed(self, path: str, record: FolderRecord | None, looks: str) -> bool:
         """Tell whether the candidate looks as it did when it was sealed or rejected: then nothing is done."""
         if record is None or record.fingerprint != looks:
             return False
         if record.state in ABSENT_STATES and record.sealed is not None:
-            self._write(record, path, "sealed", "it is there again, unchanged", looks)
+            self._notes.write(record, path, "sealed", "it is there again, unchanged", looks)
         elif record.state not in _CLOSED_STATES:
             return False
         self._forget(path)
@@ -178,17 +201,24 @@ class Intake:
         previous, new = memory.watching, memory.watching is None
         if previous is not None and previous.fingerprint != looks:
             memory.distrusted = frozenset()
+        elif previous is not None and now < memory.blocked_until:
+            memory.due = self._next_look_at_blocked(now)
+            done.waiting.append(path)
+            return
         if previous is None and record is not None and record.fingerprint == looks:
             idle = max(0.0, self._clock.now().timestamp() - record.since)
             idle = max(idle, self.watch.stale_after_s) if record.state == "stale" else idle
             previous = Watching(fingerprint=looks, first_seen=now, unchanged_since=now, idle_s=idle)
         snapshot = take_snapshot(folder, self.watch.rules, survey, distrusted=memory.distrusted)
         verdict = self._verdict(path, previous, snapshot, now)
-        memory.watching, memory.due = verdict.watching, inf
+        memory.watching, memory.due, memory.blocked_until = verdict.watching, inf, -inf
         match verdict:
-            case Waiting(reasons=reasons, next_look_s=seconds):
+            case Waiting(reasons=reasons, next_look_s=seconds, watching=watching):
                 memory.due = now + seconds
-                self._write_waiting(path, record, reasons, looks, new=new)
+                if what_blocks(snapshot):
+                    memory.blocked_until = watching.unchanged_since + self.watch.stale_after_s - watching.idle_s
+                    memory.due = self._next_look_at_blocked(now)
+                self._notes.write_waiting(path, record, reasons, looks, new=new)
                 done.waiting.append(path)
             case Stale(reason=reason):
                 if record is None or record.state != "stale":
@@ -199,6 +229,11 @@ class Intake:
             case Complete(completion=completion, status=status):
                 done.settled.append(path)
                 self._seal(SealJob(path=path, completion=completion, status=status, fingerprint=looks), memory)
+
+    def _next_look_at_blocked(self, now: float) -> float:
+        if len(self._candidates) > _FEW:
+            return inf
+        return now + min(_BLOCKED_LOOK_S, max(_MIN_GAP_S, self.watch.settle_s))
 
     def _verdict(self, path: str, previous: Watching | None, snapshot: Snapshot, now: float) -> Verdict:
         """Decide; the process table is read only when everything else says that the folder is complete."""
@@ -241,44 +276,22 @@ class Intake:
                 memory.watching = None
             memory.due = now + (_MIN_GAP_S if taken.outcome == "again" else _RETRY_S)
             memory.sealing = False
-            record = self._journal.folders.get(self.watch.name, job.path)
-            self._write_waiting(job.path, record, (taken.reason,), "", new=False)
+            self._notes.write_waiting(job.path, self._notes.of(job.path), (taken.reason,), "", new=False)
+            self._candidates.changed()
             return
         memory.sealing = False
         if not memory.dirty:
             self._forget(job.path)
             return
         memory.watching = None  # something was reported while it was sealed: look once more
+        self._candidates.changed()
 
     def _reject(self, path: str, record: FolderRecord | None, reason: str, looks: str, done: Round) -> None:
         self._forget(path)
-        if record is not None and record.state == "rejected" and record.fingerprint == looks:
-            return
-        self._acceptor.refuse(_shown(path), "rejected", "run.rejected", reason, looks)
-        done.rejected.append(path)
-
-    def _write_waiting(
-        self, path: str, record: FolderRecord | None, reasons: tuple[str, ...], looks: str, *, new: bool
-    ) -> None:
-        """Write down what is awaited when that changes; a folder that grows does not write at every look."""
-        reason = "; ".join(reasons)
-        same = record is not None and (record.state, record.reason) == ("settling", reason)
-        if not same or (new and record is not None and record.fingerprint != looks):
-            self._write(record, path, "settling", reason, looks)
-
-    def _write(self, record: FolderRecord | None, path: str, state: FolderState, reason: str, looks: str) -> None:
-        self._journal.folders.set(self._acceptor.record(record, path, state, reason, looks))
+        if self._notes.reject(path, record, reason, looks):
+            done.rejected.append(path)
 
     def _forget(self, path: str) -> None:
         self._candidates.forget(path)
         if self._watcher is not None:
             self._watcher.unfollow(path)
-
-
-def _shown(path: str) -> str:
-    """Path as the journal can hold it: names that are not UTF-8 are escaped. Such a path is never opened."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -10,6 +10,7 @@ import msgspec
 from sealrun.domain.address import AttemptId, attempt_of
 from sealrun.domain.marking import Uses
 from sealrun.domain.publication import Outcome
+from sealrun.domain.repacking import PackUses
 from sealrun.ports import ObjectStat
 
 REFS_FILE = "refs.json"
@@ -23,13 +24,21 @@ class ListedAttempt(msgspec.Struct, frozen=True):
     refs_size: int
 
 
+class ReadRefs(msgspec.Struct, frozen=True):
+    """What an attempt's refs name: keys, and if that was asked the members of packs."""
+
+    keys: Uses
+    packs: PackUses | None = None
+
+
 class ReadAttempt(msgspec.Struct, frozen=True):
-    """One attempt as its records show it."""
+    """One attempt as its records show it. `pinned`: somebody keeps its run from being retired."""
 
     files: ListedAttempt
     outcome: Outcome
-    refs: Uses | None
+    refs: ReadRefs | None
     live: bool
+    pinned: bool = False
 
 
 def by_attempt(found: Iterator[ObjectStat]) -> Iterator[ListedAttempt]:

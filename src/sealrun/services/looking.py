@@ -37,7 +37,7 @@ class Looking(Protocol):
         ...
 
     def rescan(self, now: float) -> IntakeReport:
-        """Look at everything."""
+        """Glance at everything, and look at what asks for it or has its turn; the first time look at all of it."""
         ...
 
 

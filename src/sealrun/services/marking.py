@@ -36,10 +36,11 @@ from sealrun.domain.keeping import Pin
 from sealrun.domain.marking import Uses, part_of_digest
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import Intent, Outcome, Refs
+from sealrun.domain.repacking import PackUses
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.fanning import fan_through
 from sealrun.services.indexing import Index
-from sealrun.services.listed import REFS_FILE, ListedAttempt, ReadAttempt, by_attempt
+from sealrun.services.listed import REFS_FILE, ListedAttempt, ReadAttempt, ReadRefs, by_attempt
 from sealrun.services.marks import Dead, Marks
 from sealrun.services.standing import read_outcome
 
@@ -165,7 +166,7 @@ class Marker:
 
         experiments: set[str] = set()
         width = self._store.capabilities.parallel
-        for read in fan_through(lambda files: self._read(files, pinned, again=marks.begun), fresh(), width):
+        for read in fan_through(lambda files: self._read(files, pinned, marks), fresh(), width):
             if read is None:
                 continue
             self._note(marks, read)
@@ -177,9 +178,9 @@ class Marker:
         """Tell whether the attempt was retired and swept long ago: then its records say nothing that matters here."""
         return REFS_FILE not in files.written and files.written.get(_RETIRED, self._before + 1) <= self._before
 
-    def _read(self, files: ListedAttempt, pinned: set[tuple[str, str]], *, again: bool) -> ReadAttempt | None:
+    def _read(self, files: ListedAttempt, pinned: set[tuple[str, str]], marks: Marks) -> ReadAttempt | None:
         """Read one attempt; None if its outcome is so young that it does not count yet."""
-        key = outcome_key(files.attempt)
+        key, packs = outcome_key(files.attempt), marks.packs is not None and not marks.begun
         outcome = Outcome.decode(self._store.read(key), key)
         if outcome.decision != "sealed":
             if files.written[_OUTCOME] > self._before:
@@ -188,15 +189,16 @@ class Marker:
         retired = files.written.get(_RETIRED)
         # What was sealed since the first mark is kept even if it is retired already: a pointer or pin may have come to
         # it after this mark looked at those. So no clock decides here (the configurations "no grace" of the model).
-        gone = not again and retired is not None and retired <= self._before
-        live = not gone or (outcome.experiment, outcome.run_id) in pinned
-        refs = self._refs_if_there(files) if live else self._refs_of_dead(files)
+        gone = not marks.begun and retired is not None and retired <= self._before
+        is_pinned = (outcome.experiment, outcome.run_id) in pinned
+        live = not gone or is_pinned
+        refs = self._refs_if_there(files, packs=packs) if live else self._refs_of_dead(files, packs=packs)
         if refs is None and not gone and self._store.stat(retired_key(files.attempt)) is None:
             # Not retired since it was listed, either: then another collector would have swept it, and taken its refs.
             self._refuse(
                 f"{refs_key(files.attempt)} is missing: {outcome.experiment}/{outcome.run_id} is sealed with it"
             )
-        return ReadAttempt(files, outcome, refs, live=live)
+        return ReadAttempt(files, outcome, refs, live=live, pinned=is_pinned)
 
     def _note(self, marks: Marks, read: ReadAttempt) -> None:
         attempt, outcome = read.files.attempt, read.outcome
@@ -206,29 +208,44 @@ class Marker:
             if outcome.experiment is not None and outcome.run_id is not None:
                 marks.live_runs.add((outcome.experiment, outcome.run_id))
             if read.refs is not None:
-                marks.need(read.refs)
+                marks.need(read.refs.keys)
         elif read.refs is not None:
             sealed = outcome.decision == "sealed"
             dead = Dead(attempt, outcome.experiment, outcome.run_id) if sealed else Dead(attempt)
             number = len(marks.dead)
             marks.dead.append(dead)
-            for part, word in read.refs if sealed else ():
+            marks.dead_uses.append(read.refs.keys if sealed else Uses(()))
+            for part, word in read.refs.keys if sealed else ():
                 marks.last_uses.put(part, word, number)
+        if read.refs is not None and read.refs.packs is not None and outcome.decision == "sealed":
+            self._note_packs(marks, read, read.refs.packs)
 
-    def _refs_if_there(self, files: ListedAttempt) -> Uses | None:
+    def _note_packs(self, marks: Marks, read: ReadAttempt, uses: PackUses) -> None:
+        """Remember who uses which packs. Those that a retired attempt, a pin or an unfinished one keeps are blocked."""
+        run = read.outcome.experiment or "", read.outcome.run_id or ""
+        if marks.packs is None:
+            return
+        retired = _RETIRED in read.files.written
+        if read.pinned or (retired and read.files.attempt in marks.pointed) or run in marks.intended_runs:
+            marks.packs.block(uses)
+        elif not retired:
+            marks.packs.note(uses, len(marks.standing))
+            marks.standing.append(read.files.attempt)
+
+    def _refs_if_there(self, files: ListedAttempt, *, packs: bool = False) -> ReadRefs | None:
         """Read the refs, or return None; a listing may have been read just before they were written."""
         with self._reading_large if files.refs_size > _LARGE else nullcontext():
             try:
-                return self._uses(refs_key(files.attempt))
+                return self._read_refs(refs_key(files.attempt), packs=packs)
             except NotFoundError:
                 return None
 
-    def _refs_of_dead(self, files: ListedAttempt) -> Uses | None:
+    def _refs_of_dead(self, files: ListedAttempt, *, packs: bool = False) -> ReadRefs | None:
         """Read the refs of an attempt that needs nothing: unreadable ones only cannot say which run used a key last."""
         try:
-            return self._refs_if_there(files)
+            return self._refs_if_there(files, packs=packs)
         except UnsupportedFormatError:
-            return Uses(())
+            return ReadRefs(Uses(()))
 
     def _refs(self, attempt: AttemptId, why: str) -> Uses:
         key = refs_key(attempt)
@@ -238,10 +255,15 @@ class Marker:
             self._refuse(f"{key} is missing, though {why}")
 
     def _uses(self, key: Key) -> Uses:
+        return self._read_refs(key).keys
+
+    def _read_refs(self, key: Key, *, packs: bool = False) -> ReadRefs:
         """Read refs. Decoded they take many times what they take packed: so one at a time, and not for long."""
         body = self._store.read(key)
         with self._decoding:
-            return Uses(stored.key for stored in Refs.decode(body, key).objects.values())
+            objects = Refs.decode(body, key).objects
+            keys = Uses(stored.key for stored in objects.values())
+            return ReadRefs(keys, PackUses(objects.values()) if packs else None)
 
     def _indexed(self) -> Iterator[AttemptId]:
         """Attempts that the indexes name: none of them may be missing from the listing that follows."""

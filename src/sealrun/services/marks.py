@@ -6,6 +6,7 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.marking import Fingerprints, LastUses, Uses, part_of_digest, part_of_key
+from sealrun.domain.repacking import LivePacks
 
 
 class Dead(msgspec.Struct, frozen=True):
@@ -25,11 +26,14 @@ class Marks:
     """What one or several marks found.
 
     The first `asked_again` of the `dead` were known to be dead before the last mark looked who needs what: nobody can
-    have found them alive since, whatever the clocks say.
+    have found them alive since, whatever the clocks say. `packs` are those that runs used when the first mark looked,
+    which numbers the attempts as in `standing`.
     """
 
-    def __init__(self) -> None:
-        """Nothing was looked at yet."""
+    def __init__(self, *, packs: bool = False) -> None:
+        """Nothing was looked at yet; with `packs`, remember of which of their members runs make use."""
+        self.packs = LivePacks() if packs else None
+        self.standing: list[AttemptId] = []
         self.needed = Fingerprints()
         self.intended = Fingerprints()
         self.intended_runs: set[tuple[str, str]] = set()
@@ -38,6 +42,7 @@ class Marks:
         self.pointed: set[AttemptId] = set()  # or pinned
         self.live_runs: set[tuple[str, str]] = set()
         self.dead: list[Dead] = []
+        self.dead_uses: list[Uses] = []
         self.asked_again = 0
         self.begun = False
         self.live_attempts = 0
@@ -46,6 +51,15 @@ class Marks:
         """Everything that an attempt uses is needed."""
         for part, word in uses:
             self.needed.put(part, word)
+
+    def superseded(self) -> Fingerprints:
+        """What dead attempts used whose runs other attempts hold: these runs lose nothing with it."""
+        found = Fingerprints()
+        for dead, uses in zip(self.dead, self.dead_uses, strict=True):
+            if (dead.experiment, dead.run_id) in self.live_runs:
+                for part, word in uses:
+                    found.put(part, word)
+        return found
 
     def needs(self, key: Key, digest: Digest) -> bool:
         """Tell whether an object must be kept: a live run references it, or an intent may come to do so."""

@@ -18,10 +18,12 @@ from sealrun.domain.manifest import RUN_FILE, SUMS_FILE, Entry, Manifest, sum_li
 from sealrun.domain.mirroring import MirroredRun, MirrorPlan, MirrorRow, MirrorSpec, MirrorStep, plan_mirror
 from sealrun.domain.reference import RunReference
 from sealrun.ports import Clock, Events, MirrorIncoming, MirrorPlace
-from sealrun.services.fanning import fan_out
+from sealrun.services.fanning import fan_through, in_groups
+from sealrun.services.pouring import Chunks, pour
 from sealrun.services.reading import Reader, RunView
 
 _PARALLEL = 8
+_TOGETHER = 256
 Advance = Callable[[int], None]
 
 
@@ -119,13 +121,10 @@ class Mirror:
             raise IntegrityError(msg)
         incoming = self._place.receive(_marker(row, view))
 
-        def one(entry: Entry) -> None:
-            if incoming.has(entry):
-                done.advance(entry.size)
-                return
-            incoming.write(entry.path, map(done.counted, reader.chunks(view, entry)), executable=entry.executable)
+        def one(entry: Entry, chunks: Chunks) -> None:
+            incoming.write(entry.path, map(done.counted, chunks), executable=entry.executable)
 
-        fan_out(one, view.manifest.entries, _PARALLEL)
+        pour(reader, view, _absent(incoming, view.manifest, done), one)
         names = {entry.path for entry in view.manifest.entries} | _records(view, incoming)
         for folder in view.manifest.directories:
             incoming.folder(folder)
@@ -163,7 +162,7 @@ class _Done:
     def bytes_copied(self) -> int:
         return sum(self._sizes)
 
-    def counted(self, chunk: bytes) -> bytes:
+    def counted(self, chunk: bytes | memoryview) -> bytes | memoryview:
         self._sizes.append(len(chunk))
         self.advance(len(chunk))
         return chunk
@@ -171,6 +170,17 @@ class _Done:
     def advance(self, size: int) -> None:
         if self._advance is not None:
             self._advance(size)
+
+
+def _absent(incoming: MirrorIncoming, manifest: Manifest, done: _Done) -> list[Entry]:
+    """Files that an earlier attempt, if there was one, has not left there."""
+
+    def lacking(group: list[Entry]) -> list[Entry]:
+        return [entry for entry in group if not incoming.has(entry)]
+
+    left = [entry for some in fan_through(lacking, in_groups(manifest.entries, _TOGETHER), _PARALLEL) for entry in some]
+    done.advance(sum(entry.size for entry in manifest.entries) - sum(entry.size for entry in left))
+    return left
 
 
 def natural_sums(manifest: Manifest) -> bytes:

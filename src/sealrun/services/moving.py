@@ -6,11 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from sealrun.domain.address import Digest, attempt_id, intent_key, outcome_key, run_key
+from sealrun.domain.address import Digest, attempt_id, intent_key, outcome_key, parse_object_key, refs_key, run_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.pointing import LATEST, Generation, Target
-from sealrun.domain.publication import Intent, Outcome, Proposal
+from sealrun.domain.publication import Intent, Outcome, Proposal, Refs
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.pointers import PointerName, Pointers
@@ -65,14 +65,13 @@ class PointerMover:
         move. From the outcome ``moved`` on, whoever finds the intent carries the move out; before it, a crash leaves
         an intent that pins some bytes until it is voided for silence.
         """
-        digests = self._digests(move.target)
         pointer = PointerName.of_experiment(move.experiment, move.pointer)
         while True:
             target = self._standing(move.target)
             proposal = self._pointers.propose(pointer, target, move.why)
             if proposal is None:
                 return None
-            intent = self._pin(move, digests, proposal)
+            intent = self._pin(move, self._digests(target), proposal)
             if self._commit(intent, target):
                 moved = self._pointers.carry_out(proposal)
                 self._store.discard(intent_key(intent.attempt))
@@ -81,12 +80,15 @@ class PointerMover:
             # Somebody moved the pointer first, or took us for dead: their decision counts; decide again from it.
 
     def _digests(self, target: Target) -> tuple[Digest, ...]:
-        """What the run consists of, by its manifest: the attempt that the target names may have been collected."""
-        key = run_key(target.experiment, target.run_id, MANIFEST_FILE)
+        """What the run consists of, and the packs that hold it. `target` stood a moment ago; its refs never change."""
+        key, refs_at = run_key(target.experiment, target.run_id, MANIFEST_FILE), refs_key(target.attempt)
         try:
-            return tuple(sorted(Manifest.decode(self._store.read(key), key).digests()))
+            files = Manifest.decode(self._store.read(key), key).digests()
+            refs = Refs.decode(self._store.read(refs_at), refs_at).objects
         except NotFoundError as error:
             raise _not_sealed(target) from error
+        packs = {parse_object_key(stored.key).digest for stored in refs.values() if stored.offset is not None}
+        return tuple(sorted({*files, *packs}))
 
     def _standing(self, target: Target) -> Target:
         """Return `target` as it is held now: it may have been retired and sealed again."""

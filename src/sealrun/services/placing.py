@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from sealrun.domain.address import Digest, RunId, parse_artifact_name, parse_name, run_key
@@ -9,6 +11,7 @@ from sealrun.domain.errors import IntegrityError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest, Sums
 from sealrun.domain.run import Envelope, next_revision
 from sealrun.services.certainty import Certainty
+from sealrun.services.fanning import fan_out
 
 
 class RunRecords(msgspec.Struct, frozen=True):
@@ -30,6 +33,17 @@ class RunRecords(msgspec.Struct, frozen=True):
         if standing.manifest_sha256 != self.envelope.manifest_sha256:
             return None
         return RunRecords(run_json, standing, self.manifest_json, self.manifest)
+
+
+class Filled(NamedTuple):
+    """A run folder that is complete.
+
+    `first`: this call made its run.json, so that no attempt had sealed the run before: each makes or adopts it first.
+    """
+
+    records: RunRecords
+    root: Digest
+    first: bool
 
 
 def check_names(envelope: Envelope) -> None:
@@ -62,17 +76,26 @@ class Place:
 
     def write(self, records: RunRecords) -> tuple[RunRecords, Digest]:
         """Write the three records, or adopt those of another attempt at the same content."""
+        filled = self.fill(records)
+        return filled.records, filled.root
+
+    def fill(self, records: RunRecords) -> Filled:
+        """Write the three records like `write`, and say whether the folder is certainly ours."""
         while True:
             experiment, run_id = records.envelope.experiment, records.envelope.run_id
-            standing = self._certainty.create(run_key(experiment, run_id, RUN_FILE), records.run_json)
+            standing, first = self._certainty.create_first(run_key(experiment, run_id, RUN_FILE), records.run_json)
             adopted = records.adopting(standing)
             if adopted is not None:
                 break
             records, _ = self.claim(records)  # other content took the id since we looked
-        manifest_key, sums_key = run_key(experiment, run_id, MANIFEST_FILE), run_key(experiment, run_id, SUMS_FILE)
         sums = Sums.build(adopted.run_json, adopted.manifest_json, adopted.manifest)
-        for key, body in ((manifest_key, adopted.manifest_json), (sums_key, sums.encode())):
-            if self._certainty.create(key, body) != body:
+        bodies = {
+            run_key(experiment, run_id, MANIFEST_FILE): adopted.manifest_json,
+            run_key(experiment, run_id, SUMS_FILE): sums.encode(),
+        }
+        stand = fan_out(lambda key: self._certainty.create(key, bodies[key]), bodies, self._certainty.parallel)
+        for (key, body), stands in zip(bodies.items(), stand, strict=True):
+            if stands != body:
                 msg = f"{key}: stands there with bytes that do not belong to its run.json; verify the registry"
                 raise IntegrityError(msg)
-        return adopted, sums.root
+        return Filled(adopted, sums.root, first)

@@ -8,6 +8,7 @@ that finds nothing to do, rewrites; readers never trust it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,12 +23,15 @@ from sealrun.domain.address import (
     pointer_projection,
     pointers_prefix,
 )
-from sealrun.domain.errors import IntegrityError, NotFoundError
+from sealrun.domain.errors import IntegrityError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.pointing import Generation, Target, should_advance
 from sealrun.domain.publication import Proposal
 from sealrun.domain.records import sha256
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.certainty import Certainty
+
+_REMEMBERED = 256
+"""Of how many logs the newest generation is remembered: a few hundred bytes each."""
 
 
 class PointerName(msgspec.Struct, frozen=True):
@@ -56,6 +60,14 @@ class PointerName(msgspec.Struct, frozen=True):
         return cls(name_log(parse_artifact_name(name)), name)
 
 
+class _Seen(NamedTuple):
+    """A generation as it was listed, with its bytes."""
+
+    stat: ObjectStat
+    generation: Generation
+    body: bytes
+
+
 class Pointers:
     """The pointers of one registry. Every mutation is durable on return; repeating one is harmless."""
 
@@ -66,11 +78,17 @@ class Pointers:
         self._entropy = entropy
         self._by = by
         self._certainty = Certainty(store, clock, entropy)
+        self._seen: dict[str, _Seen] = {}
 
     def newest(self, pointer: PointerName) -> Generation | None:
         """Where the pointer stands now, or None if it was never set."""
         head = self._head(pointer)
         return head[0] if head else None
+
+    def is_newest(self, pointer: PointerName, generation: Generation) -> bool:
+        """Tell whether the pointer stands on `generation`, which stands in its log. Generations never change."""
+        first = self._first(pointer)
+        return first is not None and generation_of(first.key) == generation.generation
 
     def history(self, pointer: PointerName) -> Iterator[Generation]:
         """Yield generations, newest first. `IntegrityError` if one is missing or does not follow the one before."""
@@ -121,14 +139,57 @@ class Pointers:
         """Write the convenience copy until it shows the newest generation: a slow mover must not hide a later move."""
         while pointer.projection is not None:
             self._store.replace(pointer.projection, body)
-            first = self._first(pointer)
-            if first is None or generation_of(first.key) == generation.generation:
+            first = self._first(pointer, generation.generation)
+            if first is None:
+                return
+            if generation_of(first.key) == generation.generation:
+                self._remember(pointer, _Seen(first, generation, body))
                 return
             body = self._store.read(first.key)
             generation = Generation.decode(body, first.key)
 
-    def _first(self, pointer: PointerName) -> ObjectStat | None:
+    def _first(self, pointer: PointerName, known: int | None = None) -> ObjectStat | None:
+        """Return the newest generation. `known`: one that is there, for sure.
+
+        A bucket lists the first key of a log at once, however long that is. A directory would look at all of it.
+        """
+        if self._store.capabilities.links:
+            return self._climb(pointer, known)
         return next(iter(self._store.list(pointer.log, limit=1)), None)
+
+    def _climb(self, pointer: PointerName, known: int | None) -> ObjectStat | None:
+        """Ask for keys, from one that is there: logs are dense, so the newest is the one that none follows."""
+
+        def at(number: int) -> ObjectStat | None:
+            return self._store.stat(generation_key(pointer.log, number))
+
+        low, found = 1, at(1)
+        if found is None:
+            return None
+        start = known or self._likely(pointer)
+        if start > 1 and (there := at(start)) is not None:
+            low, found = start, there
+        step = 1
+        while (ahead := at(low + step)) is not None:
+            low, found, step = low + step, ahead, 2 * step
+        high = low + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            there = at(middle)
+            low, found, high = (low, found, middle) if there is None else (middle, there, high)
+        return found
+
+    def _likely(self, pointer: PointerName) -> int:
+        """Guess where the log ends: where it did last time, or what the copy shows, which may be anything."""
+        seen = self._seen.get(pointer.log)
+        if seen is not None:
+            return seen.generation.generation
+        if pointer.projection is None:
+            return 1
+        try:
+            return Generation.decode(self._store.read(pointer.projection), pointer.projection).generation
+        except (NotFoundError, UnsupportedFormatError):
+            return 1
 
     def _head(self, pointer: PointerName) -> tuple[Generation, bytes] | None:
         first = self._first(pointer)
@@ -155,6 +216,25 @@ class Pointers:
             self._project(PointerName.of_label(generation.pointer), generation, body)
         return generation if won else None
 
+    def _head_to_move(self, pointer: PointerName) -> tuple[Generation, bytes] | None:
+        """Look where the pointer stands, without reading again what was written or read at the end of the last move.
+
+        The log says what is newest. A generation's bytes never change, and what is listed is what was seen: a log that
+        was made anew shows other times.
+        """
+        first, seen = self._first(pointer), self._seen.get(pointer.log)
+        if first is None:
+            return None
+        if seen is not None and seen.stat == first:
+            return seen.generation, seen.body
+        body = self._store.read(first.key)
+        return Generation.decode(body, first.key), body
+
+    def _remember(self, pointer: PointerName, seen: _Seen) -> None:
+        if len(self._seen) >= _REMEMBERED:
+            self._seen.clear()
+        self._seen[pointer.log] = seen
+
     def _next(
         self, pointer: PointerName, head: tuple[Generation, bytes] | None, target: Target, why: str
     ) -> Generation:
@@ -173,7 +253,7 @@ class Pointers:
         self, pointer: PointerName, why: str, decide: Callable[[Target | None], Target | None]
     ) -> Generation | None:
         while True:
-            head = self._head(pointer)
+            head = self._head_to_move(pointer)
             target = decide(head[0].target if head else None)
             if target is None:
                 if head is not None:

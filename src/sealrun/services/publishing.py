@@ -10,48 +10,56 @@ with the same attempt, anybody else voids it first. After the outcome, an intent
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import msgspec
+from collections.abc import Mapping, Sequence
 
 from sealrun.domain.address import (
     AttemptId,
     Digest,
-    Key,
     intent_key,
-    object_key,
     outcome_key,
+    parse_object_key,
     refs_key,
     retired_key,
 )
 from sealrun.domain.errors import ConflictError, NotFoundError
-from sealrun.domain.manifest import Entry, Manifest
-from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Refs, Stored
+from sealrun.domain.publication import AttemptTicket, Hint, Intent, Outcome, Refs, Stored
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Clock, Entropy, Hints, Source, Store
+from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
 from sealrun.services.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
 from sealrun.services.certainty import Certainty
+from sealrun.services.packing import Packing
 from sealrun.services.placing import Place, RunRecords, check_names
-from sealrun.services.reusing import Reuse
+from sealrun.services.reusing import Reuse, pack_digests
 from sealrun.services.standing import find_retired, find_standing
+from sealrun.services.uploading import RunBytes, Sources, Uploader
 
-_HEARTBEAT_S = 600.0
 _CHECKED_AGAIN = "another attempt sealed the same run meanwhile"
-
-Sources = Callable[[Entry], Source]
 
 
 class Publisher:
     """Publishes sealed runs to one registry. One instance serves many attempts, one at a time."""
 
-    def __init__(self, store: Store, registry_id: str, hints: Hints, clock: Clock, entropy: Entropy, by: str) -> None:
-        """Work on the registry `registry_id` in `store`; `by` is this state folder's name in records."""
+    def __init__(
+        self,
+        store: Store,
+        registry_id: str,
+        hints: Hints,
+        clock: Clock,
+        entropy: Entropy,
+        by: str,
+        packing: Packing | None = None,
+    ) -> None:
+        """Work on the registry `registry_id` in `store`; `by` is this state folder's name in records.
+
+        Without `packing` every file becomes an object of its own.
+        """
         self._store = store
         self._registry_id = registry_id
         self._hints = hints
         self._clock = clock
         self._entropy = entropy
         self._by = by
+        self._uploader = Uploader(store, clock, packing)
         self._certainty = Certainty(store, clock, entropy)
         self._place = Place(self._certainty)
         self._announcer = Announcer(store, clock, entropy, by)
@@ -64,12 +72,14 @@ class Publisher:
         *,
         revive: bool = True,
         instead_of: AttemptId | None = None,
+        staged: Sequence[StagedPack] = (),
     ) -> Published:
         """Publish `run`; durable and findable on return. If the registry has it already, say so and upload nothing.
 
         Without `revive` a run that was retired there stays retired, and the answer says so: a daemon that lost its
         state, or sees an old folder for the first time, must not bring back what a policy took out. The registry does
-        not have the run if the newest attempt that holds it is `instead_of`, which a repair replaces.
+        not have the run if the newest attempt that holds it is `instead_of`, which a repair replaces. Packs that are
+        `staged` are stored as they are, where most of what is in them is missing.
 
         Call again with the same ticket after any error or crash. `ConflictError`: the attempt was voided, so come
         back with a new ticket. `RunChangedError`: a source is no longer what was sealed. `UsageError`: a name in the
@@ -83,17 +93,17 @@ class Publisher:
             # Only a run.json that was there is known to be of this content: whoever sealed a free id since may have
             # sealed something else.
             standing = self._standing(records, instead_of) if there else None
-            begun = self._certainty.read(intent_key(ticket.attempt)) is not None
+            begun = self._begun(ticket)
             retired = self._retired(records) if there and standing is None and not begun and not revive else None
             if retired is not None:
-                return _stays_retired(retired)
+                return _published_before(retired, retired=True)
             if standing is None:
-                objects = self._attempt(records, ticket, sources, resumed=begun)
+                objects = self._attempt(records, ticket, sources, staged, begun)
                 outcome, sealed = self._commit(records, ticket, objects, instead_of)
                 if outcome.decision == "sealed":
                     self._announcer.announce(sealed)
                     return self._conclude(sealed, ticket)
-            elif begun:
+            elif begun is not None:
                 outcome = self._decide(records, ticket, root=standing.root_sha256, sealed=False)
             else:
                 return self._already(standing)
@@ -102,9 +112,19 @@ class Publisher:
         return self._replay(outcome, ticket)
 
     def _outcome(self, ticket: AttemptTicket) -> Outcome | None:
+        if ticket.fresh:  # nobody decides about an attempt that was never begun
+            return None
         key = outcome_key(ticket.attempt)
         body = self._certainty.read(key)
         return None if body is None else Outcome.decode(body, key)
+
+    def _begun(self, ticket: AttemptTicket) -> Intent | None:
+        """The intent of an earlier life of the attempt."""
+        if ticket.fresh:
+            return None
+        key = intent_key(ticket.attempt)
+        body = self._certainty.read(key)
+        return None if body is None else Intent.decode(body, key)
 
     def _help(self, sealed: SealedAttempt) -> None:
         """Announce a sealed attempt unless that is done: its intent stands for as long as it is not (invariant I3).
@@ -116,19 +136,24 @@ class Publisher:
 
     def _replay(self, outcome: Outcome, ticket: AttemptTicket) -> Published:
         """An earlier life sealed the run: finish what it left. By now it may have been retired and collected."""
-        try:
-            sealed = load_sealed(self._store, outcome)
-        except NotFoundError:
-            if self._store.stat(retired_key(ticket.attempt)) is None:
-                raise
-            experiment, run_id, root = sealed_run_of(outcome)
-            return Published(experiment=experiment, run_id=run_id, attempt=ticket.attempt, root_sha256=root, new=True)
+        sealed = self._load(outcome)
+        if sealed is None:
+            return _published_before(outcome, new=True)
         self._help(sealed)
         return self._conclude(sealed, ticket)
 
+    def _load(self, outcome: Outcome) -> SealedAttempt | None:
+        """Return what an attempt sealed, or None if that was retired and collected since."""
+        try:
+            return load_sealed(self._store, outcome)
+        except NotFoundError:
+            if self._store.stat(retired_key(outcome.attempt)) is None:
+                raise
+            return None
+
     def _conclude(self, sealed: SealedAttempt, ticket: AttemptTicket) -> Published:
         self._learn(sealed)
-        own = [stored for stored in sealed.objects.values() if stored.key.endswith(ticket.attempt)]
+        own = [one for one in sealed.objects.values() if parse_object_key(one.key).creator == ticket.attempt]
         return Published(
             experiment=sealed.envelope.experiment,
             run_id=sealed.envelope.run_id,
@@ -156,8 +181,10 @@ class Publisher:
         return find_standing(self._store, outcome.experiment, outcome.run_id)
 
     def _already(self, standing: Outcome) -> Published:
-        """The run is sealed there. If its publisher has not finished announcing it, help."""
-        sealed = load_sealed(self._store, standing)
+        """The run was sealed there when we looked. If its publisher has not finished announcing it, help."""
+        sealed = self._load(standing)
+        if sealed is None:
+            return _published_before(standing)
         self._help(sealed)
         self._learn(sealed)
         return Published(
@@ -169,8 +196,14 @@ class Publisher:
         )
 
     def _learn(self, sealed: SealedAttempt) -> None:
-        keys = {digest: (stored.key, stored.size) for digest, stored in sealed.objects.items()}
-        self._hints.learn(self._registry_id, keys)
+        known = self._hints.places_of(self._registry_id, sealed.objects)
+        news = {
+            digest: stored
+            for digest, stored in sealed.objects.items()
+            if known.get(digest) != Hint(stored, sealed.attempt)
+        }
+        if news:
+            self._hints.learn(self._registry_id, news, sealed.attempt)
 
     def _standing(self, records: RunRecords, instead_of: AttemptId | None) -> Outcome | None:
         standing = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
@@ -180,11 +213,20 @@ class Publisher:
         return find_retired(self._store, records.envelope.experiment, records.envelope.run_id)
 
     def _attempt(
-        self, records: RunRecords, ticket: AttemptTicket, sources: Sources, *, resumed: bool
+        self,
+        records: RunRecords,
+        ticket: AttemptTicket,
+        sources: Sources,
+        staged: Sequence[StagedPack],
+        begun: Intent | None,
     ) -> dict[Digest, Stored]:
-        """Begin the attempt, or go on with it, until every byte of the run is durable."""
+        """Begin the attempt, or go on with it, until every byte of the run is durable.
+
+        The hints are asked before the intent is written, since it has to name the packs that they speak of.
+        """
         sizes = records.manifest.digests()
-        intent = Intent(
+        hinted = self._hints.places_of(self._registry_id, sizes)
+        intent = begun or Intent(
             attempt=ticket.attempt,
             nonce=ticket.nonce,
             owner=ticket.owner,
@@ -193,44 +235,26 @@ class Publisher:
             run_id=records.envelope.run_id,
             created_at=ticket.created_at,
             heartbeat_at=ticket.created_at,
-            digests=tuple(sorted(sizes)),
+            digests=tuple(sorted({*sizes, *pack_digests(hinted)})),
         )
-        if not resumed:
-            self._certainty.create(intent_key(ticket.attempt), intent.encode())
-        return self._store_bytes(records.manifest, sizes, intent, sources, resumed=resumed)
+        if begun is None:  # what stands counts: an earlier life's may have arrived late, and names other packs
+            key = intent_key(ticket.attempt)
+            intent = Intent.decode(self._certainty.create(key, intent.encode()), key)
+        objects = self._reusable(intent, hinted, sizes)
+        missing = {digest: size for digest, size in sizes.items() if digest not in objects}
+        bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged)
+        return objects | self._uploader.upload(bytes_of_run, missing, intent, resumed=begun is not None)
 
-    def _store_bytes(
-        self, manifest: Manifest, sizes: dict[Digest, int], intent: Intent, sources: Sources, *, resumed: bool
+    def _reusable(
+        self, intent: Intent, hinted: Mapping[Digest, Hint], sizes: Mapping[Digest, int]
     ) -> dict[Digest, Stored]:
-        """Reference what may be referenced, upload the rest under our own keys; everything is durable on return."""
-        reuse = Reuse(self._store, intent.attempt)
-        hinted = self._hints.keys_of(self._registry_id, sizes)
-        objects = reuse.find(hinted, sizes)
+        if not hinted:
+            return {}  # nothing to be looked at beside what is condemned
+        objects = Reuse(self._store, intent.attempt, frozenset(intent.digests)).find(hinted, sizes)
         wrong = hinted.keys() - objects.keys()
         if wrong:
             self._hints.forget(self._registry_id, wrong)
-        keys = {digest: object_key(digest, intent.attempt) for digest in sizes if digest not in objects}
-        if resumed:
-            objects |= reuse.own(keys, sizes, keys)
-        first = {entry.sha256: entry for entry in reversed(manifest.entries)}
-        missing = [digest for digest in keys if digest not in objects]
-        self._store.put_many(
-            ((keys[digest], sources(first[digest])) for digest in missing), on_stored=self._heartbeat(intent)
-        )
-        return objects | {digest: Stored(keys[digest], sizes[digest]) for digest in missing}
-
-    def _heartbeat(self, intent: Intent) -> Callable[[Key, int], None]:
-        """Rewrite the intent now and then while uploads go on, so that nobody takes us for dead."""
-        last = [self._clock.monotonic()]
-
-        def beat(_key: Key, _size: int) -> None:
-            if self._clock.monotonic() - last[0] < _HEARTBEAT_S:
-                return
-            last[0] = self._clock.monotonic()
-            now = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-            self._store.put(intent_key(intent.attempt), msgspec.structs.replace(intent, heartbeat_at=now).encode())
-
-        return beat
+        return objects
 
     def _commit(
         self,
@@ -239,14 +263,15 @@ class Publisher:
         objects: dict[Digest, Stored],
         instead_of: AttemptId | None,
     ) -> tuple[Outcome, SealedAttempt]:
-        records, root = self._place.write(records)
+        records, root, first = self._place.fill(records)
         refs = Refs(attempt=ticket.attempt, objects=objects).encode()
         standing_refs = self._certainty.create(refs_key(ticket.attempt), refs)
         if (
             standing_refs != refs
         ):  # an earlier life of this attempt came this far: its choices stand, its intent pinned them
             objects = Refs.decode(standing_refs, refs_key(ticket.attempt)).objects
-        rival = self._standing(records, instead_of)
+        # Whoever seals a run makes or adopts its run.json before, so that the one who made it need not look.
+        rival = None if first else self._standing(records, instead_of)
         outcome = self._decide(records, ticket, root=root, sealed=rival is None)
         return outcome, SealedAttempt(
             attempt=ticket.attempt,
@@ -274,8 +299,8 @@ class Publisher:
         return Outcome.decode(self._certainty.create(key, proposed.encode()), key)
 
 
-def _stays_retired(retired: Outcome) -> Published:
-    experiment, run_id, root = sealed_run_of(retired)
+def _published_before(outcome: Outcome, *, new: bool = False, retired: bool = False) -> Published:
+    experiment, run_id, root = sealed_run_of(outcome)
     return Published(
-        experiment=experiment, run_id=run_id, attempt=retired.attempt, root_sha256=root, new=False, retired=True
+        experiment=experiment, run_id=run_id, attempt=outcome.attempt, root_sha256=root, new=new, retired=retired
     )

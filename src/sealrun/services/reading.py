@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
@@ -13,7 +14,6 @@ from sealrun.domain.address import (
     EXPERIMENTS,
     AttemptId,
     Digest,
-    Urn,
     experiment_prefix,
     refs_key,
     retired_key,
@@ -34,6 +34,7 @@ from sealrun.domain.reference import (
     parse_reference,
 )
 from sealrun.domain.run import Envelope
+from sealrun.domain.urn import Urn
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.indexing import Index
 from sealrun.services.pointers import PointerName, Pointers
@@ -159,7 +160,10 @@ class Reader:
 
     def open(self, view: RunView, entry: Entry) -> BinaryIO:
         """Open the bytes of an entry, unverified: for ranged reads."""
-        return self._store.open(self.stored(view, entry).key)
+        stored = self.stored(view, entry)
+        if stored.offset is not None:
+            return io.BytesIO(self._store.read(stored.key, stored.offset, stored.size))
+        return self._store.open(stored.key)
 
     def chunks(self, view: RunView, entry: Entry) -> Iterator[bytes]:
         """Yield an entry's bytes in bounded pieces; at the end `DigestMismatchError` if they are not as sealed."""

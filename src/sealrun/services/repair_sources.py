@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sealrun.domain.address import Digest, Key
+from sealrun.domain.address import AttemptId, Digest
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.manifest import Entry
 from sealrun.domain.mending import FileRepair, RunRepair
+from sealrun.domain.publication import Hint, Stored
 from sealrun.ports import Hints, Replica, Source, Store
 from sealrun.services.diagnosing import read_refs
+from sealrun.services.members import MemberSources
 from sealrun.services.replicas import holds_its_bytes
 
 
 class RepairSources:
-    """Good bytes of one run's files, by entry: from the replica that the plan found, or from any that has them."""
+    """Good bytes of one run's files, by entry: from where the plan found them, or from any replica that has them."""
 
-    def __init__(self, run: RunRepair, replicas: Sequence[Replica]) -> None:
-        """Look for files of `run` in `replicas`."""
+    def __init__(self, store: Store, run: RunRepair, replicas: Sequence[Replica]) -> None:
+        """Look for files of `run` in damaged packs of `store`, where they are good, and in `replicas`."""
         self._run = run
+        self._members = MemberSources(
+            store, ((file.digest, file.salvage) for file in run.files if file.salvage is not None)
+        )
         self._files = {file.digest: file for file in run.files}
         self._replicas = replicas
 
@@ -37,6 +42,9 @@ class RepairSources:
 
     def _planned(self, file: FileRepair) -> Source | None:
         """What the plan found; that it is still true is checked while it is uploaded."""
+        if file.salvage is not None:
+            source: Source | None = self._members.source(file.digest, file.salvage)
+            return source
         for replica in self._replicas:
             if replica.name == file.source and file.origin is not None:
                 experiment, run_id, path = file.origin
@@ -56,28 +64,30 @@ class RepairHints:
         """What is asked is answered for `run`; what is learned goes on to `hints`."""
         refs = read_refs(store, run.broken[0]) or {}
         self._damaged = {file.digest: file for file in run.files}
-        self._good = {digest: stored.key for digest, stored in refs.items() if digest not in self._damaged}
+        self._good = {
+            digest: Hint(stored, run.broken[0]) for digest, stored in refs.items() if digest not in self._damaged
+        }
         self._hints = hints
 
-    def keys_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Key]:
-        """Keys that may hold good bytes; see the port."""
+    def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:
+        """Places that may hold good bytes; see the port."""
         asked = list(digests)
-        found = dict(self._hints.keys_of(registry_id, asked))
+        found = dict(self._hints.places_of(registry_id, asked))
         for digest in asked:
             file = self._damaged.get(digest)
             if digest in self._good:
                 found[digest] = self._good[digest]
-            elif file is not None and file.here is not None:
-                found[digest] = file.here
+            elif file is not None and file.here is not None and file.here.offset is None:
+                found[digest] = Hint(file.here)  # in a pack it was a hint that knew it, and is asked again
         return found
 
-    def sizes_known(self, registry_id: str) -> Callable[[int], bool]:
+    def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:
         """See the port."""
-        return self._hints.sizes_known(registry_id)
+        return self._hints.sizes_known(registry_id, sizes)
 
-    def learn(self, registry_id: str, keys: Mapping[Digest, tuple[Key, int]]) -> None:
+    def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:
         """Pass on what was sealed: the next run with the same bytes references them."""
-        self._hints.learn(registry_id, keys)
+        self._hints.learn(registry_id, places, sealed_by)
 
     def forget(self, registry_id: str, digests: Iterable[Digest]) -> None:
         """Pass on what turned out to be wrong."""

@@ -4,6 +4,9 @@
 
     quarantine ─ (per run) new attempt: good objects by reference, damaged ones uploaded ─ pointers and names ─ retire
 
+A pack is quarantined as a whole, and its runs leave it: its good members are copied out of it, like those of a replica.
+Runs whose members of it are all good stay as they are.
+
 A crash before the new attempt's outcome leaves quarantine records and an intent; the same machine goes on with that
 attempt, anybody else makes a new one. After the outcome, two attempts hold the run, and the damaged one is still found
 by `Verifier`, which looks at both: the next plan finds the healthy one and does what is left.
@@ -12,6 +15,7 @@ by `Verifier`, which looks at both: the next plan finds the healthy one and does
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -56,6 +60,7 @@ from sealrun.services.certainty import Certainty
 from sealrun.services.comparing import every_pointer
 from sealrun.services.diagnosing import Diagnosis, read_sealed
 from sealrun.services.indexing import Index
+from sealrun.services.packing import Packing
 from sealrun.services.pointers import Pointers
 from sealrun.services.publishing import Publisher
 from sealrun.services.rebuilding import Rebuilder
@@ -69,9 +74,21 @@ class Repairer:
     """Repairs one registry. Any number may work at once, beside publishers and collectors."""
 
     def __init__(
-        self, store: Store, registry_id: str, hints: Hints, clock: Clock, entropy: Entropy, owner: str, by: str
+        self,
+        store: Store,
+        registry_id: str,
+        hints: Hints,
+        clock: Clock,
+        entropy: Entropy,
+        owner: str,
+        by: str,
+        packing: Packing | None = None,
     ) -> None:
-        """Publish in the name of the state folder `owner`; `by` is told to whoever asks why an attempt was retired."""
+        """Publish in the name of the state folder `owner`; `by` is told to whoever asks why an attempt was retired.
+
+        Small files are uploaded in packs, if there is a `packing`.
+        """
+        self._packing = packing
         self._store = store
         self._registry_id = registry_id
         self._hints = hints
@@ -86,7 +103,7 @@ class Repairer:
     def plan(self, found: VerifyReport | Sequence[Damage], replicas: Sequence[Replica]) -> RepairPlan:
         """Say what a repair of this damage would do. Writes nothing; reads every replica it relies on."""
         damages = found.damages if isinstance(found, VerifyReport) else found
-        return Diagnosis(self._store, damages, replicas).plan()
+        return Diagnosis(self._store, damages, replicas, partial(self._hints.places_of, self._registry_id)).plan()
 
     def execute(self, plan: RepairPlan, replicas: Sequence[Replica]) -> RepairReport:
         """Carry a plan out; durable on return, and harmless to repeat.
@@ -100,12 +117,7 @@ class Repairer:
         for run in plan.runs:
             if run.possible:
                 try:
-                    ticket = begun.get(run.ref)
-                    repaired.append(
-                        self._repair(
-                            run, ticket if ticket is not None and ticket.attempt not in run.broken else None, replicas
-                        )
-                    )
+                    repaired.append(self._repair(run, begun.get(run.ref), replicas))
                 except _OUTAGES:
                     raise
                 except SealrunError as error:
@@ -167,8 +179,11 @@ class Repairer:
         )
         sealed = read_sealed(self._store, target)
         hints = RepairHints(self._store, run, self._hints)
-        publisher = Publisher(self._store, self._registry_id, hints, self._clock, self._entropy, by=self._owner)
-        sources = RepairSources(run, replicas)
+        publisher = Publisher(
+            self._store, self._registry_id, hints, self._clock, self._entropy, by=self._owner, packing=self._packing
+        )
+        sources = RepairSources(self._store, run, replicas)
+        begun = None if begun is not None and begun.attempt in run.broken else begun
         ticket = begun or self._ticket()
         while True:
             try:

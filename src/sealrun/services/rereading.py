@@ -1,9 +1,9 @@
-"""Look at objects, and read them again: each key once, however many runs use it."""
+"""Look at objects and members of packs, and read them again: each once, however many runs use it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import Literal
 
@@ -13,8 +13,10 @@ from sealrun.domain.errors import NotFoundError
 from sealrun.domain.publication import Stored
 from sealrun.ports import Source, Store
 from sealrun.services.fanning import fan_through
+from sealrun.services.members import Span, plan_spans, read_span
+from sealrun.services.streaming import stream
 
-CHUNK = 4 * 1024 * 1024
+_CHUNK = 1 << 20
 _WIDTH = 8
 
 Outside = Literal["look", "skip"]
@@ -43,70 +45,122 @@ class Rereader:
         self._outside = outside
         self._advance = advance
         self._seen = SeenKeys()
-        self._damaged: dict[Key, Damage] = {}
+        self._damaged: dict[Stored, Damage] = {}
         self._counting = Lock()
         self.bytes_read = 0
 
     @property
     def objects(self) -> int:
-        """How many objects were looked at."""
+        """How many objects and members of packs were looked at."""
         return len(self._seen)
 
     def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
-        """Check those that were not checked before; `damage_of` tells what was found."""
-        fresh = (
-            pair
-            for pair in objects
-            if (self._outside == "look" or self._window.holds(pair[0])) and self._seen.add(pair[1].key)
-        )
+        """Check those that were not checked before; `damage_of` tells what was found.
+
+        Members of packs are checked by themselves: their packs are looked at once, and read in few large pieces.
+        """
         width = min(self._store.capabilities.parallel, _WIDTH)
-        for damage in fan_through(self._look, fresh, width):
-            if damage is not None and damage.key is not None:
-                self._damaged[damage.key] = damage
+        members: list[tuple[Digest, Stored]] = []
+        for found in fan_through(self._look, self._alone(objects, members), width):
+            self._note(found)
+        packs = {stored.key: None for _, stored in members}
+        sizes = dict(zip(packs, fan_through(self._size, packs, width), strict=True))
+        whole: list[tuple[Digest, Stored]] = []
+        for digest, stored in members:
+            damage = _beyond(stored, sizes[stored.key])
+            if damage is not None:
+                self._note([(stored, damage)])
+            elif self._read_bytes and self._window.holds(digest):
+                whole.append((digest, stored))
+        for found in fan_through(self._read_members, plan_spans(whole), width):
+            self._note(found)
 
-    def damage_of(self, key: Key) -> Damage | None:
-        """What is wrong with a key that was checked; its `ref` is empty."""
-        return self._damaged.get(key)
+    def _alone(
+        self, objects: Iterable[tuple[Digest, Stored]], members: list[tuple[Digest, Stored]]
+    ) -> Iterator[tuple[Digest, Stored]]:
+        """Yield fresh objects; put fresh members of packs aside."""
+        for digest, stored in objects:
+            if self._outside == "skip" and not self._window.holds(digest):
+                continue
+            if stored.offset is None:
+                if self._seen.add(stored.key):
+                    yield digest, stored
+            elif self._seen.add(f"{stored.key}+{stored.offset}+{stored.size}"):
+                members.append((digest, stored))
 
-    def _look(self, pair: tuple[Digest, Stored]) -> Damage | None:
+    def damage_of(self, stored: Stored) -> Damage | None:
+        """What is wrong with something that was checked; its `ref` is empty."""
+        return self._damaged.get(stored)
+
+    def _note(self, found: Iterable[tuple[Stored, Damage]]) -> None:
+        self._damaged.update(found)
+
+    def _look(self, pair: tuple[Digest, Stored]) -> list[tuple[Stored, Damage]]:
         digest, stored = pair
-        found = self._store.stat(stored.key)
-        if found is None:
-            return _damage(stored.key, "missing", "is missing")
-        if found.size != stored.size:
-            return _damage(stored.key, "size", f"has {found.size} bytes, sealed were {stored.size}")
-        if not self._read_bytes or not self._window.holds(digest):
-            return None
-        return self.reread(digest, stored.key)
+        size = self._size(stored.key)
+        if size is None:
+            damage: Damage | None = _damage(stored.key, "missing", "is missing")
+        elif size != stored.size:
+            damage = _damage(stored.key, "size", f"has {size} bytes, sealed were {stored.size}")
+        elif self._read_bytes and self._window.holds(digest):
+            damage = self.reread(digest, stored.key, size)
+        else:
+            damage = None
+        return [] if damage is None else [(stored, damage)]
 
-    def reread(self, digest: Digest, key: Key) -> Damage | None:
-        """Read an object's bytes now; say if they are not those of `digest`."""
+    def _size(self, key: Key) -> int | None:
+        found = self._store.stat(key)
+        return None if found is None else found.size
+
+    def _read_members(self, span: Span) -> list[tuple[Stored, Damage]]:
+        """Read neighbours in a pack; return those that are not what was sealed."""
+        wrong: list[tuple[Stored, Damage]] = []
+        size = 0
         try:
-            read = self._digest(key)
+            for digest, stored, body in read_span(self._store, span):
+                size += len(body)
+                if hashlib.sha256(body).hexdigest() != digest:
+                    what = f"holds other bytes than were sealed, at {stored.offset}"
+                    wrong.append((stored, _damage(stored.key, "bytes", what)))
+        except NotFoundError:
+            return [(stored, _damage(stored.key, "missing", "is missing")) for _, stored in span.members]
+        self._count(size)
+        return wrong
+
+    def reread(self, digest: Digest, key: Key, size: int) -> Damage | None:
+        """Read the `size` bytes of an object or a whole pack now; say if they are not those of `digest`."""
+        hasher = hashlib.sha256()
+        try:
+            for chunk in stream(self._store, key, size):
+                hasher.update(chunk)
+                self._count(len(chunk))
         except NotFoundError:
             return _damage(key, "missing", "is missing")
-        return None if read == digest else _damage(key, "bytes", "holds other bytes than were sealed")
+        return None if hasher.hexdigest() == digest else _damage(key, "bytes", "holds other bytes than were sealed")
 
-    def _digest(self, key: Key) -> str:
-        hasher = hashlib.sha256()
-        with self._store.open(key) as source:
-            while chunk := source.read(CHUNK):
-                hasher.update(chunk)
-                with self._counting:
-                    self.bytes_read += len(chunk)
-                if self._advance is not None:
-                    self._advance(len(chunk))
-        return hasher.hexdigest()
+    def _count(self, size: int) -> None:
+        with self._counting:
+            self.bytes_read += size
+        if self._advance is not None:
+            self._advance(size)
 
 
 def is_true(source: Source) -> bool:
     """Read a source whole; tell whether it holds the bytes of its digest. Errors as they come."""
     hasher, size = hashlib.sha256(), 0
     with source.open() as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(_CHUNK):
             hasher.update(chunk)
             size += len(chunk)
     return hasher.hexdigest() == source.digest and size == source.size
+
+
+def _beyond(stored: Stored, size: int | None) -> Damage | None:
+    """Say if a member is not inside its pack, which has `size` bytes, or None if there is none."""
+    if size is None:
+        return _damage(stored.key, "missing", "is missing")
+    end = (stored.offset or 0) + stored.size
+    return None if end <= size else _damage(stored.key, "size", f"has {size} bytes, and the file ended at {end}")
 
 
 def _damage(key: Key, kind: Kind, what: str) -> Damage:

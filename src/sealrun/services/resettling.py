@@ -21,7 +21,7 @@ def settle_again(journal: Journal, run: SealedRun, sealed: int, why: str, *, is_
     What was sealed there last is forgotten from its record, so that settling to the same bytes queues the parked
     delivery again, and settling to others queues a new run.
     """
-    holders = [d.registry for d in journal.deliveries.all(state="published") if d.sealed == sealed]
+    holders = [d.registry for d in journal.deliveries.of(sealed) if d.state == "published"]
     saved = f"registry {holders[0]!r} holds the sealed bytes" if holders else "no registry holds the sealed bytes yet"
     records = [record for record in journal.folders.all() if record.path == run.folder]
     if any(record.sealed is not None and record.sealed > sealed for record in records):

@@ -6,10 +6,8 @@ from collections.abc import Callable
 
 from sealrun.domain.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry
 from sealrun.ports import Destination
-from sealrun.services.fanning import fan_out
+from sealrun.services.pouring import Chunks, pour
 from sealrun.services.reading import Reader, RunView
-
-_PARALLEL = 8
 
 
 def restore(
@@ -27,8 +25,8 @@ def restore(
     """
     inside = ARTIFACTS if sealed else ""
 
-    def one(entry: Entry) -> None:
-        destination.write(inside + entry.path, reader.chunks(view, entry), executable=entry.executable)
+    def one(entry: Entry, chunks: Chunks) -> None:
+        destination.write(inside + entry.path, chunks, executable=entry.executable)
         if advance is not None:
             advance(entry.size)
 
@@ -41,7 +39,7 @@ def restore(
             ):
                 destination.write(name, [body], executable=False)
             destination.folder(ARTIFACTS.rstrip("/"))
-        fan_out(one, view.manifest.entries, _PARALLEL)
+        pour(reader, view, view.manifest.entries, one)
         for folder in view.manifest.directories:
             destination.folder(inside + folder)
         for link in view.manifest.links:

@@ -1,19 +1,22 @@
 """Scrub: verify a part of a registry each time, going round, so that after enough rounds everything was read again.
 
-Both runs (by the digest of their reference) and objects (by their own) have a place in the digest space. A round takes
-a window of it, in order: of the runs in there the seals, the refs, and whether every object is there with its size; of
-the objects in there every byte. Pointers and the index are compared each time. What is held in memory does not grow
-with the registry, but for the names of the runs in the window.
+Runs (by the digest of their reference), objects and packs (by their own) have a place in the digest space. A round
+takes a window of it, in order: of the runs in there the seals, the refs, and whether every object is there with its
+size; of the objects and packs in there every byte. Where a pack is damaged, what runs have in it is read by itself, so
+that the files that are damaged are named, and no others. Pointers and the index are compared each time. What is held
+in memory does not grow with the registry, but for the names of the runs in the window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import merge
 
 import msgspec
 
 from sealrun.domain.address import (
     OBJECTS,
+    PACKS,
     AttemptId,
     Digest,
     Key,
@@ -26,7 +29,7 @@ from sealrun.domain.damage import OF_BYTES, SPACE, Damage, VerifyReport, Window,
 from sealrun.domain.errors import IntegrityError, NotFoundError, UnsupportedFormatError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Refs
+from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Clock, ObjectStat, Store
 from sealrun.services.comparing import every_pointer, live_attempts
@@ -85,6 +88,8 @@ class _Round:
         self._begun = False
         self._records = Verifier(reader, read_bytes=False)
         self._objects = Rereader(reader.store, advance=advance)
+        self._members = Rereader(reader.store)
+        self._inside: set[Key] = set()
         self._found: list[Damage] = []
         self._damaged: dict[Key, Damage] = {}
         self._sealed: dict[str, set[str]] = {}
@@ -158,7 +163,7 @@ class _Round:
             low = max(part * width - self._window.first, 0)
             high = min((part + 1) * width - self._window.first, self._window.length)
             if low < high:
-                yield f"{OBJECTS}{part % _PARTS:02x}/", low, high
+                yield f"{part % _PARTS:02x}/", low, high
 
     def _runs_in_window(self) -> list[tuple[int, str, str]]:
         """Runs in the window with their distances, the farthest first."""
@@ -171,6 +176,10 @@ class _Round:
         return sorted(found, reverse=True)
 
     def _objects_of(self, prefix: str, low: int, high: int) -> Iterator[ObjectStat]:
+        """Yield objects and packs below a prefix of the digest, by digest."""
+        return merge(*(self._listed(kind + prefix, low, high) for kind in (OBJECTS, PACKS)), key=_place_of_found)
+
+    def _listed(self, prefix: str, low: int, high: int) -> Iterator[ObjectStat]:
         for found in self._store.list(prefix):
             try:
                 distance = self._window.distance(_place_of_object(found.key))
@@ -181,7 +190,7 @@ class _Round:
 
     def _reread(self, group: list[ObjectStat]) -> None:
         def one(found: ObjectStat) -> Damage | None:
-            return self._objects.reread(parse_object_key(found.key).digest, found.key)
+            return self._objects.reread(parse_object_key(found.key).digest, found.key, found.size)
 
         for damage in fan_out(one, group, self._width()):
             self._read += 1
@@ -189,37 +198,64 @@ class _Round:
                 self._damaged[damage.key] = damage
 
     def _attributed(self) -> Iterator[Damage]:
-        """Say which files of which runs are damaged; bytes that nobody needs any more are nobody's damage."""
+        """Say which files of which runs are damaged; bytes that nobody needs any more are nobody's damage.
+
+        But a pack whose every needed file is whole is said to be damaged, by each of its runs: unzip may not read it.
+        """
+        around: dict[Key, list[Damage]] = {}
+        for target in self._needing():
+            yield from self._of_attempt(target, around)
+        for damages in around.values():
+            yield from damages
+
+    def _needing(self) -> Iterator[Target]:
+        """Every attempt whose files are needed."""
         for experiment in self._reader.experiments():
             for run_id in self._store.list_folders(runs_prefix(experiment)):
                 try:
                     targets = live_attempts(self._store, experiment, run_id)
                 except (IntegrityError, UsageError):
                     continue
-                for target in targets:
-                    yield from self._of_attempt(target)
+                yield from targets
         for pointer in every_pointer(self._store):
             try:
                 history = self._reader.history_of(pointer)
             except (IntegrityError, NotFoundError):
                 continue
             if history:
-                yield from self._of_attempt(history[0].target)
+                yield history[0].target
 
-    def _of_attempt(self, target: Target) -> Iterator[Damage]:
+    def _of_attempt(self, target: Target, around: dict[Key, list[Damage]]) -> Iterator[Damage]:
         key = refs_key(target.attempt)
         try:
             objects = Refs.decode(self._store.read(key), key).objects
         except (IntegrityError, NotFoundError):
             return
-        wrong: dict[Digest, Damage] = {
-            digest: self._damaged[stored.key] for digest, stored in objects.items() if stored.key in self._damaged
-        }
-        manifest = _manifest(self._store, target) if wrong else None
+        touched = {digest: stored for digest, stored in objects.items() if stored.key in self._damaged}
+        wrong = self._wrong(touched)
         ref = f"{target.experiment}/{target.run_id}"
+        for pack in {stored.key for stored in touched.values()}:
+            if any(damage.key == pack for damage in wrong.values()):
+                self._inside.add(pack)
+                around.pop(pack, None)
+            elif pack not in self._inside:
+                detail = f"{pack} is damaged, but not in any file that a run has in it"
+                around.setdefault(pack, []).append(
+                    Damage(ref=ref, kind="bytes", detail=detail, key=pack, attempt=target.attempt)
+                )
+        manifest = _manifest(self._store, target) if wrong else None
         for entry in manifest.entries if manifest is not None else ():
             if entry.sha256 in wrong:
                 yield msgspec.structs.replace(wrong[entry.sha256], ref=ref, path=entry.path, attempt=target.attempt)
+
+    def _wrong(self, touched: dict[Digest, Stored]) -> dict[Digest, Damage]:
+        """What is damaged among contents whose object or pack is: of packs the members are read."""
+        self._members.look((digest, stored) for digest, stored in touched.items() if stored.offset is not None)
+        found = {
+            digest: self._damaged[stored.key] if stored.offset is None else self._members.damage_of(stored)
+            for digest, stored in touched.items()
+        }
+        return {digest: damage for digest, damage in found.items() if damage is not None}
 
     def _width(self) -> int:
         return max(1, min(self._store.capabilities.parallel, _WIDTH))
@@ -230,6 +266,10 @@ class _Round:
 
 def _place_of_run(experiment: str, run_id: str) -> int:
     return place_of(sha256(f"{experiment}/{run_id}".encode()))
+
+
+def _place_of_found(found: ObjectStat) -> int:
+    return _place_of_object(found.key)
 
 
 def _place_of_object(key: Key) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from sealrun.domain.address import Digest, Urn, parse_artifact_name, parse_name
+from sealrun.domain.address import Digest, parse_artifact_name, parse_name
 from sealrun.domain.declarations import (
     CHECKS_FILE,
     MAX_RECORD_BYTES,
@@ -22,12 +22,14 @@ from sealrun.domain.records import sha256
 from sealrun.domain.run import Completion, Envelope, Producer, Status, choose_run_id
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.settling import SUCCESS_MARKER, SUMS_MARKER
-from sealrun.ports import FileFacts, RunFolder, Source, Stage, Survey, Tree
+from sealrun.domain.urn import Urn
+from sealrun.ports import Copying, RunFolder, Source, StagedPack, Survey, Tree
 from sealrun.services.detecting import fingerprint_of
 
 _MAX_SUMS_BYTES = 64 << 20
 
-Wants = Callable[[str, FileFacts], bool]
+PlanCopying = Callable[[Tree], Copying | None]
+"""What to copy on the way, of a tree that was just scanned."""
 
 
 class SealRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,23 +60,19 @@ class Sealing(msgspec.Struct, frozen=True, kw_only=True):
     tree: Tree
     staged: Mapping[Digest, Source]
     fingerprint: str
+    packs: tuple[StagedPack, ...] = ()
 
     def source(self, entry: Entry) -> Source:
         """Return the bytes of `entry`: staged, or from the folder while the file is still the one that was hashed."""
         return self.staged.get(entry.sha256) or self.folder.source(entry, self.tree.files.get(entry.path))
 
 
-def want_nothing(path: str, facts: FileFacts) -> bool:  # noqa: ARG001 - the signature of every wish
-    """Stage no file."""
-    return False
-
-
-def seal(folder: RunFolder, about: SealRequest, stage: Stage | None = None, wants: Wants = want_nothing) -> Sealing:
+def seal(folder: RunFolder, about: SealRequest, plan_copying: PlanCopying | None = None) -> Sealing:
     """Seal `folder`: scan, hash, scan again, and write its records to memory. Nothing on disk is touched.
 
-    The bytes are a function of the folder and the request: sealing an unchanged folder again gives the same. Files
-    that `wants` names are copied to `stage` while they are read. `RunChangedError`: settle again.
-    `RunRejectedError`: this folder cannot be a run.
+    The records are a function of the folder and the request: sealing an unchanged folder again gives the same. What
+    `plan_copying` says is copied while it is read. `RunChangedError`: settle again. `RunRejectedError`: this folder
+    cannot be a run.
     """
     problem = path_problem(folder.name)
     if problem:
@@ -88,7 +86,7 @@ def seal(folder: RunFolder, about: SealRequest, stage: Stage | None = None, want
     if not tree.files:
         msg = f"{folder.path!r}: holds no files; a run is at least one file (excluded ones do not count)"
         raise RunRejectedError(msg)
-    hashed = folder.hash(tree, stage, wants)
+    hashed = folder.hash(tree, None if plan_copying is None else plan_copying(tree))
     manifest = Manifest.build(hashed.entries, tree.directories, tree.links)
     _check_own_sums(folder, about, manifest)
     manifest_json = manifest.encode()
@@ -101,6 +99,7 @@ def seal(folder: RunFolder, about: SealRequest, stage: Stage | None = None, want
         folder=folder,
         tree=tree,
         staged=hashed.staged,
+        packs=hashed.packs,
         fingerprint=looks,
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container, Sequence
 from typing import Protocol
 
 from sealrun.domain.errors import StorageError
 from sealrun.domain.manifest import Entry
-from sealrun.ports import RunFolder, Source, Stage
+from sealrun.ports import Copying, RunFolder, Source, Stage, StagedPack, Tree
 from sealrun.services.sealing import Sealing, SealRequest, seal
 
 _log = logging.getLogger("sealrun.sealing")
@@ -18,12 +18,8 @@ _log = logging.getLogger("sealrun.sealing")
 class Stages(Protocol):
     """A registry that is open and may take bytes before they have a name."""
 
-    def stage(self) -> Stage | None:
-        """Open a stage, or None."""
-        ...
-
-    def worth_staging(self, size: int) -> bool:
-        """Tell whether bytes of that size are probably new there."""
+    def plan_copying(self, tree: Tree, named: Collection[str]) -> Copying | None:
+        """Say what of a folder is copied while it is hashed, and where to; None if nothing is."""
         ...
 
 
@@ -46,9 +42,15 @@ class StagedSealings:
         registry = self._choose()
         if registry is None:
             return seal(folder, request)
+
+        def plan(tree: Tree) -> Copying | None:
+            named = tree.files.keys() if folder.unit == "file" else request.names.keys()
+            copying = registry.plan_copying(tree, named)
+            self._fresh.stage = None if copying is None else copying.stage
+            return copying
+
         try:
-            stage = self._fresh.stage = registry.stage()
-            return seal(folder, request, stage, lambda _path, facts: registry.worth_staging(facts.size))
+            return seal(folder, request, plan)
         except StorageError as error:
             # A registry that is gone or full must not keep a run from being sealed, nor from reaching the others.
             _log.info("%s: sealed without copying on the way: %s", folder.path, error)
@@ -77,6 +79,12 @@ class StagedSealings:
         with self._lock:
             known = self._kept.get(sealed)
         return None if known is None else known[0].source
+
+    def packs(self, sealed: int) -> Sequence[StagedPack]:
+        """Return the packs of a run that was sealed in this process and wait in a stage."""
+        with self._lock:
+            known = self._kept.get(sealed)
+        return () if known is None else known[0].packs
 
     def release(self, sealed: int) -> None:
         """Forget a run and discard what nobody took. Harmless twice."""

@@ -25,11 +25,17 @@ def read_outcome(store: Store, attempt: AttemptId) -> Outcome | None:
 
 
 def find_standing(store: Store, experiment: str, run_id: str) -> Outcome | None:
-    """The outcome of the newest attempt that sealed the run and is not retired, or None: then the run is not there."""
-    for attempt in attempts_of(store, experiment, run_id):
-        outcome = read_outcome(store, attempt)
-        if outcome is not None and outcome.decision == "sealed" and store.stat(retired_key(attempt)) is None:
-            return outcome
+    """The outcome of the newest attempt that sealed the run and is not retired, or None: then the run is not there.
+
+    An attempt may be retired because a newer one took its place after the list was read: then it is read again.
+    """
+    seen: list[AttemptId] = []
+    while (attempts := attempts_of(store, experiment, run_id)) != seen:
+        for attempt in attempts:
+            outcome = read_outcome(store, attempt)
+            if outcome is not None and outcome.decision == "sealed" and store.stat(retired_key(attempt)) is None:
+                return outcome
+        seen = attempts
     return None
 
 

@@ -11,10 +11,10 @@ from itertools import groupby
 
 import msgspec
 
-from sealrun.domain.address import CONDEMNED_FILE, OBJECTS, Key, batch_key
+from sealrun.domain.address import CONDEMNED_FILE, Key, batch_key
 from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import IntegrityError
-from sealrun.domain.marking import part_of_key
+from sealrun.domain.marking import prefix_of_part
 from sealrun.ports import Remover, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out, in_groups
@@ -76,10 +76,10 @@ class Sweeper:
         """Return those of `keys`, sorted, that the store still shows."""
         found: list[Key] = []
         alone: list[Key] = []
-        for part, group in groupby(keys, key=part_of_key):
+        for prefix, group in groupby(keys, key=prefix_of_part):
             asked = list(group)
             if len(asked) >= _WORTH_A_LISTING and not self._store.capabilities.links:
-                listed, asked = self._listed(f"{OBJECTS}{part:02x}/", asked)
+                listed, asked = self._listed(prefix, asked)
                 found += listed
             alone += asked
         for some in in_groups(alone, _AT_ONCE):

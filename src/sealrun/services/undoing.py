@@ -6,7 +6,8 @@ there by the same reuse rule as any publisher, under an intent of its own. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -26,15 +27,17 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, SealrunError, UnavailableError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Entry
-from sealrun.domain.publication import AttemptTicket, Outcome, Refs, Retired, Stored
+from sealrun.domain.publication import AttemptTicket, Hint, Outcome, Refs, Retired, Stored
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, Source, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out
-from sealrun.services.publishing import Publisher, Sources
+from sealrun.services.packing import Packing
+from sealrun.services.publishing import Publisher
 from sealrun.services.reading import no_such_run
 from sealrun.services.reusing import Reuse
 from sealrun.services.standing import attempts_of, find_standing, read_outcome
+from sealrun.services.uploading import Sources
 
 _NAMED = 5
 
@@ -73,9 +76,20 @@ class Undoer:
     """Undoes retirements in one registry."""
 
     def __init__(
-        self, store: Store, registry_id: str, hints: Hints | None, clock: Clock, entropy: Entropy, owner: str
+        self,
+        store: Store,
+        registry_id: str,
+        hints: Hints | None,
+        clock: Clock,
+        entropy: Entropy,
+        owner: str,
+        packing: Packing | None = None,
     ) -> None:
-        """Publish in the name of the state folder `owner`; its `hints` learn where the bytes are."""
+        """Publish in the name of the state folder `owner`; its `hints` learn where the bytes are.
+
+        What comes from elsewhere and is small is uploaded in packs, if there is a `packing`.
+        """
+        self._packing = packing
         self._store = store
         self._registry_id = registry_id
         self._hints = hints
@@ -95,7 +109,7 @@ class Undoer:
         if retired is None:
             raise no_such_run(self._store, experiment, run_id)
         manifest = self._sealed_run(experiment, run_id).manifest()
-        found = _Traces(self._store, retired.attempt).find(manifest.digests(), retired.attempt)
+        found = self._traces(retired.attempt).find(manifest.digests(), retired.attempt)
         return UndoPlan(
             experiment=experiment,
             run_id=run_id,
@@ -116,8 +130,10 @@ class Undoer:
         run = self._sealed_run(plan.experiment, plan.run_id)
         retired = plan.retired.attempt if plan.retired is not None else None
         ticket, lacking = self._ticket(), _Lacking(sources)
-        hints = _UndoHints(self._store, ticket.attempt, retired, run.manifest().digests(), self._hints)
-        publisher = Publisher(self._store, self._registry_id, hints, self._clock, self._entropy, by=self._owner)
+        hints = _UndoHints(self._traces(ticket.attempt), retired, run.manifest().digests(), self._hints)
+        publisher = Publisher(
+            self._store, self._registry_id, hints, self._clock, self._entropy, by=self._owner, packing=self._packing
+        )
         try:
             return publisher.publish(run, ticket, lacking, revive=True)
         except (UnavailableError, OutcomeUnknownError):
@@ -127,6 +143,10 @@ class Undoer:
             if lacking.first is None:
                 raise
             raise self._gone(plan, lacking.first) from error
+
+    def _traces(self, attempt: AttemptId) -> _Traces:
+        hints = self._hints
+        return _Traces(self._store, attempt, None if hints is None else partial(hints.places_of, self._registry_id))
 
     def _retired(self, experiment: str, run_id: str) -> Retired | None:
         for attempt in attempts_of(self._store, experiment, run_id):
@@ -197,21 +217,33 @@ class _Lacking:
 
 
 class _Traces:
-    """Finds objects by digest: first where the retired attempt's refs say, then by looking for any copy."""
+    """Finds bytes by digest: where the retired attempt's refs say, where the hints say, then by looking for any object.
 
-    def __init__(self, store: Store, attempt: AttemptId) -> None:
-        """Look for `attempt`, by the reuse rule: its intent is durable already if anything is to be referenced."""
+    What is in packs cannot be found by looking: of those members are found of which the refs or the hints know.
+    """
+
+    def __init__(
+        self, store: Store, attempt: AttemptId, known: Callable[[Iterable[Digest]], Mapping[Digest, Hint]] | None
+    ) -> None:
+        """Look for `attempt`, by the reuse rule; `known` asks the hints."""
         self._store = store
-        self._reuse = Reuse(store, attempt)
+        self._attempt = attempt
+        self._known = known
 
-    def find(self, sizes: Mapping[Digest, int], retired: AttemptId | None) -> dict[Digest, Stored]:
-        """Return where the bytes are of those that are there."""
+    def find(self, sizes: Mapping[Digest, int], retired: AttemptId | None) -> dict[Digest, Hint]:
+        """Return where the bytes are of those that are there, and which attempt sealed them there."""
+        reuse = Reuse(self._store, self._attempt)
         refs = self._refs(retired) if retired is not None else {}
-        found = self._reuse.find({digest: refs[digest].key for digest in sizes if digest in refs}, sizes)
+        offered = {digest: Hint(refs[digest], retired) for digest in sizes if digest in refs}
+        found = _fit(offered, reuse, sizes)
         left = [digest for digest in sizes if digest not in found]
+        if left and self._known is not None:
+            found |= _fit(self._known(left), reuse, sizes)
+            left = [digest for digest in left if digest not in found]
         for digest, copies in zip(left, fan_out(self._copies, left, self._store.capabilities.parallel), strict=True):
             for key in copies:
-                found |= self._reuse.find({digest: key}, sizes) if digest not in found else {}
+                if digest not in found:
+                    found |= _fit({digest: Hint(Stored(key, sizes[digest]))}, reuse, sizes)
         return found
 
     def _refs(self, attempt: AttemptId) -> Mapping[Digest, Stored]:
@@ -229,6 +261,11 @@ class _Traces:
         return [key for key in keys if _sealed(self._store, parse_object_key(key).creator)]
 
 
+def _fit(offered: Mapping[Digest, Hint], reuse: Reuse, sizes: Mapping[Digest, int]) -> dict[Digest, Hint]:
+    """Return those hints that the reuse rule takes."""
+    return {digest: offered[digest] for digest in reuse.find(offered, sizes)}
+
+
 def _sealed(store: Store, creator: AttemptId) -> bool:
     outcome = read_outcome(store, creator)
     return outcome is not None and outcome.decision == "sealed"
@@ -238,31 +275,23 @@ class _UndoHints:
     """`Hints` for one attempt: what its publisher asks is looked up in the registry, what it learns is passed on."""
 
     def __init__(
-        self,
-        store: Store,
-        attempt: AttemptId,
-        retired: AttemptId | None,
-        sizes: Mapping[Digest, int],
-        hints: Hints | None,
+        self, traces: _Traces, retired: AttemptId | None, sizes: Mapping[Digest, int], hints: Hints | None
     ) -> None:
-        self._store = store
-        self._attempt = attempt
+        self._traces = traces
         self._retired = retired
         self._sizes = sizes
         self._hints = hints
 
-    def keys_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Key]:  # noqa: ARG002 - the port's
-        """Asked after the attempt's intent is durable."""
-        wanted = {digest: self._sizes[digest] for digest in digests}
-        found = _Traces(self._store, self._attempt).find(wanted, self._retired)
-        return {digest: stored.key for digest, stored in found.items()}
+    def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:  # noqa: ARG002 - the port's
+        """Looked up now; the publisher asks the reuse rule again once its intent is durable."""
+        return self._traces.find({digest: self._sizes[digest] for digest in digests}, self._retired)
 
-    def sizes_known(self, registry_id: str) -> Callable[[int], bool]:  # noqa: ARG002 - the port's
-        return frozenset(self._sizes.values()).__contains__
+    def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:  # noqa: ARG002 - the port's
+        return frozenset(self._sizes.values()).intersection(sizes)
 
-    def learn(self, registry_id: str, keys: Mapping[Digest, tuple[Key, int]]) -> None:
+    def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:
         if self._hints is not None:
-            self._hints.learn(registry_id, keys)
+            self._hints.learn(registry_id, places, sealed_by)
 
     def forget(self, registry_id: str, digests: Iterable[Digest]) -> None:
         if self._hints is not None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from sealrun.domain.address import EXPERIMENTS
+from collections.abc import Collection, Sequence
+
+from sealrun.domain.address import EXPERIMENTS, Digest
+from sealrun.domain.packing import plan_packs
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Clock, Entropy, Hints, Stage, Store
+from sealrun.ports import Clock, Copying, Entropy, FileFacts, Hints, StagedPack, Store, Tree
 from sealrun.services.indexing import Index
-from sealrun.services.publishing import Publisher, Sources
+from sealrun.services.packing import Packing
+from sealrun.services.publishing import Publisher
 from sealrun.services.recovering import DEAD_AFTER_S, Recovery
+from sealrun.services.uploading import Sources
 
 
 class OpenedRegistry:
@@ -23,6 +28,7 @@ class OpenedRegistry:
         entropy: Entropy,
         owner: str,
         dead_after_s: float = DEAD_AFTER_S,
+        packing: Packing | None = None,
     ) -> None:
         """Publish to `store` in the name of the state folder `owner`."""
         self.store = store
@@ -30,13 +36,16 @@ class OpenedRegistry:
         self._clock = clock
         self._entropy = entropy
         self._hints = hints
-        self._publisher = Publisher(store, registry_id, hints, clock, entropy, owner)
+        self._packing = packing
+        self._publisher = Publisher(store, registry_id, hints, clock, entropy, owner, packing)
         self._recovery = Recovery(store, clock, entropy, owner, dead_after_s)
 
-    def publish(self, run: SealedRun, ticket: AttemptTicket, sources: Sources) -> Published:
+    def publish(
+        self, run: SealedRun, ticket: AttemptTicket, sources: Sources, staged: Sequence[StagedPack] = ()
+    ) -> Published:
         """See `Publisher.publish`. Only a person's command brings a run back that was retired."""
         revive = run.envelope().completion.method == "command"
-        return self._publisher.publish(run, ticket, sources, revive=revive)
+        return self._publisher.publish(run, ticket, sources, revive=revive, staged=staged)
 
     def recover(self) -> None:
         """Replay, clean up or void the intents that are there. Harmless to repeat, alone or beside others."""
@@ -47,13 +56,35 @@ class OpenedRegistry:
         for experiment in self.store.list_folders(EXPERIMENTS):
             Index(self.store, self._clock, self._entropy, experiment).compact()
 
-    def stage(self) -> Stage | None:
-        """Open a stage, where the store has such a thing."""
-        return self.store.stage()
+    def plan_copying(self, tree: Tree, named: Collection[str]) -> Copying | None:
+        """Say what of a folder is copied while it is hashed, and where to; None if nothing is worth it.
 
-    def worth_staging(self, size: int) -> bool:
-        """Tell whether bytes of that size are probably new here, so that copying while hashing is not wasted."""
-        return not self._hints.sizes_known(self.registry_id)(size)
+        Small files go into packs; others wait alone where the store takes them in. What is there already is left out:
+        by its size, or by its digest where it is packed. Files published under a name (`named`) are never packed.
+        """
+        packs = self._plan_packs(tree, named)
+        stage = self.store.stage()
+        takes_files = stage is not None
+        if stage is None:
+            if self._packing is None or not packs:
+                return None
+            stage = self._packing.spool()
+        packed = {path for pack in packs for path in pack}
+        known_sizes = self._hints.sizes_known(self.registry_id, (facts.size for facts in tree.files.values()))
+
+        def alone(path: str, facts: FileFacts) -> bool:
+            return takes_files and path not in packed and facts.size not in known_sizes
+
+        def knows(digest: Digest, size: int) -> bool:
+            return size in known_sizes and bool(self._hints.places_of(self.registry_id, [digest]))
+
+        return Copying(stage=stage, alone=alone, packs=packs, knows=knows)
+
+    def _plan_packs(self, tree: Tree, named: Collection[str]) -> list[list[str]]:
+        if self._packing is None:
+            return []
+        files = ((path, facts.size) for path, facts in sorted(tree.files.items()) if path not in named)
+        return plan_packs(files, self._packing.options)
 
     def close(self) -> None:
         """Close the store."""

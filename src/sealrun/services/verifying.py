@@ -166,6 +166,6 @@ class Verifier:
             if stored is None:
                 found: Damage | None = Damage(ref="", kind="refs", detail="refs do not say where its bytes are")
             else:
-                found = self._objects.damage_of(stored.key)
+                found = self._objects.damage_of(stored)
             if found is not None:
                 yield msgspec.structs.replace(found, ref=view.ref, path=entry.path, attempt=view.target.attempt)

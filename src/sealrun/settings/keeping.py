@@ -45,6 +45,7 @@ def _gc(table: GcTable, around: Surroundings) -> GcSettings:
         schedule=schedule_of(table.schedule, "[gc] schedule", around),
         grace_s=duration_of(table.grace, "[gc] grace", around),
         max_delete_ratio=share_of(table.max_delete_ratio, "[gc] max_delete_ratio", around),
+        repack_below=share_of(table.repack_below, "[gc] repack_below", around),
     )
 
 

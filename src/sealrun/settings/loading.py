@@ -6,11 +6,12 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from sealrun.domain.errors import ConfigurationError
+from sealrun.domain.packing import LEAST_LINKED, PackOptions
 from sealrun.domain.patterns import check_patterns
 from sealrun.domain.watch import ReclaimRule, WatchSpec
 from sealrun.settings.checking import (
@@ -24,6 +25,7 @@ from sealrun.settings.checking import (
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.keeping import resolve_keeping
 from sealrun.settings.mirrors import resolve_mirrors
+from sealrun.settings.quantities import parse_size
 from sealrun.settings.resolved import RegistrySettings, Settings
 from sealrun.settings.schema import RegistryTable, SettingsFile, WatchTable
 from sealrun.settings.suggesting import type_problem, unknown_keys
@@ -136,15 +138,28 @@ def _registry(name: str, table: RegistryTable, around: Surroundings) -> Registry
     name_of(name, "registry", setting, around)
     if not table.url:
         raise around.wrong(f"{setting} url", "is empty")
+    url = _url(table.url, around)
     options = around.secrets_in(dict(table.storage_options), f"{setting} storage_options")
     return RegistrySettings(
         name=name,
-        url=_url(table.url, around),
+        url=url,
         storage_options=options if isinstance(options, dict) else {},
         single_writer=table.single_writer,
         read_only=table.read_only,
         create=table.create,
+        packs=_packs(name, table, url, around),
     )
+
+
+def _packs(name: str, table: RegistryTable, url: str, around: Surroundings) -> PackOptions | Literal[False] | None:
+    """What is packed; None leaves it to the kind of store."""
+    if isinstance(table.packs, bool):
+        return None if table.packs else False
+    least = table.packs.least or (PackOptions().least if "://" in url and not url.startswith("file:") else LEAST_LINKED)
+    try:
+        return PackOptions(below=parse_size(table.packs.below), size=parse_size(table.packs.size), least=least).check()
+    except (ValueError, ConfigurationError) as error:
+        raise around.wrong(f"[registry.{name}] packs", str(error)) from error
 
 
 def _url(text: str, around: Surroundings) -> str:

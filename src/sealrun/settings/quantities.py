@@ -6,6 +6,12 @@ import math
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_SIZES = {"": 1, "B": 1} | {
+    f"{prefix}{unit}": base ** (power + 1)
+    for power, prefix in enumerate("KMGT")
+    for unit, base in (("B", 1000), ("iB", 1024))
+}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*((?:[KMGT]i?)?B?)\Z")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw])")
 _NICKNAMES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
 _FIELD = re.compile(r"[0-9A-Za-z*/,\-]+\Z")
@@ -25,6 +31,15 @@ def parse_duration(value: str | float) -> float:
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"expected a duration of at least 0 seconds, got {value!r}")
     return float(value)
+
+
+def parse_size(value: str | int) -> int:
+    """Read ``"32MiB"``, ``"1.5GB"`` or a number of bytes."""
+    match = _SIZE.match(value.strip()) if isinstance(value, str) else None
+    number = float(match[1]) * _SIZES[match[2]] if match is not None else value
+    if isinstance(number, str) or number < 0 or number != int(number):
+        raise ValueError(f'expected a size such as "32MiB", "1MB" or a number of bytes, got {value!r}')
+    return int(number)
 
 
 def parse_share(value: str | float) -> float:

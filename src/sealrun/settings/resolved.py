@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from sealrun.domain.mirroring import MirrorSpec
+from sealrun.domain.packing import PackOptions
 from sealrun.domain.retention import Policy
 from sealrun.domain.watch import WatchSpec
 from sealrun.settings.expanding import MASK, mask, reveal
@@ -23,6 +24,10 @@ def _without_user(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
+def _shown_packs(packs: PackOptions | Literal[False] | None) -> object:
+    return True if packs is None else msgspec.to_builtins(packs)
+
+
 class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     """One registry. `url` is absolute; `storage_options` may hold `Secret` values."""
 
@@ -32,6 +37,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     single_writer: bool = False
     read_only: bool = False
     create: bool = True
+    packs: PackOptions | Literal[False] | None = None
 
     def __repr__(self) -> str:
         return f"<registry {self.name}: {_without_user(self.url)}>"
@@ -47,6 +53,7 @@ class GcSettings(msgspec.Struct, frozen=True, kw_only=True):
     schedule: str | None = "30 3 * * *"
     grace_s: float = 24 * 3600.0
     max_delete_ratio: float = 0.2
+    repack_below: float = 0.5
 
 
 class VerifySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "single_writer": registry.single_writer,
                 "read_only": registry.read_only,
                 "create": registry.create,
+                "packs": _shown_packs(registry.packs),
             }
             for name, registry in self.registries.items()
         }

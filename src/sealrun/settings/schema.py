@@ -19,6 +19,9 @@ Duration = str | float
 Percent = str | float
 """``"5%"``, or a share between 0 and 1."""
 
+Size = str | int
+"""``"32MiB"``, ``"1MB"``, or a number of bytes."""
+
 Count = Annotated[int, Meta(ge=1)]
 Table = Annotated[dict[str, Any], Meta(description="Handed to fsspec as it is; values may be secret tables.")]
 
@@ -35,6 +38,16 @@ class SecretTable(_Table, frozen=True, kw_only=True):
     credential: Annotated[str | None, Meta(description="Name of a file in $CREDENTIALS_DIRECTORY (systemd).")] = None
 
 
+class PacksTable(_Table, frozen=True, kw_only=True):
+    """``packs``: which small files are stored together."""
+
+    below: Annotated[Size, Meta(description="Only files smaller than this.")] = "1MiB"
+    size: Annotated[Size, Meta(description="About so large is a pack.")] = "32MiB"
+    least: Annotated[
+        Count | None, Meta(description="So many small files a run must have; 64 in a directory, else 2.")
+    ] = None
+
+
 class RegistryTable(_Table, frozen=True, kw_only=True):
     """``[registry.NAME]``: a place where runs are published."""
 
@@ -45,6 +58,7 @@ class RegistryTable(_Table, frozen=True, kw_only=True):
     ] = False
     read_only: Annotated[bool, Meta(description="Read from it, never publish to it.")] = False
     create: Annotated[bool, Meta(description="Create the registry if there never was one.")] = True
+    packs: Annotated[bool | PacksTable, Meta(description="Store small files together; false: each by itself.")] = True
 
 
 class ReclaimTable(_Table, frozen=True, kw_only=True):
@@ -123,6 +137,9 @@ class GcTable(_Table, frozen=True, kw_only=True):
     max_delete_ratio: Annotated[
         Percent, Meta(description="A collection that would delete a larger share does not begin.")
     ] = 0.2
+    repack_below: Annotated[
+        Percent, Meta(description="A pack of which a smaller share is alive is written again; 0: never.")
+    ] = 0.5
 
 
 class VerifyTable(_Table, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders.folders import a_folder
-from tests.builders.runs import BytesSource
+from tests.builders.sources import Bytes
 from tests.fakes.journal import FakeHashes
 
 from sealrun.adapters.folders import LocalFolder, NoHashes
@@ -20,7 +21,7 @@ from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UnavailableError
 from sealrun.domain.manifest import Entry, Link
 from sealrun.domain.patterns import Patterns
-from sealrun.ports import FileFacts, HashCache, Source
+from sealrun.ports import Copying, FileFacts, HashCache, Source
 
 
 def nothing(_path: str, _facts: FileFacts) -> bool:
@@ -36,7 +37,7 @@ def open_run(path: Path, patterns: Patterns | None = None, hashes: HashCache | N
 
 
 def digests(folder: LocalFolder) -> dict[str, str]:
-    hashed = folder.hash(folder.scan(), None, nothing)
+    hashed = folder.hash(folder.scan())
     return {entry.path: entry.sha256 for entry in hashed.entries}
 
 
@@ -50,7 +51,7 @@ class MemoryIncoming:
 
     def keep(self, digest: Digest) -> Source:
         self._stage.kept.append(digest)
-        return BytesSource(bytes(self._body))
+        return Bytes(bytes(self._body), digest)
 
     def drop(self) -> None:
         self._stage.dropped += 1
@@ -225,11 +226,44 @@ def test_digests_are_those_of_the_bytes_whatever_the_size(tmp_path: Path) -> Non
 def test_wanted_files_are_staged_once_while_they_are_hashed(tmp_path: Path) -> None:
     run = a_folder(tmp_path / "run", {"a": "same", "b": "same", "big": b"x" * (5 << 20), "c": "other"})
     folder, stage = open_run(run), MemoryStage()
-    hashed = folder.hash(folder.scan(), stage, lambda path, _: path != "c")
+    hashed = folder.hash(folder.scan(), Copying(stage=stage, alone=lambda path, _: path != "c"))
     same, big = (hashlib.sha256(body).hexdigest() for body in (b"same", b"x" * (5 << 20)))
     assert sorted(stage.kept) == sorted([same, big])
     assert {digest: source.size for digest, source in hashed.staged.items()} == {same: 4, big: 5 << 20}
     assert stage.dropped == 3
+
+
+def test_small_files_are_packed_while_they_are_hashed_but_for_what_is_known(tmp_path: Path) -> None:
+    files = {f"d{n % 3}/{n}": f"{n}" * (n + 1) for n in range(9)} | {"same": "5" * 6, "big": "x" * (5 << 20)}
+    folder, stage = open_run(a_folder(tmp_path / "run", files)), MemoryStage()
+    known = hashlib.sha256(b"0").hexdigest()
+    packs = [[path for path in sorted(files) if path.startswith("d0")], ["d1/1", "d1/4", "d1/7", "d2/5", "same"]]
+    copying = Copying(stage=stage, alone=lambda *_: False, packs=packs, knows=lambda digest, _size: digest == known)
+    hashed = folder.hash(folder.scan(), copying)
+    digests = {path: hashlib.sha256(body.encode()).hexdigest() for path, body in files.items()}
+    assert {entry.path: entry.sha256 for entry in hashed.entries} == digests
+    found: dict[str, bytes] = {}
+    for pack in hashed.packs:
+        with pack.source.open() as source, zipfile.ZipFile(source) as archive:
+            found |= {name: archive.read(name) for name in archive.namelist()}
+            assert [member.digest for member in pack.members] == archive.namelist()
+        assert hashlib.sha256(pack.source.open().read()).hexdigest() == pack.source.digest
+    wanted = {path for pack in packs for path in pack} - {"same", "d0/0"}
+    assert found == {digests[path]: files[path].encode() for path in wanted}
+    assert [len(pack.members) for pack in hashed.packs] == [2, 4]
+
+
+def test_a_file_that_changes_while_it_is_packed_stops_the_sealing(tmp_path: Path) -> None:
+    run = a_folder(tmp_path / "run", {"a": "1", "b": "2"})
+    folder = open_run(run)
+    tree = folder.scan()
+
+    def change(_digest: Digest, _size: int) -> bool:
+        (run / "b").write_bytes(b"3")
+        return False
+
+    with pytest.raises(RunChangedError, match="b"):
+        folder.hash(tree, Copying(stage=MemoryStage(), alone=lambda *_: False, packs=[["a", "b"]], knows=change))
 
 
 @pytest.mark.parametrize("size", [10, 6 << 20])
@@ -244,7 +278,7 @@ def test_a_file_that_changes_while_it_is_read_stops_the_sealing(tmp_path: Path, 
         return False
 
     with pytest.raises(RunChangedError, match="a"):
-        folder.hash(tree, MemoryStage(), grow)
+        folder.hash(tree, Copying(stage=MemoryStage(), alone=grow))
 
 
 @pytest.mark.parametrize("size", [100, 6 << 20])
@@ -259,7 +293,7 @@ def test_a_read_that_ends_early_is_never_taken_for_the_whole_file(
     monkeypatch.setattr(os, "read", lambda descriptor, _count: real_read(descriptor, 50))
     monkeypatch.setattr(os, "readv", lambda descriptor, views: real_readv(descriptor, [views[0][: next(ends)]]))
     with pytest.raises(RunChangedError):
-        folder.hash(tree, None, nothing)
+        folder.hash(tree)
 
 
 @pytest.mark.parametrize("change", ["new", "gone", "swapped", "rewritten", "new folder"])
@@ -286,7 +320,7 @@ def test_a_folder_that_changes_while_others_are_read_is_noticed(tmp_path: Path, 
         return False
 
     with pytest.raises(RunChangedError):
-        folder.hash(tree, MemoryStage(), interfere)
+        folder.hash(tree, Copying(stage=MemoryStage(), alone=interfere))
 
 
 def test_a_folder_swapped_for_a_link_never_leads_outside(tmp_path: Path) -> None:
@@ -294,12 +328,12 @@ def test_a_folder_swapped_for_a_link_never_leads_outside(tmp_path: Path) -> None
     run = a_folder(tmp_path / "run", {"sub/secret": "harmless!!"})
     folder = open_run(run)
     tree = folder.scan()
-    hashed = folder.hash(tree, None, nothing)
+    hashed = folder.hash(tree)
     shutil.rmtree(run / "sub")
     (run / "sub").symlink_to(outside)
 
     with pytest.raises(RunChangedError):
-        folder.hash(tree, None, nothing)
+        folder.hash(tree)
     with pytest.raises(RunChangedError):
         folder.source(hashed.entries[0]).open()
     assert folder.read_small("sub/secret", 100) is None
@@ -309,7 +343,7 @@ def test_a_source_opens_only_the_file_that_was_hashed(tmp_path: Path) -> None:
     run = a_folder(tmp_path / "run", {"d/a": "body"})
     folder = open_run(run)
     tree = folder.scan()
-    (entry,) = folder.hash(tree, None, nothing).entries
+    (entry,) = folder.hash(tree).entries
     with folder.source(entry, tree.files["d/a"]).open() as opened:
         assert opened.read() == b"body"
     (run / "d/a").write_bytes(b"BODY")
@@ -326,11 +360,11 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     hashes = FakeHashes()
     later = (run / "a").stat().st_ctime_ns + 3_000_000_000
     folder = LocalFolder(str(run), hashes=hashes, wall_ns=lambda: later)
-    first = folder.hash(folder.scan(), None, nothing)
+    first = folder.hash(folder.scan())
     facts, _ = hashes.rooms[str(run)]["a"]
     hashes.rooms[str(run)]["a"] = (facts, Digest("f" * 64))  # a lie shows that the cache is believed
 
-    second = {e.path: e.sha256 for e in folder.hash(folder.scan(), None, nothing).entries}
+    second = {e.path: e.sha256 for e in folder.hash(folder.scan()).entries}
 
     assert second["a"] == "f" * 64
     assert second["b"] == {e.path: e.sha256 for e in first.entries}["b"]
@@ -343,7 +377,7 @@ def test_a_file_that_changed_just_before_it_was_hashed_is_not_remembered(tmp_pat
     hashes = FakeHashes()
     soon = (run / "racy").stat().st_ctime_ns + 1_000_000_000
     folder = LocalFolder(str(run), hashes=hashes, wall_ns=lambda: soon)
-    folder.hash(folder.scan(), None, nothing)
+    folder.hash(folder.scan())
     assert str(run) not in hashes.rooms
 
 
@@ -352,9 +386,9 @@ def test_what_left_the_folder_leaves_the_cache(tmp_path: Path) -> None:
     hashes = FakeHashes()
     later = (run / "b").stat().st_ctime_ns + 3_000_000_000
     folder = LocalFolder(str(run), hashes=hashes, wall_ns=lambda: later)
-    folder.hash(folder.scan(), None, nothing)
+    folder.hash(folder.scan())
     (run / "a").unlink()
-    folder.hash(folder.scan(), None, nothing)
+    folder.hash(folder.scan())
     assert set(hashes.rooms[str(run)]) == {"b"}
 
 
@@ -362,7 +396,7 @@ def test_a_dropped_file_is_a_run_of_one_entry(tmp_path: Path) -> None:
     file = a_folder(tmp_path, {"profile.csv": "a,b\n"}) / "profile.csv"
     folder = LocalFolder(str(file), unit="file", hashes=NoHashes())
     tree = folder.scan()
-    (entry,) = folder.hash(tree, None, nothing).entries
+    (entry,) = folder.hash(tree).entries
     assert (entry.path, entry.size, folder.name) == ("profile.csv", 4, "profile.csv")
     with folder.source(entry, tree.files["profile.csv"]).open() as opened:
         assert opened.read() == b"a,b\n"
@@ -395,7 +429,7 @@ def test_any_utf8_name_survives_scanning_hashing_and_opening(
 ) -> None:
     run = a_folder(tmp_path_factory.mktemp("run"), bodies)
     folder = open_run(run)
-    hashed = folder.hash(folder.scan(), None, nothing)
+    hashed = folder.hash(folder.scan())
     assert {e.path: e.sha256 for e in hashed.entries} == {
         name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from sealrun.adapters.sources import LocalFolderSource
 from sealrun.domain.errors import RunRejectedError
 from sealrun.domain.watch import WatchSpec
 
+_HOUR_NS = 3_600_000_000_000
 
-def source(root: Path, glob: str = "*") -> LocalFolderSource:
+
+def source(root: Path, glob: str = "*", *, later_ns: int = 0) -> LocalFolderSource:
+    """With `later_ns`, everything that is there was changed so long ago."""
     watch = WatchSpec(name="w", path=str(root), experiment="e", registries=(), glob=glob)
-    return LocalFolderSource(watch, NoHashes())
+    return LocalFolderSource(watch, NoHashes(), wall_ns=lambda: time.time_ns() + later_ns)
 
 
 def test_candidates_are_sorted_absolute_paths(tmp_path: Path) -> None:
@@ -36,3 +40,106 @@ def test_an_unusable_ignore_file_of_the_root_rejects_what_is_opened(tmp_path: Pa
     assert source(tmp_path).candidates() == [str(tmp_path / "run")]
     with pytest.raises(RunRejectedError, match="sealignore"):
         source(tmp_path).open(str(tmp_path / "run"))
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every folder that is listed."""
+    listed: list[str] = []
+    scandir = os.scandir
+
+    def counting(path: str) -> object:
+        listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counting)
+    return listed
+
+
+def test_a_root_in_which_nothing_moved_is_not_listed_again(tmp_path: Path, scans: list[str]) -> None:
+    for name in ("x/a", "x/b", "y/c"):
+        a_folder(tmp_path / name, {"f": "1"})
+    found = source(tmp_path, "*/*", later_ns=_HOUR_NS)
+    first = found.candidates()
+    assert len(scans) == 3
+    assert found.candidates() == first
+    assert len(scans) == 3
+
+
+@pytest.mark.parametrize("change", ["root", "inner", "ignore file", "ignored more"])
+def test_whatever_changes_what_the_candidates_are_has_them_listed_again(tmp_path: Path, change: str) -> None:
+    for name in ("x/a", "x/b", "y/c"):
+        a_folder(tmp_path / name, {"f": "1"})
+    if change == "ignored more":
+        (tmp_path / ".sealignore").write_text("z/\n")
+    found = source(tmp_path, "*/*", later_ns=_HOUR_NS)
+    assert len(found.candidates() or ()) == 3
+    if change == "root":
+        a_folder(tmp_path / "z/d", {"f": "1"})
+    elif change == "inner":
+        (tmp_path / "y/c").rename(tmp_path / "gone")
+    else:
+        with (tmp_path / ".sealignore").open("a") as ignored:
+            ignored.write("y/\n")
+    assert found.candidates() == source(tmp_path, "*/*").candidates()
+    assert len(found.candidates() or ()) == (4 if change == "root" else 2)
+
+
+def test_a_listing_of_what_changed_a_moment_ago_is_not_trusted(tmp_path: Path, scans: list[str]) -> None:
+    a_folder(tmp_path / "a", {"f": "1"})
+    found = source(tmp_path)
+    found.candidates()
+    found.candidates()
+    assert len(scans) == 2
+
+
+def test_a_root_that_goes_away_and_comes_back_is_never_listed_from_memory(tmp_path: Path) -> None:
+    root = a_folder(tmp_path / "root", {"a/f": "1"})
+    found = source(root, later_ns=_HOUR_NS)
+    assert found.candidates() == [str(root / "a")]
+    root.rename(tmp_path / "away")
+    assert found.candidates() is None
+    root.mkdir()
+    assert found.candidates() == []
+
+
+def test_a_linked_root_is_listed_again_when_the_folder_behind_it_changes(tmp_path: Path) -> None:
+    a_folder(tmp_path / "real/a", {"f": "1"})
+    (tmp_path / "root").symlink_to("real")
+    found = source(tmp_path / "root", later_ns=_HOUR_NS)
+    assert len(found.candidates() or ()) == 1
+    a_folder(tmp_path / "real/b", {"f": "1"})
+    assert len(found.candidates() or ()) == 2
+
+
+def test_a_glance_shows_what_comes_goes_or_moves_directly_in_a_folder(tmp_path: Path) -> None:
+    run = a_folder(tmp_path / "run", {"f": "1", "g": "2"})
+    found = source(tmp_path, later_ns=_HOUR_NS)
+    found.candidates()
+    seen = [found.glance(str(run))]
+    assert seen == [found.glance(str(run))]
+    for change in (
+        lambda: (run / "new").write_text("x"),
+        (run / "f").unlink,
+        lambda: (run / "g").rename(run / "h"),
+    ):
+        change()
+        seen.append(found.glance(str(run)))
+    assert None not in seen
+    assert len(set(seen)) == 4
+
+
+def test_a_glance_tells_nothing_of_what_changed_a_moment_ago_or_is_gone(tmp_path: Path) -> None:
+    run = a_folder(tmp_path / "run", {"f": "1"})
+    assert source(tmp_path).glance(str(run)) is None
+    assert source(tmp_path, later_ns=_HOUR_NS).glance(str(tmp_path / "none")) is None
+
+
+def test_a_change_of_the_roots_ignore_file_shows_in_every_glance(tmp_path: Path) -> None:
+    run = a_folder(tmp_path / "run", {"f": "1"})
+    found = source(tmp_path, later_ns=_HOUR_NS)
+    found.candidates()
+    before = found.glance(str(run))
+    (tmp_path / ".sealignore").write_text("f\n")
+    found.candidates()
+    assert found.glance(str(run)) != before

@@ -13,9 +13,10 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from sealrun.adapters.journal import JOURNAL_FILE, SqliteJournal, open_journal
 from sealrun.adapters.journal.events import EventRoom
 from sealrun.adapters.journal.file import JournalFile
-from sealrun.adapters.journal.hints import KnownSizes
-from sealrun.domain.address import AttemptId, Digest, Key, object_key
+from sealrun.adapters.journal.schema import APPLICATION_ID, MIGRATIONS
+from sealrun.domain.address import AttemptId, Digest, object_key, pack_key
 from sealrun.domain.errors import ConfigurationError, NoSpaceError, UnavailableError, UnsupportedFormatError
+from sealrun.domain.publication import Hint, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import FileFacts, FolderRecord
 
@@ -238,54 +239,66 @@ def test_hashes_of_a_folder_that_has_long_been_gone_are_dropped(
 # ---------------------------------------------------------------- hints
 
 
-def test_a_hint_is_the_most_recent_key_of_its_registry(journal: SqliteJournal) -> None:
-    old, new = object_key(digest("a"), AN_ATTEMPT), Key("store/packs/elsewhere.zip")
-    journal.hints.learn("r1", {digest("a"): (old, 1)})
-    assert journal.hints.keys_of("r1", [digest("a"), digest("b")]) == {digest("a"): old}
-    journal.hints.learn("r1", {digest("a"): (new, 1)})
-    assert journal.hints.keys_of("r1", [digest("a")]) == {digest("a"): new}
-    assert journal.hints.keys_of("r2", [digest("a")]) == {}
+def a_stored(letter: str, size: int = 1) -> Stored:
+    return Stored(object_key(digest(letter), AN_ATTEMPT), size)
+
+
+def test_a_hint_is_the_most_recent_place_in_its_registry(journal: SqliteJournal) -> None:
+    old, new = a_stored("a"), Stored(pack_key(digest("p"), AN_ATTEMPT), 1, 94)
+    journal.hints.learn("r1", {digest("a"): old}, AN_ATTEMPT)
+    assert journal.hints.places_of("r1", [digest("a"), digest("b")]) == {digest("a"): Hint(old, AN_ATTEMPT)}
+    journal.hints.learn("r1", {digest("a"): new}, None)
+    assert journal.hints.places_of("r1", [digest("a")]) == {digest("a"): Hint(new)}
+    assert journal.hints.places_of("r2", [digest("a")]) == {}
 
 
 def test_a_key_that_belongs_to_another_digest_is_remembered_as_it_is(journal: SqliteJournal) -> None:
-    foreign = object_key(digest("b"), AN_ATTEMPT)
-    journal.hints.learn("r1", {digest("a"): (foreign, 1)})
-    assert journal.hints.keys_of("r1", [digest("a")]) == {digest("a"): foreign}
+    journal.hints.learn("r1", {digest("a"): a_stored("b")}, AN_ATTEMPT)
+    assert journal.hints.places_of("r1", [digest("a")]) == {digest("a"): Hint(a_stored("b"), AN_ATTEMPT)}
 
 
 def test_thousands_of_hints_are_learnt_and_asked_for_at_once(journal: SqliteJournal) -> None:
-    digests = [digest(str(number)) for number in range(3_000)]
-    keys = {each: (object_key(each, AN_ATTEMPT), 7) for each in digests}
-    journal.hints.learn("r1", keys)
-    assert journal.hints.keys_of("r1", iter(digests)) == {each: key for each, (key, _) in keys.items()}
+    pack = pack_key(digest("p"), AN_ATTEMPT)
+    places = {digest(str(n)): Stored(pack, 7, n) if n % 2 else a_stored(str(n), 7) for n in range(3_000)}
+    journal.hints.learn("r1", places, AN_ATTEMPT)
+    found = journal.hints.places_of("r1", iter(places))
+    assert found == {each: Hint(stored, AN_ATTEMPT) for each, stored in places.items()}
+
+
+def test_hints_of_an_earlier_version_are_still_known(tmp_path: Path, clock: FakeClock) -> None:
+    a_folder = tmp_path / "state"
+    a_folder.mkdir()
+    with contextlib.closing(sqlite3.connect(a_folder / JOURNAL_FILE, isolation_level=None)) as old:
+        for statements in MIGRATIONS[:2]:
+            for statement in statements:
+                old.execute(statement)
+        old.execute("INSERT INTO registries (registry_id) VALUES ('r1')")
+        row = (bytes.fromhex(digest("a")), AN_ATTEMPT, 7)
+        old.execute("INSERT INTO hints (registry, digest, place, size) VALUES (1, ?, ?, ?)", row)
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 2")
+    hints = reopened(tmp_path, clock).hints
+    assert hints.places_of("r1", [digest("a")]) == {digest("a"): Hint(a_stored("a", 7))}
+    assert set(hints.sizes_known("r1", [7, 8])) == {7}
 
 
 def test_forgotten_hints_are_gone_and_forgetting_them_twice_is_harmless(journal: SqliteJournal) -> None:
-    key = object_key(digest("a"), AN_ATTEMPT)
-    journal.hints.learn("r1", {digest("a"): (key, 1)})
-    journal.hints.learn("r2", {digest("a"): (key, 1)})
+    journal.hints.learn("r1", {digest("a"): a_stored("a")}, AN_ATTEMPT)
+    journal.hints.learn("r2", {digest("a"): a_stored("a")}, AN_ATTEMPT)
     for _ in range(2):
         journal.hints.forget("r1", [digest("a")])
-    assert journal.hints.keys_of("r1", [digest("a")]) == {}
-    assert journal.hints.keys_of("r2", [digest("a")])
+    assert journal.hints.places_of("r1", [digest("a")]) == {}
+    assert journal.hints.places_of("r2", [digest("a")])
 
 
 def test_sizes_are_known_once_learnt_by_this_process_or_an_earlier_one(tmp_path: Path, clock: FakeClock) -> None:
     journal = reopened(tmp_path, clock)
-    assert not journal.hints.sizes_known("r1")(10)
-    journal.hints.learn("r1", {digest("a"): (object_key(digest("a"), AN_ATTEMPT), 10)})
-    assert journal.hints.sizes_known("r1")(10)
-    assert not journal.hints.sizes_known("r1")(11)
+    assert set(journal.hints.sizes_known("r1", [10])) == set()
+    journal.hints.learn("r1", {digest(f"{n}"): a_stored(f"{n}", n) for n in range(0, 3_000, 3)}, AN_ATTEMPT)
+    assert set(journal.hints.sizes_known("r1", range(3_000))) == set(range(0, 3_000, 3))
     later = reopened(tmp_path, clock).hints
-    assert later.sizes_known("r1")(10)
-    assert not later.sizes_known("r2")(10)
-
-
-def test_a_size_that_was_added_is_never_unknown() -> None:
-    sizes = [0, 1, 8_388_592, 8_388_593, 10**15]
-    known = KnownSizes(sizes)
-    assert all(size in known for size in sizes)
-    assert 2 not in known
+    assert set(later.sizes_known("r1", iter([9, 10, 9]))) == {9}
+    assert set(later.sizes_known("r2", [9])) == set()
 
 
 # ---------------------------------------------------------------- folders, events, facts

@@ -240,6 +240,24 @@ def test_what_was_published_says_where(office: PostOffice) -> None:
     assert office.only().state == "published"
 
 
+def test_what_was_published_is_queued_again_as_a_new_attempt_where_somebody_asks(office: PostOffice) -> None:
+    deliveries = office.journal.deliveries
+    office.accept("a", "main", "cloud", "third")
+    for registry in ("main", "cloud"):
+        delivery = claim(office, registry)
+        assert delivery is not None
+        deliveries.begin(delivery.id, AN_ATTEMPT, "n", "2026-01-17T14:30:52Z")
+        deliveries.finish(delivery.id, DONE)
+    (sealed,) = {delivery.sealed for delivery in deliveries.all()}
+    deliveries.repeat(sealed, ["main", "third"])
+    deliveries.repeat(sealed + 1, ["cloud"])
+    states = {delivery.registry: (delivery.state, delivery.attempt) for delivery in deliveries.of(sealed)}
+    assert states == {"cloud": ("published", AN_ATTEMPT), "main": ("queued", None), "third": ("queued", None)}
+    again = claim(office)
+    assert again is not None
+    assert again.registry == "main"
+
+
 def test_a_release_queues_what_is_parked_and_hastens_what_waits(office: PostOffice) -> None:
     deliveries = office.journal.deliveries
     office.accept("a", "main", "cloud")

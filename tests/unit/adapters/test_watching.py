@@ -3,16 +3,18 @@ from __future__ import annotations
 import errno
 import os
 import queue
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sealrun.adapters import watching
+from sealrun.adapters.inotify import ShallowWatches
 from sealrun.adapters.mounts import file_system_of, is_remote
 from sealrun.adapters.watching import LocalWatcher
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 120.0
 
 
 class Hints:
@@ -222,17 +224,93 @@ def test_network_file_systems_are_left_to_the_rescan(tmp_path: Path) -> None:
         watcher.close()
 
 
-def test_past_the_limit_runs_are_found_by_the_rescan(
+def test_past_the_limit_what_comes_directly_in_a_run_is_reported(
     watcher: LocalWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "_MAX_FOLLOWED", 1)
-    for name in ("a", "b"):
+    hints = Hints()
+    for name in "abc":
         (tmp_path / name).mkdir()
-    watcher.watch(str(tmp_path), Hints())
-    watcher.follow(str(tmp_path / "a"))
-    watcher.follow(str(tmp_path / "b"))
+    watcher.watch(str(tmp_path), hints)
+    for name in "abcc":
+        watcher.follow(str(tmp_path / name))
     (said,) = watcher.describe().values()
-    assert "found by the rescan" in said
+    assert said.startswith("inotify: more than 1 unsettled runs")
+    (tmp_path / "c/_SUCCESS").touch()
+    hints.wait_for_path(tmp_path / "c/_SUCCESS")
+    (tmp_path / "aside").touch()
+    (tmp_path / "aside").rename(tmp_path / "b/done")
+    hints.wait_for_path(tmp_path / "b/done")
+    watcher.unfollow(str(tmp_path / "c"))
+    watcher.unfollow(str(tmp_path / "c"))
+    (tmp_path / "c/more").touch()
+    (tmp_path / "b/last").touch()
+    hints.wait_for(lambda hint: hint == str(tmp_path / "b/last") and hint != str(tmp_path / "c/more"))
+
+
+def test_an_exhausted_watch_limit_past_the_limit_of_threads_is_said(
+    watcher: LocalWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(watching, "_MAX_FOLLOWED", 0)
+    monkeypatch.setattr(ShallowWatches, "add", refuse)
+    (tmp_path / "run").mkdir()
+    watcher.watch(str(tmp_path), Hints())
+    watcher.follow(str(tmp_path / "run"))
+    (said,) = watcher.describe().values()
+    assert "max_user_watches" in said
+
+
+def test_a_shallow_watch_ends_with_its_folder_and_follows_it_under_another_name(tmp_path: Path) -> None:
+    hints = Hints()
+    shallow = ShallowWatches(hints)
+    try:
+        (tmp_path / "a").mkdir()
+        shallow.add(str(tmp_path / "a"))
+        (tmp_path / "a").rename(tmp_path / "b")
+        shallow.add(str(tmp_path / "b"))
+        assert str(tmp_path / "a") not in shallow
+        (tmp_path / "b/x").touch()
+        hints.wait_for_path(tmp_path / "b/x")
+        (tmp_path / "b/x").unlink()
+        (tmp_path / "b").rmdir()
+        hints.wait_for_path(tmp_path / "b")
+        assert str(tmp_path / "b") not in shallow
+        with pytest.raises(FileNotFoundError):
+            shallow.add(str(tmp_path / "b"))
+    finally:
+        shallow.close()
+
+
+def test_a_root_that_is_replaced_takes_its_shallow_watches_with_it(
+    watcher: LocalWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_MAX_FOLLOWED", 0)
+    (tmp_path / "root/run").mkdir(parents=True)
+    watcher.watch(str(tmp_path / "root"), Hints())
+    watcher.follow(str(tmp_path / "root/run"))
+    assert watcher._shallow is not None
+    assert watcher._shallow.folders() == [str(tmp_path / "root/run")]
+    (tmp_path / "root").rename(tmp_path / "old")
+    watcher.check()
+    assert watcher._shallow.folders() == []
+
+
+def test_a_lost_event_of_a_shallow_watch_means_anything_may_have_changed(
+    watcher: LocalWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_MAX_FOLLOWED", 0)
+    hints = Hints()
+    (tmp_path / "run").mkdir()
+    watcher.watch(str(tmp_path), hints)
+    watcher.follow(str(tmp_path / "run"))
+    shallow = watcher._shallow
+    assert shallow is not None
+    (lost,) = shallow._changes(struct.pack("iIII", -1, 0x4000, 0, 0))
+    shallow._on_change(lost)
+    hints.wait_for(lambda hint: hint is None)
 
 
 def test_the_mount_table_tells_the_file_system(tmp_path: Path) -> None:

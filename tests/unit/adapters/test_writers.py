@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sealrun.adapters.writers import ProcWriters
+import pytest
+
+from sealrun.adapters.writers import OpenFiles, ProcWriters
 
 _HOLD = "import sys; f = open(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read()"
 
@@ -53,3 +55,31 @@ def test_a_link_on_the_way_to_the_folder_is_looked_through(tmp_path: Path) -> No
 
 def test_without_a_process_table_nobody_is_seen(tmp_path: Path) -> None:
     assert ProcWriters(str(tmp_path / "none")).writers(os.sep) == []
+
+
+def test_a_recent_look_is_enough_to_see_nobody_and_never_to_see_somebody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    snapshot = ProcWriters.snapshot
+
+    def counted(writers: ProcWriters) -> OpenFiles:
+        looks.append(1)
+        return snapshot(writers)
+
+    monkeypatch.setattr(ProcWriters, "snapshot", counted)
+    (tmp_path / "busy").mkdir()
+    writers = ProcWriters(max_age_s=3600.0)
+    with _holding(tmp_path / "busy/log", "w") as process:
+        assert writers.writers(str(tmp_path / "quiet")) == []
+        assert writers.writers(str(tmp_path / "other")) == []
+        assert len(looks) == 1
+        assert len(writers.writers(str(tmp_path / "busy"))) == 1
+        assert len(looks) == 2
+        process.communicate()
+    assert writers.writers(str(tmp_path / "busy")) == []
+    assert len(looks) == 3
+    always = ProcWriters()
+    for _ in range(2):
+        always.writers(str(tmp_path))
+    assert len(looks) == 5

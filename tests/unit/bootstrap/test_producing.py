@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,23 @@ def test_the_same_folder_twice_is_one_run(tmp_path: Path, parts: Parts) -> None:
     second = parts.producer.publish(str(tmp_path / "run"), "e")
     assert first.ref == second.ref
     assert len(parts.consumer("first").runs("e")) == 1
+    news = [[done.published.new for done in report.deliveries if done.published] for report in (first, second)]
+    assert news == [[True, True], [False, False]]
+
+
+def test_a_run_that_was_retired_comes_back_when_a_person_publishes_it_again(tmp_path: Path, parts: Parts) -> None:
+    first = parts.producer.publish(str(tmp_path / "run"), "e", registries=["first"])
+    (tmp_path / "run" / "b").write_text("newer")
+    os.utime(tmp_path / "run" / "b", (4e9, 4e9))  # so that `latest` leaves the first run
+    parts.producer.publish(str(tmp_path / "run"), "e", registries=["first"])
+    (tmp_path / "run" / "b").unlink()
+    keeper = parts.keeper("first")
+    keeper.retire(keeper.plan_runs([first.ref], "by mistake"))
+    assert len(parts.consumer("first").runs("e")) == 1
+    (back,) = parts.producer.publish(str(tmp_path / "run"), "e", registries=["first"]).deliveries
+    assert back.published is not None
+    assert (back.published.ref, back.published.new, back.published.uploaded_bytes) == (first.ref, True, 0)
+    assert len(parts.consumer("first").runs("e")) == 2
 
 
 def test_a_registry_that_is_named_alone_is_the_only_one_that_is_tried(tmp_path: Path, parts: Parts) -> None:

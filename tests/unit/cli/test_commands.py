@@ -21,6 +21,21 @@ from sealrun.domain import errors
 HEAVY = ("fsspec", "s3fs", "aiobotocore", "botocore", "watchdog", "apscheduler", "sqlite3", "pathspec", "asyncio")
 
 
+SLOW = (
+    "pydantic",
+    "structlog",
+    "concurrent",
+    "zipfile",
+    "ssl",
+    "socket",
+    "http",
+    "email",
+    "multiprocessing",
+    "tomllib",
+)
+"""Beyond these, what no listing of commands needs."""
+
+
 def sealrun(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the program with nothing of our own environment but what Python needs."""
     return subprocess.run(
@@ -87,6 +102,27 @@ def test_small_questions_import_nothing_heavy(arguments: list[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
     )
     assert done.stderr.strip() == "[]"
+
+
+def imported_by(code: str) -> set[str]:
+    """Top-level names of the modules that `code` imports, in an interpreter of its own."""
+    code = f"import sys\nbefore = set(sys.modules)\n{code}\nprint(*set(sys.modules) - before, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    )
+    return {name.split(".")[0] for name in done.stderr.split()}
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert imported_by("import sealrun") == {"sealrun"}
+
+
+def test_the_listing_of_commands_imports_no_more_than_it_prints_with() -> None:
+    code = "from sealrun.cli.main import run\nassert run(['--help']) == 0"
+    assert imported_by(code) & {*HEAVY, *SLOW} == set()
+    code += "\nassert [name for name in sys.modules if name.startswith('sealrun.') and name.split('.')[1] in "
+    code += "{'services', 'adapters', 'bootstrap', 'settings'}] == []"
+    assert "sealrun" in imported_by(code)
 
 
 CODES = {

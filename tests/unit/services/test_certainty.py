@@ -56,6 +56,16 @@ def test_a_lost_answer_to_a_lost_race_still_gives_the_winner_s_bytes() -> None:
     assert certainty(gate, store).create(KEY, b"ours") == b"theirs"
 
 
+def test_whoever_creates_first_is_told_so_unless_the_answer_was_lost() -> None:
+    store = ModelStore()
+    assert certainty(Troubled(sent=True), store).create_first(KEY, b"ours") == (b"ours", True)
+    assert certainty(Troubled(sent=True), store).create_first(KEY, b"ours") == (b"ours", False)
+    lost = certainty(Troubled(OutcomeUnknownError("lost"), sent=True), ModelStore())
+    assert lost.create_first(KEY, b"ours") == (b"ours", False)
+    unsent = certainty(Troubled(OutcomeUnknownError("down"), sent=False), ModelStore())
+    assert unsent.create_first(KEY, b"ours") == (b"ours", True)
+
+
 def test_two_records_without_a_nonce_and_with_the_same_bytes_both_count_as_written() -> None:
     store = ModelStore()
     both = [certainty(Troubled(sent=True), store).create(KEY, b"same") for _ in range(2)]

@@ -94,7 +94,7 @@ def test_a_process_that_dies_between_begin_and_finish_resumes_the_same_attempt(
     registry.during = None
     assert office.drain(office.line(registry)) == 1
     assert len(registry.tickets) == 2
-    assert registry.tickets[0] == registry.tickets[1]
+    assert msgspec.structs.replace(registry.tickets[0], fresh=False) == registry.tickets[1]
 
 
 def test_a_registry_that_is_down_for_an_hour_loses_nothing_and_holds_up_nobody_else(office: PostOffice) -> None:
@@ -147,7 +147,7 @@ def test_an_attempt_goes_on_after_an_outage(office: PostOffice, registry: FakeRe
     office.drain(line)
     office.clock.advance(300)
     office.drain(line)
-    assert registry.tickets[1] == registry.tickets[2]
+    assert msgspec.structs.replace(registry.tickets[1], fresh=False) == registry.tickets[2]
     assert registry.names() == ["r1", "r2"]
 
 
@@ -427,7 +427,7 @@ def test_a_stopped_line_interrupts_between_two_uploads_and_the_next_one_resumes(
     assert office.drain(line) == 0
     registry.during = None
     office.drain(office.line(registry))
-    assert registry.tickets[0] == registry.tickets[1]
+    assert msgspec.structs.replace(registry.tickets[0], fresh=False) == registry.tickets[1]
     assert office.only().state == "published"
 
 

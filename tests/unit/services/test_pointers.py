@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from tests.builders.worlds import World, published
-from tests.fakes.clock import FakeEntropy
+from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.store import ModelStore
 
-from sealrun.domain.address import generation_key, pointer_log
+from sealrun.domain.address import AttemptId, Digest, Key, RunId, generation_key, pointer_log
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
+from sealrun.domain.pointing import Target
+from sealrun.domain.records import sha256
 from sealrun.services.pointers import PointerName, Pointers
 
 BEST = PointerName.of_experiment("train", "best")
@@ -95,3 +100,60 @@ def test_latest_moves_by_finish_time_and_then_by_run_id() -> None:
 def test_a_name_that_cannot_be_part_of_a_key_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         PointerName.of_experiment("train", name)
+
+
+class Counted(ModelStore):
+    """A store that remembers what was read."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        super().__init__(now)
+        self.reads: list[str] = []
+
+    def read(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        self.reads.append(key)
+        return super().read(key, offset, length)
+
+
+def target(number: int) -> Target:
+    return Target(
+        experiment="train",
+        run_id=RunId(f"2026010{number}T000000Z-r"),
+        attempt=AttemptId(f"2026010{number}T000000Z-0123456789abcdef"),
+        root_sha256=Digest("ab" * 32),
+        finished_at=f"2026-01-0{number}T00:00:00Z",
+    )
+
+
+def test_a_mover_that_goes_on_does_not_read_its_own_last_move_again() -> None:
+    clock = FakeClock()
+    store = Counted(lambda: clock.now().timestamp())
+    mover = Pointers(store, clock, FakeEntropy(7), by="ann")
+    for number in (1, 2, 3):
+        mover.advance(BEST, target(number), "on")
+    assert store.reads == []
+    assert [found.target for found in mover.history(BEST)] == [target(3), target(2), target(1)]
+
+
+def test_a_mover_sees_what_others_moved_and_a_log_that_was_made_anew() -> None:
+    clock = FakeClock()
+    store = Counted(lambda: clock.now().timestamp())
+    mover, other = (Pointers(store, clock, FakeEntropy(seed), by=str(seed)) for seed in (7, 8))
+    mover.advance(BEST, target(1), "first")
+    other.advance(BEST, target(3), "meanwhile")
+    assert mover.advance(BEST, target(2), "too late") is None
+    clock.sleep(10)
+    anew = Counted(lambda: clock.now().timestamp())
+    for number in (1, 2):
+        Pointers(anew, clock, FakeEntropy(9), by="anew").advance(BEST, target(number), "anew")
+    store.bodies, store.modified, store.history = anew.bodies, anew.modified, anew.history
+    moved = mover.advance(BEST, target(4), "on")
+    assert moved is not None
+    assert moved.previous_sha256 == sha256(anew.bodies[generation_key(pointer_log("train", "best"), 2)])
+
+
+def test_only_the_last_generation_is_the_newest() -> None:
+    world = World()
+    moved(world, 2)
+    second, first = pointers(world).history(BEST)
+    assert pointers(world).is_newest(BEST, second)
+    assert not pointers(world).is_newest(BEST, first)

@@ -13,7 +13,7 @@ from tests.invariants import Expected, check_invariants, check_settled, unused_o
 from sealrun.domain.address import AttemptId, Key, intent_key, object_key, outcome_key, refs_key
 from sealrun.domain.errors import ConflictError, NotFoundError, RunChangedError, UsageError
 from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import Intent
+from sealrun.domain.publication import Intent, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Source
 
@@ -122,7 +122,7 @@ def test_a_wrong_hint_costs_an_upload_and_is_forgotten(replaced: str) -> None:
     }
     if replaced == "bytes":
         world.store.damage(key, b"damaged: another size")
-    world.machine("m2").hints.learn(REGISTRY_ID, {digest: (hints[replaced], 1)})
+    world.machine("m2").hints.learn(REGISTRY_ID, {digest: Stored(hints[replaced], 1)}, attempt)
     _, second = published(world, {"x": b"1"}, machine="m2", name="second")
     assert second.uploaded_objects == 1
     view = world.reader().load(world.target(second.ref))

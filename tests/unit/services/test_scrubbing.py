@@ -39,19 +39,20 @@ def key_of(world: World, body: bytes) -> Key:
 
 
 def reading(world: World, start: float, share: float) -> tuple[ScrubReport, list[str]]:
-    """Scrub, and say which objects were opened."""
+    """Scrub, and say which objects and packs were read."""
     opened: list[str] = []
-    real = world.store.open
+    real = world.store.read
 
-    def noting(key: Key) -> object:
-        opened.append(key)
-        return real(key)
+    def noting(key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        if key.startswith("store/"):
+            opened.append(key)
+        return real(key, offset, length)
 
-    world.store.open = noting  # type: ignore[method-assign, assignment] # listens
+    world.store.read = noting  # type: ignore[method-assign] # listens
     try:
         return scrub(world, start, share), opened
     finally:
-        world.store.open = real  # type: ignore[method-assign] # as it was
+        world.store.read = real  # type: ignore[method-assign] # as it was
 
 
 def objects(world: World) -> list[str]:

@@ -193,7 +193,7 @@ def test_the_machine_s_own_hints_learn_where_the_bytes_are() -> None:
     hints = FakeHints()
     by = undoer(world, hints=hints)
     by.execute(by.plan("train", OLD.expected.run_id))
-    assert set(hints.keys_of(REGISTRY_ID, OLD.run.manifest().digests())) == set(OLD.run.manifest().digests())
+    assert set(hints.places_of(REGISTRY_ID, OLD.run.manifest().digests())) == set(OLD.run.manifest().digests())
 
 
 def test_a_run_that_never_was_there_is_told_from_one_that_was_retired() -> None:

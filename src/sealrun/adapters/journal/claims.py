@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import cache
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -22,8 +23,13 @@ _held: dict[str, set[int]] = {}
 
 def process_claim(pid: int | None = None) -> str:
     """Name a process (this one by default): boot, number and start time."""
-    number = os.getpid() if pid is None else pid
-    return f"{_boot()}:{number}:{_started(number) or ''}"
+    return _own_claim(os.getpid()) if pid is None else f"{_boot()}:{pid}:{_started(pid) or ''}"
+
+
+@cache
+def _own_claim(pid: int) -> str:
+    """Name this process, whose facts do not change while it runs."""
+    return f"{_boot()}:{pid}:{_started(pid) or ''}"
 
 
 def is_alive(claim: str) -> bool:
@@ -83,6 +89,7 @@ class Claims:
             self._mine.clear()
 
 
+@cache
 def _boot() -> str:
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

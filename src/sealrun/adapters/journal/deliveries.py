@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -69,21 +69,27 @@ class DeliveryRoom:
         )
 
     def claim(self, registry: str, now: float, sealed: int | None = None) -> Delivery | None:
-        """Take the next due delivery for this process; see the port."""
-        with self._file.write() as connection:
-            # The whole row is read last: most calls find nothing, and claims of others are passed over by number.
-            due = connection.execute(
-                """SELECT id, claim FROM deliveries
-                   WHERE registry = ?1 AND state = 'queued' AND due <= ?2 AND (?3 IS NULL OR sealed = ?3)
-                   ORDER BY due, id""",
-                (registry, now, sealed),
-            )
-            number = next((found for found, claim in due if self._claims.is_free(found, claim)), None)
-            if number is None:
-                return None
-            connection.execute("UPDATE deliveries SET claim = ? WHERE id = ?", (self._claims.name(), number))
-            row = connection.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
-            self._claims.take(number)
+        """Take the next due delivery for this process; see the port. A power cut ends the process, and so the claim."""
+        number: int | None = None
+        try:
+            with self._file.write(lasting=False) as connection:
+                # The whole row is read last: most calls find nothing, and claims of others are passed over by number.
+                due = connection.execute(
+                    """SELECT id, claim FROM deliveries
+                       WHERE registry = ?1 AND state = 'queued' AND due <= ?2 AND (?3 IS NULL OR sealed = ?3)
+                       ORDER BY due, id""",
+                    (registry, now, sealed),
+                )
+                number = next((found for found, claim in due if self._claims.is_free(found, claim)), None)
+                if number is None:
+                    return None
+                self._claims.take(number)
+                connection.execute("UPDATE deliveries SET claim = ? WHERE id = ?", (self._claims.name(), number))
+                row = connection.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
+        except BaseException:
+            if number is not None:
+                self._claims.drop(number)
+            raise
         return _delivery(row)
 
     def begin(self, delivery: int, attempt: AttemptId, nonce: str, created_at: str) -> None:
@@ -135,12 +141,28 @@ class DeliveryRoom:
             )
             return changed.rowcount
 
+    def repeat(self, sealed: int, registries: Collection[str]) -> None:
+        """Queue again what was published; see the port."""
+        now = self._clock.now().timestamp()
+        with self._file.write() as connection:
+            connection.executemany(
+                """UPDATE deliveries SET state = 'queued', tries = 0, due = ?, error = NULL, claim = NULL,
+                     attempt = NULL, nonce = NULL, attempt_created_at = NULL
+                   WHERE sealed = ? AND registry = ? AND state = 'published'""",
+                [(now, sealed, registry) for registry in registries],
+            )
+
     def all(self, *, registry: str | None = None, state: DeliveryState | None = None) -> Sequence[Delivery]:
         """Deliveries, newest first; see the port."""
         rows = self._file.rows(
             f"{_SELECT} WHERE (?1 IS NULL OR registry = ?1) AND (?2 IS NULL OR state = ?2) ORDER BY id DESC",
             (registry, state),
         )
+        return [_delivery(row) for row in rows]
+
+    def of(self, sealed: int) -> Sequence[Delivery]:
+        """The deliveries of one sealed run; see the port."""
+        rows = self._file.rows(f"{_SELECT} WHERE sealed = ? ORDER BY registry", (sealed,))
         return [_delivery(row) for row in rows]
 
     def next_due(self, registry: str) -> float | None:
@@ -175,11 +197,16 @@ class DeliveryRoom:
     @contextmanager
     def _ending(self, delivery: int) -> Iterator[sqlite3.Connection]:
         """End a claim, even if the journal cannot be told (its disk is full): the delivery can be claimed again."""
+        over = False
         try:
             with self._file.write() as connection:
                 yield connection
+                # Before anybody can see that it is free: whoever claims it next must not lose it to us.
+                self._claims.drop(delivery)
+                over = True
         finally:
-            self._claims.drop(delivery)
+            if not over:
+                self._claims.drop(delivery)
 
 
 def _identity(run: SealedRun) -> bytes:

@@ -24,7 +24,7 @@ class EventRoom:
     def record(self, kind: str, subject: str, /, **fields: object) -> None:
         """Append an event; see the port."""
         text = json.dumps(fields, sort_keys=True)
-        with self._file.write() as connection:
+        with self._file.write(lasting=False) as connection:
             added = connection.execute(
                 "INSERT INTO events (at, kind, subject, fields) VALUES (?, ?, ?, ?)",
                 (self._clock.now().timestamp(), kind, _text(subject), text),

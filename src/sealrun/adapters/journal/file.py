@@ -1,7 +1,9 @@
 """The SQLite file under the journal's rooms: opened, migrated, shared between threads, its errors translated.
 
-Threads share one connection under a lock, processes share the file through its write-ahead log. A transaction is
-durable when it ends (``synchronous = FULL``); a crash inside one leaves nothing of it behind.
+Threads write through one connection, processes share the file through its write-ahead log. Blocks of several threads
+that come at once are committed together: one sync for all of them. A block is durable when it ends (``synchronous =
+FULL``) unless it says that it need not last; a crash inside one leaves nothing of it behind. Readers see only what is
+committed: where the writers' connection is busy they take another.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,32 @@ _BUSY_S = 30.0
 _PAUSE_S = 0.02
 _LOG_LIMIT_BYTES = 64 << 20
 _PRIMARY_CODE = 0xFF
+_BLOCKS = 64
+"""So many blocks at most share a transaction."""
+_PATIENCE_S = 0.05
 
 Row = tuple[Any, ...]
+
+
+class _Batch:
+    """Blocks of several threads in one transaction, and how it ended."""
+
+    def __init__(self) -> None:
+        self.blocks = 0
+        self._over = threading.Event()
+        self._error: SealrunError | None = None
+
+    def settle(self, error: SealrunError | None) -> None:
+        """It is committed, or undone because of `error`."""
+        self._error = error
+        self._over.set()
+
+    def result(self, commit: Callable[[_Batch], None]) -> None:
+        """Wait for the end; raise what undid it. Whoever was to commit may have given up: then we do."""
+        while not self._over.wait(_PATIENCE_S):
+            commit(self)
+        if self._error is not None:
+            raise self._error
 
 
 class JournalFile:
@@ -41,6 +67,11 @@ class JournalFile:
         """
         self.path = path
         self._lock = threading.RLock()
+        self._counting, self._coming = threading.Lock(), 0
+        self._batch: _Batch | None = None
+        self._level = "FULL"
+        self._reading = threading.Lock()
+        self._reader: sqlite3.Connection | None = None
         self._closed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,8 +79,7 @@ class JournalFile:
             msg = f"{path.parent}: the state folder cannot be made ({error.strerror}); check the setting `state`"
             raise ConfigurationError(msg) from error
         with self._translated():
-            # Autocommit: transactions begin and end where they are written, nowhere else.
-            self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            self._connection = self._connect()
         try:
             with self._translated():
                 self._configure()
@@ -58,29 +88,115 @@ class JournalFile:
             self._connection.close()
             raise
 
+    def _connect(self) -> sqlite3.Connection:
+        # Autocommit: transactions begin and end where they are written, nowhere else.
+        return sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """Run a transaction: durable when the block ends, without a trace if it raises."""
-        with self._lock, self._translated():
-            self._connection.execute("BEGIN IMMEDIATE")
+    def write(self, *, lasting: bool = True) -> Iterator[sqlite3.Connection]:
+        """Run a block: all of it is durable when it ends, or none of it is there if it raises.
+
+        With `lasting` False it is there at once for everybody, but a power cut may undo it as long as no lasting block
+        follows: for what costs only work if it is lost.
+        """
+        with self._translated():
+            self._enter()
+            batch = None
             try:
+                batch = self._begin(lasting=lasting)
                 yield self._connection
+                self._connection.execute("RELEASE block")
+            except BaseException as error:
+                self._undo(batch, error)
+                raise
+            else:
+                self._conclude(batch)
+            finally:
+                self._lock.release()
+            batch.result(self._commit_if_open)  # an error here is that of the commit, of ours and of the others' blocks
+
+    def _enter(self) -> None:
+        with self._counting:
+            self._coming += 1
+        try:
+            self._lock.acquire()
+        finally:
+            with self._counting:
+                self._coming -= 1
+
+    def _begin(self, *, lasting: bool) -> _Batch:
+        """Begin a transaction, or go on with the one that others have left open for us."""
+        batch = self._batch
+        if batch is None:
+            level = "FULL" if lasting or self._coming else "NORMAL"
+            if level != self._level:
+                self._connection.execute(f"PRAGMA synchronous = {level}")
+                self._level = level
+            self._connection.execute("BEGIN IMMEDIATE")
+            batch = self._batch = _Batch()
+        self._connection.execute("SAVEPOINT block")
+        return batch
+
+    def _undo(self, batch: _Batch | None, error: BaseException) -> None:
+        """Take back what our block did; where that cannot be told from the rest, the rest as well."""
+        if batch is not None and self._connection.in_transaction:  # some errors end all of it by themselves
+            self._connection.execute("ROLLBACK TO block")
+            self._connection.execute("RELEASE block")
+            self._conclude(batch)
+            return
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._fail(error)
+
+    def _conclude(self, batch: _Batch) -> None:
+        """Commit, unless somebody is coming who can do so for us."""
+        batch.blocks += 1
+        if self._coming == 0 or batch.blocks >= _BLOCKS or self._level == "NORMAL":
+            self._commit_if_open(batch)
+
+    def _commit_if_open(self, batch: _Batch) -> None:
+        with self._lock:
+            if batch is not self._batch:
+                return
+            try:
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except sqlite3.Error as error:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                raise
+                self._fail(error)
+            else:
+                self._batch = None
+                batch.settle(None)
+
+    def _fail(self, error: BaseException) -> None:
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            known = error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(str(error))
+            batch.settle(_translate(known, self.path))
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
-        """Return the rows of one query."""
-        with self._lock, self._translated():
-            return self._connection.execute(statement, values).fetchall()
+        """Return the rows of one query, of what is committed: a block asks its own connection."""
+        with self._translated():
+            if self._lock.acquire(blocking=False):
+                try:
+                    if self._batch is None:
+                        return self._connection.execute(statement, values).fetchall()
+                finally:
+                    self._lock.release()
+            with self._reading:
+                if self._reader is None:
+                    self._reader = self._connect()
+                return self._reader.execute(statement, values).fetchall()
 
     def close(self) -> None:
         """Close the file. Harmless twice."""
-        with self._lock:
+        with self._lock, self._reading:
+            if self._batch is not None:
+                self._commit_if_open(self._batch)
             self._closed = True
             self._connection.close()
+            if self._reader is not None:
+                self._reader.close()
 
     def _configure(self) -> None:
         run = self._connection.execute

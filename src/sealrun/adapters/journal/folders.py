@@ -28,8 +28,8 @@ class FolderRoom:
         return _record(rows[0]) if rows else None
 
     def set(self, record: FolderRecord) -> None:
-        """Remember; see the port."""
-        with self._file.write() as connection:
+        """Remember; see the port. After a power cut a folder that was settling settles again."""
+        with self._file.write(lasting=record.state != "settling") as connection:
             write_folder(connection, record)
 
     def all(self, watch: str | None = None) -> Sequence[FolderRecord]:

@@ -59,7 +59,7 @@ class HashRoom:
             for path, (f, digest) in digests.items()
         }
         body = _encode(cached)
-        with self._file.write() as connection:
+        with self._file.write(lasting=False) as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO hashes (folder, seen, digests) VALUES (?, ?, ?)",
                 (os.fsencode(folder), self._clock.now().timestamp(), body),

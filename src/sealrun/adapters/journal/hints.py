@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TypeVar
 
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
 from sealrun.domain.errors import UnsupportedFormatError
+from sealrun.domain.publication import Hint, Stored
+
+T = TypeVar("T")
 
 _AT_ONCE = 500
 """So many values fit into one statement of every SQLite in use."""
-_BITS = 8_388_593
-"""A prime: sizes are remembered by their remainder, in one MiB however many there are."""
-
-
-class KnownSizes:
-    """A set of sizes in constant memory. It may take an unknown size for a known one, never the reverse."""
-
-    def __init__(self, sizes: Iterable[int]) -> None:
-        """Remember `sizes`."""
-        self._bits = bytearray(_BITS // 8 + 1)
-        self.add(sizes)
-
-    def add(self, sizes: Iterable[int]) -> None:
-        """Remember more."""
-        for size in sizes:
-            place = size % _BITS
-            self._bits[place >> 3] |= 1 << (place & 7)
-
-    def __contains__(self, size: int) -> bool:
-        place = size % _BITS
-        return bool(self._bits[place >> 3] & (1 << (place & 7)))
+_SIZES = "SELECT size FROM sizes WHERE registry = ?"
+_PLACES = (
+    "SELECT digest, coalesce(keys.name, place), size, offset, attempts.name FROM hints "
+    "LEFT JOIN named AS keys ON keys.id = pack LEFT JOIN named AS attempts ON attempts.id = sealed_by "
+    "WHERE registry = ?"
+)
 
 
 class HintRoom:
@@ -41,52 +30,63 @@ class HintRoom:
     def __init__(self, file: JournalFile) -> None:
         """Keep hints in `file`."""
         self._file = file
-        self._lock = threading.Lock()
-        self._sizes: dict[str, KnownSizes] = {}
 
-    def keys_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Key]:
-        """The most recent key of each digest that has one; see the port."""
+    def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:
+        """The most recent place of each digest that has one; see the port."""
         number = self._number(registry_id)
-        found: dict[Digest, Key] = {}
-        for chunk in _chunks(digests):
+        found: dict[Digest, Hint] = {}
+        for chunk in _in_groups(digests, _AT_ONCE):
             marks = ",".join("?" * len(chunk))
-            rows = self._file.rows(
-                f"SELECT digest, place FROM hints WHERE registry = ? AND digest IN ({marks})",  # noqa: S608 - only marks
-                (number, *(bytes.fromhex(digest) for digest in chunk)),
-            )
-            for digest, place in rows:
-                found[Digest(digest.hex())] = _key(Digest(digest.hex()), place)
+            rows = self._file.rows(f"{_PLACES} AND digest IN ({marks})", (number, *map(bytes.fromhex, chunk)))
+            for raw, place, size, offset, attempt in rows:
+                digest = Digest(raw.hex())
+                found[digest] = Hint(Stored(_key(digest, place), size, offset), attempt)
         return found
 
-    def sizes_known(self, registry_id: str) -> Callable[[int], bool]:
-        """Return a quick test of sizes; see the port. What other processes learn meanwhile is not noticed."""
-        with self._lock:
-            sizes = self._sizes.get(registry_id)
-            if sizes is None:
-                rows = self._file.rows(
-                    "SELECT DISTINCT size FROM hints WHERE registry = ?", (self._number(registry_id),)
-                )
-                sizes = self._sizes[registry_id] = KnownSizes(row[0] for row in rows)
-        return sizes.__contains__
+    def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:
+        """Which of `sizes` are known; see the port. A size whose hints were forgotten stays known."""
+        number = self._number(registry_id)
+        found: set[int] = set()
+        for chunk in _in_groups(set(sizes), _AT_ONCE):
+            marks = ",".join("?" * len(chunk))
+            rows = self._file.rows(f"{_SIZES} AND size IN ({marks})", (number, *chunk))
+            found.update(size for (size,) in rows)
+        return found
 
-    def learn(self, registry_id: str, keys: Mapping[Digest, tuple[Key, int]]) -> None:
-        """Remember keys and sizes; see the port."""
-        rows = [(bytes.fromhex(digest), _place(digest, key), size) for digest, (key, size) in keys.items()]
-        with self._file.write() as connection:
+    def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:
+        """Remember places and sizes; see the port."""
+        with self._file.write(lasting=False) as connection:
             number = _register(connection, registry_id)
+            attempt = None if sealed_by is None else _name(connection, sealed_by)
+            packs = {
+                key: _name(connection, key)
+                for key in {stored.key for stored in places.values() if stored.offset is not None}
+            }
             connection.executemany(
-                f"INSERT OR REPLACE INTO hints (registry, digest, place, size) VALUES ({number}, ?, ?, ?)",  # noqa: S608 - a row number of our own
-                rows,
+                "INSERT OR REPLACE INTO hints (registry, digest, place, size, offset, pack, sealed_by) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (
+                        number,
+                        bytes.fromhex(digest),
+                        "" if stored.offset is not None else _place(digest, stored.key),
+                        stored.size,
+                        stored.offset,
+                        packs.get(stored.key),
+                        attempt,
+                    )
+                    for digest, stored in places.items()
+                ),
             )
-        with self._lock:
-            sizes = self._sizes.get(registry_id)
-            if sizes is not None:
-                sizes.add(size for _, size in keys.values())
+            connection.executemany(
+                "INSERT OR IGNORE INTO sizes (registry, size) VALUES (?, ?)",
+                [(number, size) for size in {stored.size for stored in places.values()}],
+            )
 
     def forget(self, registry_id: str, digests: Iterable[Digest]) -> None:
         """Drop hints that turned out to be wrong; see the port."""
         number = self._number(registry_id)
-        with self._file.write() as connection:
+        with self._file.write(lasting=False) as connection:
             connection.executemany(
                 "DELETE FROM hints WHERE registry = ? AND digest = ?",
                 [(number, bytes.fromhex(digest)) for digest in digests],
@@ -103,6 +103,11 @@ def _register(connection: sqlite3.Connection, registry_id: str) -> int:
     return int(row[0])
 
 
+def _name(connection: sqlite3.Connection, name: str) -> int:
+    connection.execute("INSERT OR IGNORE INTO named (name) VALUES (?)", (name,))
+    return int(connection.execute("SELECT id FROM named WHERE name = ?", (name,)).fetchone()[0])
+
+
 def _place(digest: Digest, key: Key) -> str:
     """Shorten an object's key to its creator, which together with the digest makes the key."""
     try:
@@ -116,12 +121,7 @@ def _key(digest: Digest, place: str) -> Key:
     return Key(place) if "/" in place else object_key(digest, AttemptId(place))
 
 
-def _chunks(digests: Iterable[Digest]) -> Iterable[list[Digest]]:
-    waiting: list[Digest] = []
-    for digest in digests:
-        waiting.append(digest)
-        if len(waiting) == _AT_ONCE:
-            yield waiting
-            waiting = []
-    if waiting:
-        yield waiting
+def _in_groups(items: Iterable[T], most: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while group := list(islice(rest, most)):
+        yield group

@@ -23,6 +23,7 @@ class SqliteJournal:
     def __init__(self, file: JournalFile, clock: Clock, entropy: Entropy) -> None:
         """Use `file`, which is open; a new one gets its identity now, for ever."""
         self._file = file
+        self.folder = str(file.path.parent)
         self.state_id = _identity(file, clock, entropy)
         self._claims = Claims(self.state_id)
         self._hashes = HashRoom(file, clock)

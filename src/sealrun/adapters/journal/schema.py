@@ -45,5 +45,15 @@ _PUBLISHED_AT = (
     "UPDATE deliveries SET published_at = CAST(strftime('%s', 'now') AS REAL) WHERE state = 'published'",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT)
+_PACKS = (
+    # Keys of packs and names of attempts, each of which thousands of hints share.
+    "CREATE TABLE named (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "ALTER TABLE hints ADD COLUMN offset INTEGER",
+    "ALTER TABLE hints ADD COLUMN pack INTEGER REFERENCES named (id)",
+    "ALTER TABLE hints ADD COLUMN sealed_by INTEGER REFERENCES named (id)",
+    "CREATE TABLE sizes (registry INTEGER NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (registry, size)) WITHOUT ROWID",
+    "INSERT INTO sizes SELECT DISTINCT registry, size FROM hints",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT, _PACKS)
 VERSION = len(MIGRATIONS)

@@ -19,6 +19,7 @@ from sealrun.adapters.stores.posix_folders import Folders, Root
 from sealrun.adapters.stores.posix_listing import describe, folders, walk
 from sealrun.adapters.stores.posix_removal import prune, unlink
 from sealrun.adapters.stores.posix_room import Room
+from sealrun.adapters.stores.posix_rounds import Flight, Together
 from sealrun.adapters.stores.posix_stage import PosixStage
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, SealrunError, UsageError
@@ -42,6 +43,7 @@ class PosixStore:
         self._root = Root(os.path.abspath(root), make=make)
         self._room = Room(self._root)
         self._folders = Folders(self._root)
+        self._together = Together(self._room)
         self._parallel = parallel
 
     @property
@@ -63,22 +65,24 @@ class PosixStore:
         """Create `key`, exclusively; see the port.
 
         The bytes are durable before the name appears. A crash leaves a nameless file, or a complete record that a
-        repeat finds.
+        repeat finds. Calls that are in flight together share their syncs; see `posix_rounds`.
         """
         final = self._root.place(key)
-        with self._temporary(final, body, durable=True) as temporary:
+        with self._writing(final) as flight:
+            with self._temporary(final, body, flight) as temporary:
+                try:
+                    self._folders.into(final, lambda: os.link(temporary, final))
+                    answer = Creation.CREATED
+                except FileExistsError:
+                    answer = _whose(temporary, final)
+                except OSError as error:
+                    raise translate(error, f"{final}: cannot be created", ambiguous=True) from error
             try:
-                self._folders.into(final, lambda: os.link(temporary, final))
-                answer = Creation.CREATED
-            except FileExistsError:
-                answer = _whose(temporary, final)
+                # Also for EXISTS: its creator may have been killed before it did so, and its bytes are now relied upon.
+                flight.keep_name(final)
             except OSError as error:
-                raise translate(error, f"{final}: cannot be created", ambiguous=True) from error
-        try:
-            # Also for EXISTS: its creator may have been killed before it did so, and its bytes are now relied upon.
-            self._folders.settle(final)
-        except OSError as error:
-            raise OutcomeUnknownError(f"{final}: exists, but not durably yet ({error.strerror}); try again") from error
+                msg = f"{final}: exists, but not durably yet ({error.strerror}); try again"
+                raise OutcomeUnknownError(msg) from error
         return answer
 
     def put_many(
@@ -86,23 +90,28 @@ class PosixStore:
     ) -> None:
         """Store many files; see the port and `posix_bulk`."""
         with translated(f"{self._root.path}: cannot be written to"):
-            bulk = Bulk(self._root, self._room, self._folders, self._parallel)
-        bulk.run(items, on_stored)
+            rounds = self._together.enter()
+        try:
+            Bulk(self._root, self._room, self._folders, rounds, self._parallel).run(items, on_stored)
+        finally:
+            self._together.leave(rounds)
 
     def put(self, key: Key, body: bytes) -> None:
         """Write an owned record; see the port."""
-        self._overwrite(key, body, durable=True)
+        final = self._root.place(key)
+        with (
+            self._writing(final) as flight,
+            self._temporary(final, body, flight) as temporary,
+            translated(f"{final}: cannot be written"),
+        ):
+            self._folders.into(final, lambda: os.rename(temporary, final))
+            flight.keep_name(final)
 
     def replace(self, key: Key, body: bytes) -> None:
         """Write a projection; see the port."""
-        self._overwrite(key, body, durable=False)
-
-    def _overwrite(self, key: Key, body: bytes, *, durable: bool) -> None:
         final = self._root.place(key)
-        with self._temporary(final, body, durable=durable) as temporary, translated(f"{final}: cannot be written"):
+        with self._temporary(final, body, None) as temporary, translated(f"{final}: cannot be written"):
             self._folders.into(final, lambda: os.rename(temporary, final))
-            if durable:
-                self._folders.settle(final)
 
     def copy(self, source: Key, target: Key) -> None:
         """Make `target` a hard link to `source`, or a copy where links are refused; see the port."""
@@ -213,23 +222,36 @@ class PosixStore:
 
     def stage(self) -> PosixStage:
         """Open a stage; see the port."""
-        return PosixStage(self._room)
+        with translated(f"{self._root.path}: bytes cannot be staged there"):
+            return PosixStage(self._room, self._together)
 
     def close(self) -> None:
         """Leave the private room; see the port."""
+        self._together.close()
         self._room.leave()
 
     @contextlib.contextmanager
-    def _temporary(self, final: str, body: bytes, *, durable: bool) -> Iterator[str]:
-        """Write `body` to a nameless file for `final`; afterwards it is gone, unless it was renamed."""
+    def _writing(self, final: str) -> Iterator[Flight]:
+        """Be one of the calls in flight that make a record durable."""
+        with translated(f"{final}: cannot be written"):
+            rounds = self._together.enter()
+        try:
+            with rounds.record():
+                yield Flight(rounds, self._folders)
+        finally:
+            self._together.leave(rounds)
+
+    @contextlib.contextmanager
+    def _temporary(self, final: str, body: bytes, flight: Flight | None) -> Iterator[str]:
+        """Write `body` to a nameless file for `final`, durably in a flight; afterwards it is gone, unless renamed."""
         path = None
         try:
             with translated(f"{final}: cannot be written"):
-                fd, path = self._room.new_file(_RECORD_MODE if durable else _PROJECTION_MODE)
+                fd, path = self._room.new_file(_PROJECTION_MODE if flight is None else _RECORD_MODE)
                 try:
                     write_all(fd, body)
-                    if durable:
-                        os.fsync(fd)  # after a failure these bytes are discarded: a second fsync would lie
+                    if flight is not None:
+                        flight.keep_bytes(fd)  # after a failure they are discarded: a second sync would lie
                 finally:
                     os.close(fd)
             yield path

@@ -10,14 +10,16 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import chain, islice
+from typing import NamedTuple, ParamSpec, TypeVar
 
-from sealrun.adapters.stores.posix_durable import Barrier, write_all
+from sealrun.adapters.stores.posix_durable import write_all
 from sealrun.adapters.stores.posix_errors import translated
 from sealrun.adapters.stores.posix_folders import Folders, Root
 from sealrun.adapters.stores.posix_room import Room
-from sealrun.adapters.stores.posix_stage import OBJECT_MODE, PosixStage, PosixStaged
+from sealrun.adapters.stores.posix_rounds import Rounds
+from sealrun.adapters.stores.posix_stage import OBJECT_MODE, PosixStaged
 from sealrun.domain.address import Key
 from sealrun.domain.errors import RunChangedError
 from sealrun.ports import Source
@@ -27,6 +29,9 @@ _BATCH_BYTES = 4 << 30
 _GROUP_FILES = 32
 _GROUP_BYTES = 8 << 20
 _CHUNK = 1 << 20
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _Waiting(NamedTuple):
@@ -47,32 +52,32 @@ class Bulk:
     those that an earlier, killed call of ours left, which is why it is awaited even when there is nothing to store.
     """
 
-    def __init__(self, root: Root, room: Room, folders: Folders, parallel: int) -> None:
-        """Copy with `parallel` threads."""
+    def __init__(self, root: Root, room: Room, folders: Folders, rounds: Rounds, parallel: int) -> None:
+        """Copy with `parallel` threads, and wait in `rounds`, which were entered just now."""
         self._root = root
         self._room = room
         self._folders = folders
         self._parallel = parallel
-        self._barrier = Barrier(room.folder())
+        self._rounds = rounds
         self._named: set[str] = set()
 
     def run(self, items: Iterable[tuple[Key, Source]], on_stored: Callable[[Key, int], None] | None) -> None:
         """Store `items`; see `ports.Store.put_many`."""
         groups = _groups(items)
-        try:
-            with ThreadPoolExecutor(self._parallel, thread_name_prefix="store") as pool:
-                while self._batch(pool, groups, on_stored):
-                    pass
-            with translated(f"{self._root.path}: new names cannot be made durable"):
-                self._barrier.wait()
-                for final in self._named:
-                    self._folders.settle(final)
-        finally:
-            self._barrier.close()
+        first = list(islice(groups, 2))
+        alone = len(first) <= 1
+        groups = chain(first, groups)
+        with _Here() if alone else ThreadPoolExecutor(self._parallel, thread_name_prefix="store") as pool:
+            while self._batch(pool, groups, on_stored):
+                pass
+        with translated(f"{self._root.path}: new names cannot be made durable"):
+            self._rounds.wait()
+            for final in self._named:
+                self._folders.settle(final)
 
     def _batch(
         self,
-        pool: ThreadPoolExecutor,
+        pool: Executor,
         groups: Iterator[list[tuple[Key, Source]]],
         on_stored: Callable[[Key, int], None] | None,
     ) -> bool:
@@ -97,7 +102,7 @@ class Bulk:
 
     def _submit(
         self,
-        pool: ThreadPoolExecutor,
+        pool: Executor,
         groups: Iterator[list[tuple[Key, Source]]],
         futures: list[Future[list[_Waiting]]],
     ) -> bool:
@@ -143,7 +148,7 @@ class Bulk:
                         write_all(fd, chunk)
                     if digest.hexdigest() != source.digest:
                         raise RunChangedError(f"{key}: the bytes read are not the ones that were hashed; settle again")
-                    if not self._barrier.whole:
+                    if not self._rounds.whole:
                         os.fsync(fd)
                 finally:
                     os.close(fd)
@@ -154,11 +159,10 @@ class Bulk:
 
     def _make_durable(self, waiting: list[_Waiting]) -> None:
         with translated(f"{self._root.path}: bytes cannot be made durable"):
-            self._barrier.wait()
-            stages: set[PosixStage] = {one.staged.stage for one in waiting if one.staged is not None}
-            for stage in stages:
-                stage.barrier.wait()  # its descriptor was open before its bytes were written; ours was not
-            if not self._barrier.whole:
+            # A stage's descriptor was open before its bytes were written; ours may be younger.
+            for rounds in {one.staged.stage.rounds for one in waiting if one.staged is not None} | {self._rounds}:
+                rounds.wait()
+            if not self._rounds.whole:
                 for one in waiting:
                     if one.staged is not None:
                         _sync_file(one.path)
@@ -168,8 +172,21 @@ class Bulk:
             self._folders.into(one.final, lambda: os.rename(one.path, one.final))
         if one.staged is not None:
             one.staged.moved(one.final)
-        if not self._barrier.whole:
+        if not self._rounds.whole:
             self._named.add(one.final)
+
+
+class _Here(Executor):
+    """Works in the calling thread: for a single group another one costs more than it brings."""
+
+    def submit(self, work: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Do it now."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(work(*arguments, **named))
+        except BaseException as error:  # noqa: BLE001 - the future raises it where its result is asked for
+            future.set_exception(error)
+        return future
 
 
 def _groups(items: Iterable[tuple[Key, Source]]) -> Iterator[list[tuple[Key, Source]]]:

@@ -9,6 +9,7 @@ import platform
 import re
 import sys
 import threading
+from functools import cache
 
 # File systems whose syncfs is known to write back and commit everything. Others (FUSE, CIFS, ...) may write back
 # without telling their server to keep it: there every file is synced by itself.
@@ -81,17 +82,25 @@ class Barrier:
 
 def syncfs(fd: int) -> None:
     """Write back and commit the whole file system of `fd`; Python itself does not offer this call."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syncfs(fd) != 0:
+    if _libc().syncfs(fd) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def can_sync_whole(fd: int) -> bool:
     """Tell whether syncfs exists here, reports errors, and is enough on the file system of `fd`."""
-    release = re.match(r"(\d+)\.(\d+)", platform.release())
-    if sys.platform != "linux" or not release or (int(release[1]), int(release[2])) < _REPORTS_ERRORS:
+    if not _reports_errors():
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
     answer = (ctypes.c_long * 64)()  # struct statfs, which begins with the type as a machine word
-    return bool(libc.fstatfs(fd, answer) == 0 and answer[0] & 0xFFFFFFFF in _SYNCED_WHOLE)
+    return bool(_libc().fstatfs(fd, answer) == 0 and answer[0] & 0xFFFFFFFF in _SYNCED_WHOLE)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+@cache
+def _reports_errors() -> bool:
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    return sys.platform == "linux" and release is not None and (int(release[1]), int(release[2])) >= _REPORTS_ERRORS

@@ -135,3 +135,18 @@ class Folders:
             with self._lock:
                 self._durable.add(folder)
             folder = above
+
+    def unsettled(self, path: str) -> list[str]:
+        """Return the folders above `path` whose own entries `settle` would sync, for whoever syncs everything."""
+        found = []
+        folder = path.rpartition("/")[0]
+        while folder != self._root.path and folder not in self._durable:
+            found.append(folder)
+            folder = folder.rpartition("/")[0]
+        return found
+
+    def settled(self, made: list[str]) -> None:
+        """Remember that everything was synced since `unsettled` returned these."""
+        if made:
+            with self._lock:
+                self._durable.update(made)

@@ -10,9 +10,10 @@ import os
 import threading
 from typing import BinaryIO
 
-from sealrun.adapters.stores.posix_durable import Barrier, write_all
+from sealrun.adapters.stores.posix_durable import write_all
 from sealrun.adapters.stores.posix_errors import translate, translated
 from sealrun.adapters.stores.posix_room import Room
+from sealrun.adapters.stores.posix_rounds import Together
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError
 
@@ -23,11 +24,11 @@ OBJECT_MODE = 0o444
 class PosixStage:
     """`ports.Stage`: temporary files that `put_many` of the same store renames instead of copying."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, together: Together) -> None:
         """Keep the files in `room`."""
         self.room = room
-        with translated(f"{room}: bytes cannot be staged there"):
-            self.barrier = Barrier(room.folder())
+        self._together = together
+        self.rounds = together.enter()
         self._lock = threading.Lock()
         self._waiting: set[str] = set()
         self.closed = False
@@ -56,7 +57,7 @@ class PosixStage:
         for path in waiting:
             with contextlib.suppress(OSError):  # what stays in the room goes when the room does
                 os.unlink(path)
-        self.barrier.close()
+        self._together.leave(self.rounds)
 
 
 class PosixIncoming:
@@ -129,9 +130,13 @@ class PosixStaged:
             raise translate(error, f"{self._path}: staged bytes cannot be read") from error
 
     def take(self, room: Room) -> str | None:
-        """Return the path to rename, to the first caller that works on the same room; None means: copy it."""
+        """Return the path to rename, to the first caller that works on the same room; None means: copy it.
+
+        Once the disk lost bytes, nobody knows whether these were among them: they are read, checked and written anew.
+        """
         with self._lock:
-            if self.stage.room is not room or self.stage.closed or not self._takeable:
+            stage = self.stage
+            if stage.room is not room or stage.closed or not stage.rounds.fit or not self._takeable:
                 return None
             self._takeable = False
             return self._path

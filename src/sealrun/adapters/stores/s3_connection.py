@@ -1,62 +1,21 @@
-"""The way to S3: clients made by s3fs, so that its options, fsspec's settings and the AWS chain all count.
-
-Two clients. The strict one never repeats a request by itself; records are written through it. The bulk one retries
-what may be repeated. Neither caches anything. (aiohttp, below both, still sends a request again when a connection
-that was kept alive turns out to be dead: a lost answer may come back as "exists". The layer above compares nonces.)
-"""
+"""The way to a bucket: one request at a time, or many begun at once. What makes them is loaded at the first."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import threading
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from sealrun.adapters.stores.s3_address import Place
-from sealrun.adapters.stores.s3_errors import Refusal, foreign, refusal_of, translate
-from sealrun.adapters.stores.s3_running import Running
+from sealrun.adapters.stores.s3_asking import Answer, Manner, Pending
+from sealrun.adapters.stores.s3_errors import Refusal
 from sealrun.domain.errors import ConfigurationError, UsageError
 
-T = TypeVar("T")
-Answer = Mapping[str, Any]
+if TYPE_CHECKING:
+    from sealrun.adapters.stores.s3_clients import Clients
 
-_NEEDED = {
-    "PutObject": ("IfNoneMatch", "ChecksumSHA256"),
-    "UploadPart": ("ChecksumSHA256",),
-    "CreateMultipartUpload": ("ChecksumAlgorithm",),
-    "UploadPartCopy": (),
-    "CompleteMultipartUpload": (),
-    "AbortMultipartUpload": (),
-    "ListMultipartUploads": (),
-    "CopyObject": (),
-    "GetObject": (),
-    "HeadObject": (),
-    "ListObjectsV2": (),
-    "DeleteObject": (),
-    "DeleteObjects": (),
-}
-"""Every operation used here, and which of its parameters a client must know for anything to be safe."""
-_CONNECT_TIMEOUT_S = 5
-_READ_TIMEOUT_S = 60
-_BULK_ATTEMPTS = 3
-_SPARE_CONNECTIONS = 8
+__all__ = ["Answer", "Connection"]
+
 _RESERVED = {"asynchronous", "loop"}
-
-
-class _Client(NamedTuple):
-    fs: Any  # the s3fs instance that made the client, and closes it
-    api: Any
-    extras: Mapping[str, Mapping[str, Any]]  # parameters the user wants on every request, by operation
-
-
-class _Clients(NamedTuple):
-    strict: _Client
-    bulk: _Client
-    loop: asyncio.AbstractEventLoop
-    endpoint: str
 
 
 class Connection:
@@ -70,12 +29,8 @@ class Connection:
         self.place = place
         self._options = dict(options)
         self._parallel = parallel
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._made: _Clients | None = None
-        self._inherited: list[_Clients] = []
         self._closed = False
-        self._answered = False
+        self._made: dict[str, Clients] = {}  # one at most, made without a lock, which a fork might leave held
 
     def call(
         self,
@@ -87,173 +42,28 @@ class Connection:
         expected: Callable[[Refusal], bool] | None = None,
         **parameters: Any,  # noqa: ANN401 - the API's
     ) -> Answer | Refusal:
-        """Make one request and return its answer; like `ask`, for threads."""
-        asking = self.ask(operation, what, strict=strict, write_once=write_once, expected=expected, **parameters)
-        return self.start(asking).result()
-
-    async def ask(
-        self,
-        operation: str,
-        what: str,
-        *,
-        strict: bool = False,
-        write_once: bool = False,
-        expected: Callable[[Refusal], bool] | None = None,
-        **parameters: Any,  # noqa: ANN401 - the API's
-    ) -> Answer | Refusal:
         """Make one request. A refusal that `expected` accepts is returned, every other error is raised as ours.
 
-        `what` begins the message, as in ``x.json cannot be read``. A parameter that the client does not know is an
-        error, never dropped. Bodies of answers are read here: the answer holds them as bytes.
+        `what` begins the message, as in ``x.json cannot be read``. A parameter that is not known is an error, never
+        dropped. The answer holds a body as bytes.
         """
-        clients = self._clients()
-        client = clients.strict if strict else clients.bulk
-        known = {"Bucket": self.place.bucket, **client.extras[operation], **parameters}
-        fresh = not self._answered
-        try:
-            send = _get_whole if operation == "get_object" else _send
-            answer = await send(client.api, operation, known)
-            self._answered = True
-        except foreign() as error:
-            refusal = refusal_of(error)
-            self._answered = self._answered or refusal is not None
-            if refusal is not None and expected is not None and expected(refusal):
-                return refusal
-            said = f"{self.place.url}: {what}"
-            raise translate(error, said, clients.endpoint, write_once=write_once, fresh=fresh) from error
-        return answer
+        return self._clients().begin(operation, Manner(what, strict, write_once, expected), parameters).result()
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> Running[T]:
-        """Start a coroutine where the clients live."""
-        try:
-            return Running(self._clients().loop, coroutine)
-        except BaseException:
-            coroutine.close()
-            raise
+    def begin(self, operation: str, what: str, **parameters: Any) -> Pending:  # noqa: ANN401 - the API's
+        """Begin one request that may be repeated, like `call`, and do not wait for its answer."""
+        return self._clients().begin(operation, Manner(what), parameters)
 
     def close(self) -> None:
         """Close every connection. Harmless twice; requests after it are refused."""
-        with self._lock:
-            self._closed = True
-            made, self._made = self._made, None
-        if made is not None and self._pid == os.getpid():
-            Running(made.loop, _close(made)).result()
+        self._closed = True
+        for clients in self._made.values():
+            clients.close()
 
-    def _clients(self) -> _Clients:
-        if self._pid != os.getpid():
-            # Forked: the loop's thread stayed behind, and perhaps a holder of the lock. The clients are kept, unused,
-            # since closing them would end connections that the parent uses.
-            self._pid = os.getpid()
-            self._lock = threading.Lock()
-            if self._made is not None:
-                self._inherited.append(self._made)
-                self._made = None
-        made = self._made
-        if made is not None:
-            return made
-        with self._lock:
-            if self._closed:
-                raise UsageError(f"{self.place.url}: this store has been closed")
-            if self._made is None:
-                self._made = self._connect()
-                self._answered = False
-            return self._made
+    def _clients(self) -> Clients:
+        if self._closed:
+            raise UsageError(f"{self.place.url}: this store has been closed")
+        if not self._made:
+            from sealrun.adapters.stores.s3_clients import Clients  # noqa: PLC0415 - loads asyncio
 
-    def _connect(self) -> _Clients:
-        import s3fs  # noqa: PLC0415 - loads slowly
-        from botocore.exceptions import BotoCoreError, ProfileNotFound  # noqa: PLC0415 - as above
-        from fsspec.config import apply_config  # noqa: PLC0415 - as above
-
-        options = apply_config(s3fs.S3FileSystem, self._options)
-        try:
-            strict = self._client(options, attempts=1)
-            bulk = self._client({**options, "session": strict.fs.session}, attempts=_BULK_ATTEMPTS)
-        except ProfileNotFound as error:
-            raise ConfigurationError(f"{self.place.url}: {error}; see `aws configure list-profiles`") from error
-        except (BotoCoreError, ValueError, TypeError, KeyError) as error:
-            names = ", ".join(sorted(map(str, self._options))) or "none are set"
-            raise ConfigurationError(
-                f"{self.place.url}: s3fs does not accept the settings ({type(error).__name__}); "
-                f"check the storage_options ({names}), fsspec's and the AWS configuration"
-            ) from error
-        endpoint = strict.api.meta.endpoint_url
-        if urlsplit(endpoint).username is not None:  # not repeated in the message: it may hold a secret
-            raise ConfigurationError(f"{self.place.url}: endpoint_url holds no credentials; use key and secret")
-        return _Clients(strict, bulk, strict.fs.loop, endpoint)
-
-    def _client(self, options: Mapping[str, Any], *, attempts: int) -> _Client:
-        import s3fs  # noqa: PLC0415 - loads slowly
-
-        from sealrun.adapters.stores.s3_signing import sign_with_known_digests  # noqa: PLC0415 - loads botocore
-
-        wanted = dict(options.get("config_kwargs") or {})
-        config = {
-            "connect_timeout": _CONNECT_TIMEOUT_S,
-            "read_timeout": _READ_TIMEOUT_S,
-            **wanted,
-            "retries": {"mode": "standard", "total_max_attempts": attempts},
-            "max_pool_connections": max(wanted.get("max_pool_connections", 0), self._parallel + _SPARE_CONNECTIONS),
-        }
-        settled = {**options, "config_kwargs": config, "use_listings_cache": False}
-        fs = s3fs.S3FileSystem(**settled, skip_instance_cache=True)
-        Running(fs.loop, fs.set_session()).result()
-        api = Running(fs.loop, fs.get_s3(self.place.bucket)).result()
-        _send_bodies_at_once(api)
-        sign_with_known_digests(api)
-        return _Client(fs, api, _extras(api, {**fs.s3_additional_kwargs, **fs.req_kw}, self.place))
-
-
-def _extras(api: Any, wanted: Mapping[str, Any], place: Place) -> Mapping[str, Mapping[str, Any]]:  # noqa: ANN401 - botocore's
-    """Sort what the user wants on every request by the operations that know it, and check what we cannot do without.
-
-    `ConfigurationError` if the client's model lacks a parameter: some layers drop what they do not know, and a
-    condition that vanishes on the way overwrites what it should have protected.
-    """
-    import botocore  # noqa: PLC0415 - loads slowly
-
-    model = api.meta.service_model
-    sorted_out: dict[str, Mapping[str, Any]] = {}
-    methods = {operation: method for method, operation in api.meta.method_to_api_mapping.items()}
-    for operation, needed in _NEEDED.items():
-        members = model.operation_model(operation).input_shape.members
-        lacking = [name for name in needed if name not in members]
-        if lacking:
-            raise ConfigurationError(
-                f"{place.url}: botocore {botocore.__version__} does not know {operation}({', '.join(lacking)}), "
-                "without which nothing is safe; install botocore 1.36 or newer, with an aiobotocore that fits"
-            )
-        sorted_out[methods[operation]] = {name: value for name, value in wanted.items() if name in members}
-    return sorted_out
-
-
-def _send_bodies_at_once(api: Any) -> None:  # noqa: ANN401 - aiobotocore's
-    """Do not ask (``Expect: 100-continue``) before each body: it costs every small record a round trip of its own."""
-    from botocore import handlers  # noqa: PLC0415 - loads slowly
-
-    asking = getattr(handlers, "add_expect_header", None)
-    if asking is not None:
-        api.meta.events.unregister("before-call.s3", asking)
-
-
-async def _send(api: Any, operation: str, known: Mapping[str, Any]) -> Answer:  # noqa: ANN401 - aiobotocore's
-    answer: Answer = await getattr(api, operation)(**known)
-    return answer
-
-
-async def _get_whole(api: Any, operation: str, known: Mapping[str, Any]) -> Answer:  # noqa: ANN401 - aiobotocore's
-    """Get with the body read. The client's retries end where the body begins: a connection lost later counts here."""
-    for left in range(_BULK_ATTEMPTS - 1, -1, -1):
-        answer = await _send(api, operation, known)
-        try:
-            async with answer["Body"] as body:
-                return {**answer, "Body": await body.read()}
-        except foreign():
-            if not left:
-                raise
-    raise AssertionError  # the last try returns or raises
-
-
-async def _close(clients: _Clients) -> None:
-    for client in (clients.strict, clients.bulk):
-        with contextlib.suppress(Exception):  # nothing depends on how a connection ends
-            await client.fs._s3creator.__aexit__(None, None, None)  # noqa: SLF001 - s3fs has no public way to close
+            self._made.setdefault("clients", Clients(self.place, self._options, self._parallel))
+        return self._made["clients"]

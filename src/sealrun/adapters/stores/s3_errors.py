@@ -6,7 +6,6 @@ they may hold an access key, a signature or a request. See the "List of error co
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -79,7 +78,9 @@ def refusal_of(error: BaseException) -> Refusal | None:
 
 def foreign() -> tuple[type[BaseException], ...]:
     """Return the classes that using a client may raise; anything else is a mistake of ours and is not hidden."""
-    import aiohttp  # noqa: PLC0415 - loads slowly
+    import asyncio  # noqa: PLC0415 - loads slowly
+
+    import aiohttp  # noqa: PLC0415 - as above
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
     from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 

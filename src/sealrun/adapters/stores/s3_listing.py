@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sealrun.adapters.stores.s3_connection import Answer, Connection
+from sealrun.adapters.stores.s3_asking import Answer
+from sealrun.adapters.stores.s3_connection import Connection
 from sealrun.adapters.stores.s3_errors import Refusal
 from sealrun.domain.address import Key
 from sealrun.domain.errors import UnavailableError, UnsafeStoreError
@@ -50,7 +50,7 @@ def list_names(connection: Connection, prefix: str) -> Iterator[str]:
         names.update(common["Prefix"].removeprefix(below).rstrip("/") for common in page.get("CommonPrefixes", ()))
     names.discard("")
     if doubtful:
-        names = connection.start(_with_keys(connection, below, names)).result()
+        names = _with_keys(connection, below, names)
     return iter(sorted(names))
 
 
@@ -60,16 +60,20 @@ def _keeps_folders(page: Answer) -> bool:
     return str(server).startswith("SeaweedFS")
 
 
-async def _with_keys(connection: Connection, below: str, names: set[str]) -> set[str]:
+def _with_keys(connection: Connection, below: str, names: set[str]) -> set[str]:
     """Return those of the folders that hold a key somewhere."""
-
-    async def has_key(name: str) -> bool:
-        folder = f"{below}{name}/"
-        page = await connection.ask("list_objects_v2", f"{folder!r} cannot be listed", MaxKeys=2, Prefix=folder)
-        return not isinstance(page, Refusal) and any(not item["Key"].endswith("/") for item in page.get("Contents", ()))
-
-    ordered = sorted(names)
-    return {name for name, holds in zip(ordered, await asyncio.gather(*map(has_key, ordered)), strict=True) if holds}
+    asked = {
+        name: connection.begin(
+            "list_objects_v2", f"{below + name!r} cannot be listed", MaxKeys=2, Prefix=f"{below}{name}/"
+        )
+        for name in names
+    }
+    pages = {name: pending.result() for name, pending in asked.items()}
+    return {
+        name
+        for name, page in pages.items()
+        if not isinstance(page, Refusal) and any(not item["Key"].endswith("/") for item in page.get("Contents", ()))
+    }
 
 
 def in_byte_order(found: Iterable[ObjectStat], prefix: str) -> Iterator[ObjectStat]:

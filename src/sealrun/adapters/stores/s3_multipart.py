@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
-from sealrun.adapters.stores.s3_connection import Answer, Connection
+from sealrun.adapters.stores.s3_asking import Answer, Pending
+from sealrun.adapters.stores.s3_connection import Connection
 from sealrun.adapters.stores.s3_errors import Refusal
-from sealrun.adapters.stores.s3_running import Running
 from sealrun.domain.address import Key
 from sealrun.domain.errors import SealrunError, UnavailableError
 
@@ -59,7 +59,7 @@ class Multipart:
         self._at_once = at_once
         self._more: dict[str, Any] = {} if checksums is None else {"ChecksumAlgorithm": checksums}
         self._upload: dict[str, Any] = {}
-        self._running: deque[Running[Answer | Refusal]] = deque()
+        self._running: deque[Pending] = deque()
         self._done: list[dict[str, Any]] = []
         self._checksums: dict[int, str] = {}
         self._completed = False
@@ -86,7 +86,7 @@ class Multipart:
             self._collect()
         return {**self._upload, "PartNumber": len(self._done) + len(self._running) + 1}
 
-    def add(self, running: Running[Answer | Refusal], checksum: str | None = None) -> None:
+    def add(self, running: Pending, checksum: str | None = None) -> None:
         """Take over the request that sends the next part."""
         if checksum is not None:
             self._checksums[len(self._done) + len(self._running) + 1] = checksum
@@ -146,7 +146,7 @@ def copy_object(connection: Connection, source: Key, target: Key, limits: Limits
                 "CopySourceIfMatch": facts["ETag"],
                 "CopySourceRange": f"bytes={first}-{last}",
             }
-            upload.add(connection.start(connection.ask("upload_part_copy", what, **wanted, **upload.next_part())))
+            upload.add(connection.begin("upload_part_copy", what, **wanted, **upload.next_part()))
         upload.complete()
 
 

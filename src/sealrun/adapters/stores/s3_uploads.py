@@ -6,23 +6,21 @@ A few threads read and digest; every request runs on the loop. What is in memory
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import BinaryIO
 
-from sealrun.adapters.stores.s3_connection import Answer, Connection
+from sealrun.adapters.stores.s3_asking import Answer, Pending
+from sealrun.adapters.stores.s3_connection import Connection
 from sealrun.adapters.stores.s3_errors import Refusal
 from sealrun.adapters.stores.s3_multipart import Limits, Multipart, base64_sha256
-from sealrun.adapters.stores.s3_running import Running
 from sealrun.domain.address import Key
 from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.ports import Source
 
 _READERS = 4
-_PLAIN = 64 << 10
 _Item = tuple[Key, Source]
 
 
@@ -86,7 +84,7 @@ class Uploads:
         self._limits = limits
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._running: set[Running[Answer | Refusal]] = set()
+        self._running: set[Pending] = set()
         self._ended: SimpleQueue[tuple[Key, int, BaseException | None]] = SimpleQueue()
         self._begun = 0
 
@@ -187,14 +185,13 @@ class Uploads:
             raise
         upload.add(running, checksum)
 
-    def _put(self, key: Key, operation: str, body: bytes, taken: Taken, more: Answer) -> Running[Answer | Refusal]:
+    def _put(self, key: Key, operation: str, body: bytes, taken: Taken, more: Answer) -> Pending:
         """Start sending; gives back what was `taken` when that has ended, unless this raises."""
-        sent = io.BytesIO(body) if len(body) > _PLAIN else body  # a file is sent bit by bit, so that others get a turn
-        named = {"Key": self._connection.place.name(key), "Body": sent, **more}
+        named = {"Key": self._connection.place.name(key), "Body": body, **more}
         with self._lock:
             if self._stopped.is_set():
                 raise StoppedError
-            running = self._connection.start(self._connection.ask(operation, f"{key} cannot be stored", **named))
+            running = self._connection.begin(operation, f"{key} cannot be stored", **named)
             self._running.add(running)
 
         def ended(_outcome: Future[Answer | Refusal]) -> None:

@@ -1,0 +1,346 @@
+"""What the protocol asks of a bucket, as pure functions of how much there is.
+
+``python -m benchmarks.requests`` prints them; ``tests/unit/test_requests.py`` confirms them against a counting store.
+Opening a bucket for the first time in a day adds the probe (`PROBE`), opening it at all one read of ``registry.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_PAGE = 1000
+_PACK = 32 << 20
+_PACKED_OVERHEAD = 94 + 110
+"""Bytes of a pack that each member costs beside its own."""
+_MEMBER_HEADER = 94
+_PIECE = 4 << 20
+_PROVED_BY_ATTEMPT = 3
+_WORTH_A_LISTING = 25
+_LISTED_PER_QUESTION = 20
+_PART = 16 << 20
+_SINGLE = 32 << 20
+
+
+class Requests(NamedTuple):
+    """How many requests of each kind. `list` counts pages, `delete` requests of up to 1,000 keys."""
+
+    put: int = 0
+    get: int = 0
+    head: int = 0
+    list: int = 0
+    copy: int = 0
+    delete: int = 0
+
+    def plus(self, *others: Requests) -> Requests:
+        """Return the sum."""
+        return Requests(*map(sum, zip(self, *others, strict=True)))
+
+    def times(self, number: int) -> Requests:
+        """Return as many."""
+        return Requests(*(number * one for one in self))
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self)
+
+    def cost(self, prices: Prices) -> float:
+        """Return US dollars; deletes cost nothing."""
+        dear, cheap = self.put + self.list + self.copy, self.get + self.head
+        return (dear * prices.put + cheap * prices.get) / 1000
+
+
+class Prices(NamedTuple):
+    """US dollars per 1,000 requests (`put`: PUT, COPY, LIST and parts; `get`: GET and HEAD) and per GB and month."""
+
+    put: float = 0.005
+    get: float = 0.0004
+    gb_month: float = 0.023
+
+
+OPENING = Requests(get=1)
+PROBE = Requests(put=44, get=39, head=5, list=6, delete=14)
+"""Once a day for each state folder and registry; the one for checksums comes on top where a server claims to check."""
+
+
+def pages(keys: int, page: int = _PAGE) -> int:
+    """How many answers a listing of so many keys takes: one at least."""
+    return max(1, -(-keys // page))
+
+
+def packs_of(files: int, size: int, pack: int = _PACK) -> int:
+    """How many packs hold `files` small files of `size` bytes altogether."""
+    return -(-(size + files * _PACKED_OVERHEAD) // pack)
+
+
+def parts_of(size: int) -> int:
+    """How many requests beside the first one an object of `size` bytes takes: begin, parts and end are counted."""
+    return 0 if size < _SINGLE else -(-size // _PART) + 1
+
+
+class Reused(NamedTuple):
+    """What a publication finds in the registry: so many `keys`, referenced by so many `attempts`.
+
+    Each attempt is taken to be used for more keys than it costs to ask about, or for fewer.
+    """
+
+    attempts: int = 0
+    keys: int = 0
+
+    @property
+    def requests(self) -> Requests:
+        """Outcome, refs and no retirement of each attempt; or the outcome, and a look at each key."""
+        if self.keys > _PROVED_BY_ATTEMPT * self.attempts:
+            return Requests(get=2, head=1).times(self.attempts)
+        return Requests(get=self.attempts, head=self.keys)
+
+
+class History(NamedTuple):
+    """What lies around for ever, or nearly: batches that ended, objects in quarantine, generations of a name."""
+
+    batches: int = 0
+    quarantined: int = 0
+
+
+NOTHING, NO_HISTORY = Reused(), History()
+
+
+def _reused(reused: Reused, history: History) -> Requests:
+    """What is condemned and quarantined is asked only where something may be referenced."""
+    if not reused.keys:
+        return Requests()
+    return Requests(list=pages(2 * history.batches) + pages(history.quarantined)).plus(reused.requests)
+
+
+def requests_of_publish(
+    objects: int, packs: int = 0, *, names: int = 0, reused: Reused = NOTHING, history: History = NO_HISTORY
+) -> Requests:
+    """A new run of which so many `objects` and `packs` are not there yet, without parts (`parts_of`).
+
+    `names`: how many of its files are published under a name that was in use. The experiment has a ``latest``, which
+    moves.
+    """
+    return Requests().plus(
+        Requests(get=1),  # the run's place: nothing is there
+        Requests(put=1),  # intent
+        _reused(reused, history),
+        Requests(put=objects + packs),
+        Requests(put=3),  # run folder
+        Requests(put=1),  # refs
+        Requests(put=1),  # outcome
+        Requests(put=2),  # seal, row
+        Requests(list=2, get=1, put=2),  # latest: look, read, move, copy, look again
+        Requests(list=2, get=1, put=2, head=1, copy=1).times(names),  # each name: the same, and what people look at
+        Requests(delete=1),  # intent
+    )
+
+
+def requests_of_publish_again() -> Requests:
+    """A run that is there already, unchanged: it is found, its records are read, nothing is written."""
+    return Requests().plus(
+        Requests(get=1),  # the run's place
+        Requests(list=1, get=1, head=1),  # its seals, the outcome of the newest, no retirement
+        Requests(get=3),  # run.json, manifest, refs
+        Requests(head=1),  # is its announcement finished?
+    )
+
+
+def requests_of_resolve_pointer() -> Requests:
+    """Where a pointer or a published name stands."""
+    return Requests(list=1, get=1)
+
+
+def requests_of_resolve_run() -> Requests:
+    """Whether a run is there: its seals, the outcome of the newest, no retirement, run.json."""
+    return Requests(list=1, get=2, head=1)
+
+
+def requests_of_show() -> Requests:
+    """A run's records: three of its folder, and its refs."""
+    return requests_of_resolve_run().plus(Requests(get=4))
+
+
+def requests_of_get(reads: int) -> Requests:
+    """A run's records and its files: one read for each object of up to 4 MiB (`reads_of`), few for many in a pack."""
+    return requests_of_show().plus(Requests(get=reads))
+
+
+def reads_of(size: int) -> int:
+    """How many reads an object of `size` bytes takes."""
+    return 1 if size <= _PIECE else size // _PIECE + 1
+
+
+def reads_of_packed(files: int, size: int, packs: int = 1) -> int:
+    """How many reads take `files` small files of `size` bytes each, shared out evenly over `packs`."""
+    together = (_PIECE - size) // (size + _MEMBER_HEADER) + 1
+    return packs * -(-(files // packs) // together)
+
+
+def requests_of_list(pending: int) -> Requests:
+    """The rows of an experiment: one read for each that is not in a base yet, then the base."""
+    return Requests(list=pages(pending) + 1, get=pending + 1)
+
+
+class Extent(NamedTuple):
+    """A registry: everything that is looked at by whoever looks at all of it.
+
+    `attempts` have left `records` keys each in ``attempts/`` (outcome and refs; a retired one has three). `moves` are
+    generations of all pointers and names together.
+    """
+
+    objects: int
+    attempts: int
+    packs: int = 0
+    records: float = 2.0
+    experiments: int = 1
+    pointers: int = 1
+    names: int = 0
+    moves: int = 0
+    pending: int = 0
+    intents: int = 0
+    pins: int = 0
+    heads: int = 1
+
+    @property
+    def attempt_pages(self) -> int:
+        """Pages of one look at ``attempts/``."""
+        return pages(round(self.attempts * self.records) + self.intents)
+
+
+def requests_of_mark(extent: Extent, *, fresh: int | None = None) -> Requests:
+    """One mark that reads `fresh` attempts (by default all of them, for the first time, and the indexes before).
+
+    `heads`: how many attempts pointers stand on whose refs were not read before as a pointer's.
+    """
+    first = fresh is None
+    read = extent.attempts if fresh is None else fresh
+    each = extent.experiments
+    index = Requests(list=pages(each)).plus(_listed(extent.pending, each)) if first else Requests()
+    return index.plus(
+        Requests(list=extent.attempt_pages, get=2 * extent.intents),  # intents, and the outcome of each
+        Requests(list=pages(each) + each * pages(extent.pins // each), get=extent.pins),
+        Requests(list=pages(each) + each + 1),  # pointers by experiment, names
+        Requests(list=1, get=1).times(extent.pointers + extent.names),
+        Requests(get=extent.heads if first else 0),
+        Requests(list=extent.attempt_pages, get=2 * read),  # outcome and refs
+        Requests(list=pages(each)),
+    )
+
+
+def _listed(pending: int, experiments: int) -> Requests:
+    return Requests(list=experiments * (pages(pending // experiments) + 1), get=pending + experiments)
+
+
+def requests_of_plan(extent: Extent, history: History = NO_HISTORY) -> Requests:
+    """What a collection would delete: the store's time, the mark, all objects and packs."""
+    return requests_of_mark(extent).plus(
+        Requests(put=1, head=1, delete=1),  # the store's time
+        Requests(list=pages(2 * history.batches) + pages(history.quarantined)),
+        Requests(list=pages(extent.objects) + pages(extent.packs)),
+    )
+
+
+def requests_of_sweep(extent: Extent, deleted: int, history: History = NO_HISTORY, *, batch: int = 50_000) -> Requests:
+    """What follows a plan that deletes so many objects, but for the tidying: each batch has a mark of its own."""
+    whole, rest = divmod(deleted, batch)
+    sizes = [batch] * whole + [rest] * (rest > 0)
+    per_batch = Requests(put=3, delete=1, list=1)  # condemned, verdict, log; its end; quarantine
+    return Requests(list=pages(2 * history.batches)).plus(
+        per_batch.plus(requests_of_mark(extent, fresh=0)).times(len(sizes)),
+        Requests(delete=sum(-(-size // _PAGE) for size in sizes)),
+        *(requests_of_look(extent.objects, size, deleted) for size in {*sizes} for _ in range(sizes.count(size))),
+    )
+
+
+def requests_of_look(objects: int, asked: int, deleted: int) -> Requests:
+    """Whether the keys of one batch are gone. Its keys are neighbours: all together are spread over 256 parts evenly.
+
+    A part of which 25 keys or more are asked is listed from its beginning, 20 keys for each that is asked; what that
+    does not reach is looked at, key by key. An estimate, but for few keys.
+    """
+    parts = min(256, max(1, round(256 * asked / deleted)))
+    in_part, there = asked / parts, objects / 256
+    if in_part < _WORTH_A_LISTING:
+        return Requests(head=asked)
+    listed = min(there, _LISTED_PER_QUESTION * in_part)
+    missed = 1 - listed / there if there else 0.0
+    return Requests(list=parts * pages(round(listed)), head=round(asked * missed))
+
+
+def requests_of_verify(extent: Extent, reads: int) -> Requests:
+    """Read everything again: records of every run, objects and packs (a look and its `reads`), indexes and logs."""
+    logs = extent.pointers + extent.names
+    return Requests(list=pages(extent.experiments)).plus(
+        Requests(list=extent.experiments * pages(extent.attempts // extent.experiments)),  # runs
+        Requests(list=1, get=1, head=1).times(extent.attempts),  # who holds it
+        Requests(get=4).times(extent.attempts),  # its records
+        Requests(head=extent.objects + extent.packs, get=reads),
+        _listed(extent.pending, extent.experiments),
+        Requests(list=pages(extent.experiments) + extent.experiments + 1),
+        Requests(list=pages(extent.moves // max(1, logs)), get=1, head=1).times(logs),
+        Requests(get=extent.moves),
+    )
+
+
+def requests_of_recovery(extent: Extent) -> Requests:
+    """Look for intents that somebody left, which a daemon does every hour."""
+    found = Requests(list=extent.attempt_pages)
+    return found.plus(Requests(put=1, head=1, delete=1)) if extent.intents else found
+
+
+FILES_PER_RUN = 50
+
+
+def _rows(files: int, *, packed: bool) -> list[str]:
+    """What looking at everything asks of a registry of so many files, a tenth of whose attempts is retired."""
+    attempts = files // FILES_PER_RUN
+    objects, packs = (0, attempts) if packed else (files, 0)
+    extent = Extent(objects=objects, packs=packs, attempts=attempts, records=2.1, moves=attempts)
+    stored = objects + packs
+    acts = {
+        "plan": requests_of_plan(extent),
+        "sweep": requests_of_sweep(extent._replace(objects=stored), stored // 5),
+        "wrecks": requests_of_recovery(extent),
+        "verify": requests_of_verify(extent, stored),
+    }
+    shown = [f"{asked.total:,} ({asked.cost(Prices()):,.2f})" for asked in acts.values()]
+    return [f"{files:,}", "packed" if packed else "plain", *shown]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print what a publication asks, and what whoever looks at everything asks, as Markdown or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.requests", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+    options = parser.parse_args(argv)
+    acts = {
+        "publish 1 file": requests_of_publish(1),
+        "publish 10,000 files of 10 KiB, each an object": requests_of_publish(10_000),
+        "publish 10,000 files of 10 KiB, packed": requests_of_publish(0, packs_of(10_000, 10_000 * 10_240)),
+        "publish again, unchanged": requests_of_publish_again(),
+        "resolve a pointer or a name": requests_of_resolve_pointer(),
+        "resolve a run": requests_of_resolve_run(),
+        "show": requests_of_show(),
+        "get 1,000 objects": requests_of_get(1_000),
+        "get 10,000 files of 10 KiB, packed": requests_of_get(reads_of_packed(10_000, 10_240, 4)),
+        "list an experiment, 100 rows pending": requests_of_list(100),
+    }
+    if options.json:
+        print(json.dumps({act: asked._asdict() for act, asked in acts.items()}, indent=1))
+        return
+    print("| what | PUT | GET | HEAD | LIST | COPY | DELETE | all | $ |\n" + "|---" * 9 + "|")
+    for act, asked in acts.items():
+        print(
+            f"| {act} | " + " | ".join(f"{one:,}" for one in (*asked, asked.total)) + f" | {asked.cost(Prices()):.5f} |"
+        )
+    print()
+    print("| files | form | plan ($) | sweep of a fifth ($) | look for wrecks ($) | verify ($) |\n" + "|---" * 6 + "|")
+    for power in (5, 6, 7, 8, 9):
+        for packed in (False, True):
+            print(f"| {' | '.join(_rows(10**power, packed=packed))} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Where bulk work runs: threads of this process, processes of this machine, a Dask cluster, or any executor by name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+from sealrun.domain.errors import ConfigurationError, UnavailableError
+
+ENGINES = "threads, processes, dask, dask:ADDRESS, MODULE:FUNCTION"
+"""What `open_engine` takes, for messages and help texts."""
+
+
+@contextmanager
+def open_engine(name: str = "threads", jobs: int | None = None) -> Iterator[Executor]:
+    """Open the engine of that name with `jobs` workers; what was started here ends with the block.
+
+    ``threads`` and ``processes`` (started anew, never forked) are of this machine; ``dask`` starts a cluster on this
+    machine, and ``dask:tcp://HOST:PORT`` uses one that is there, whose workers have sealrun and see the same files;
+    ``MODULE:FUNCTION`` calls a function that returns any `concurrent.futures.Executor` (Parsl has one).
+    `ConfigurationError` says what is wrong with the name; `UnavailableError`: nobody answers at the address.
+    """
+    workers = jobs or os.cpu_count() or 1
+    kind, _, where = name.partition(":")
+    if name == "threads":
+        with ThreadPoolExecutor(workers, thread_name_prefix="engine") as pool:
+            yield pool
+    elif name == "processes":
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool_of_processes:
+            yield pool_of_processes
+    elif kind == "dask":
+        with _dask(where, workers) as executor:
+            yield executor
+    elif where:
+        with _factory(kind, where) as made:
+            yield made
+    else:
+        msg = f"no engine {name!r}; there are: {ENGINES}"
+        raise ConfigurationError(msg)
+
+
+@contextmanager
+def _dask(address: str, workers: int) -> Iterator[Executor]:
+    try:
+        from distributed import Client, LocalCluster  # noqa: PLC0415 - large, and only for this engine
+    except ImportError as error:
+        msg = "the engine dask needs the package distributed: pip install 'sealrun[dask]'"
+        raise ConfigurationError(msg) from error
+    if address:
+        try:
+            client = Client(address, timeout="10s", set_as_default=False)  # type: ignore[no-untyped-call] # it has no annotations
+        except (OSError, TimeoutError, ValueError) as error:
+            msg = (
+                f"no Dask scheduler answers at {address} ({type(error).__name__}); is it running, and is it reachable?"
+            )
+            raise UnavailableError(msg) from error
+        with client:
+            yield client.get_executor(pure=False)  # type: ignore[no-untyped-call] # as above
+        return
+    local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    with (
+        LocalCluster(**local) as cluster,  # type: ignore[no-untyped-call] # as above
+        Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call] # as above
+    ):
+        yield client.get_executor(pure=False)
+
+
+@contextmanager
+def _factory(module: str, function: str) -> Iterator[Executor]:
+    try:
+        executor = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError) as error:
+        msg = f"the engine {module}:{function} cannot be made ({error}); name a function that returns an executor"
+        raise ConfigurationError(msg) from error
+    if not isinstance(executor, Executor):
+        msg = f"{module}:{function} returned a {type(executor).__name__}, not a concurrent.futures.Executor"
+        raise ConfigurationError(msg)
+    with executor:
+        yield executor

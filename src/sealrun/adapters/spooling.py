@@ -1,0 +1,121 @@
+"""Bytes that wait on this machine for a store that has no place for them, in files without names."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+from typing import BinaryIO
+
+from sealrun.adapters.stores.posix_durable import write_all
+from sealrun.domain.address import Digest
+from sealrun.domain.errors import NoSpaceError, RunChangedError
+
+
+class SpoolStage:
+    """`ports.Stage` in unnamed temporary files of one folder. Nothing of it outlives a crash."""
+
+    def __init__(self, folder: str) -> None:
+        """Keep the bytes on the disk of `folder`, which is there."""
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._open: list[int] = []
+        self._closed = False
+
+    def receive(self) -> SpoolIncoming:
+        """Begin receiving one file; see the port."""
+        try:
+            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
+                descriptor = os.dup(file.fileno())
+        except OSError as error:
+            raise _no_space(self._folder, error) from error
+        return SpoolIncoming(self, self._folder, descriptor)
+
+    def keep(self, descriptor: int) -> None:
+        """Close `descriptor` when the stage is closed."""
+        with self._lock:
+            if self._closed:
+                os.close(descriptor)
+            else:
+                self._open.append(descriptor)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the bytes are gone."""
+        return self._closed
+
+    def close(self) -> None:
+        """Discard everything; see the port."""
+        with self._lock:
+            self._closed = True
+            descriptors, self._open = self._open, []
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+class SpoolIncoming:
+    """`ports.Incoming`: one unnamed file. Used by one thread at a time."""
+
+    def __init__(self, stage: SpoolStage, folder: str, descriptor: int) -> None:
+        """Receive into the open file `descriptor`."""
+        self._stage = stage
+        self._folder = folder
+        self._descriptor = descriptor
+        self._size = 0
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append."""
+        try:
+            write_all(self._descriptor, chunk)
+        except OSError as error:
+            raise _no_space(self._folder, error) from error
+        self._size += len(chunk)
+
+    def keep(self, digest: Digest) -> Spooled:
+        """Keep the bytes; see the port."""
+        descriptor, self._descriptor = self._descriptor, -1
+        self._stage.keep(descriptor)
+        return Spooled(self._stage, descriptor, self._size, digest)
+
+    def drop(self) -> None:
+        """Discard; see the port."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class Spooled:
+    """`ports.Source` of bytes that wait; any number may read them at once."""
+
+    def __init__(self, stage: SpoolStage, descriptor: int, size: int, digest: Digest) -> None:
+        """Stand for the `size` bytes of the open file `descriptor`."""
+        self._stage = stage
+        self._descriptor = descriptor
+        self._size = size
+        self._digest = digest
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._size
+
+    @property
+    def digest(self) -> Digest:
+        """sha256 of the bytes."""
+        return self._digest
+
+    def open(self) -> BinaryIO:
+        """Open for one sequential read; see the port."""
+        if self._stage.closed:
+            msg = (
+                "bytes that waited for their upload are gone (their stage was closed); the folder has to be read again"
+            )
+            raise RunChangedError(msg)
+        # Opened anew, since duplicates of a descriptor share their position.
+        return io.BufferedReader(io.FileIO(f"/proc/self/fd/{self._descriptor}"))
+
+
+def _no_space(folder: str, error: OSError) -> NoSpaceError:
+    reason = error.strerror or str(error)
+    return NoSpaceError(f"{folder}: bytes cannot wait there for their upload ({reason}); make room on that disk")

@@ -1,0 +1,43 @@
+"""Whole objects, front to back, with bounded memory: what is far away is fetched ahead of whoever reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sealrun.domain.address import Key
+from sealrun.ports import Store
+from sealrun.services.fanning import fan_through
+
+PIECE = 4 << 20
+"""What is fetched at once, and up to which size an object is one read."""
+_NEAR_PIECE = 1 << 20
+
+
+def stream(store: Store, key: Key, size: int, ahead: int = 2) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of an object whose `size` is known, each piece valid until the next is taken.
+
+    At most one byte more than `size` is read: enough to tell that it is longer. A shorter one ends early. Up to twice
+    `ahead` pieces wait in memory. `NotFoundError` if there is none.
+    """
+    if size <= PIECE:
+        yield store.read(key, 0, size + 1)
+    elif store.capabilities.links:  # on this machine: the kernel reads ahead, into one buffer that stays in the cache
+        yield from _nearby(store, key, size + 1)
+    else:
+        last = size // PIECE
+
+        def piece(number: int) -> bytes:
+            return store.read(key, number * PIECE, PIECE if number < last else size % PIECE + 1)
+
+        yield from fan_through(piece, range(last + 1), min(ahead, store.capabilities.parallel))
+
+
+def _nearby(store: Store, key: Key, most: int) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(_NEAR_PIECE))
+    with store.open(key) as file:
+        while most > 0:
+            got = file.readinto(buffer[: min(most, _NEAR_PIECE)])  # type: ignore[attr-defined] # every binary file has it
+            if not got:
+                return
+            most -= got
+            yield buffer[:got]

@@ -1,0 +1,65 @@
+"""A place in memory where bytes wait until their digest is known: a store's own stage, or the spool beside one."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from tests.builders.runs import BytesSource
+
+from sealrun.domain.address import Digest
+from sealrun.domain.errors import RunChangedError
+
+
+class MemoryStage:
+    """`ports.Stage` in memory. `kept` counts what it took; what waits in it is gone once it is closed."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.closed = False
+
+    def receive(self) -> MemoryIncoming:
+        return MemoryIncoming(self)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class MemoryIncoming:
+    """`ports.Incoming` in memory."""
+
+    def __init__(self, stage: MemoryStage) -> None:
+        self._stage = stage
+        self._body = bytearray()
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        self._body += chunk
+
+    def keep(self, digest: Digest) -> StagedSource:
+        self._stage.kept += 1
+        source = StagedSource(self._stage, bytes(self._body))
+        assert source.digest == digest
+        return source
+
+    def drop(self) -> None:
+        """Nothing is held."""
+
+
+class StagedSource:
+    """`ports.Source` of bytes that wait in a stage."""
+
+    def __init__(self, stage: MemoryStage, body: bytes) -> None:
+        self._stage = stage
+        self._inner = BytesSource(body)
+
+    @property
+    def size(self) -> int:
+        return self._inner.size
+
+    @property
+    def digest(self) -> Digest:
+        return self._inner.digest
+
+    def open(self) -> BinaryIO:
+        if self._stage.closed:
+            raise RunChangedError("its stage was closed")
+        return self._inner.open()

@@ -1,0 +1,133 @@
+"""What an opened registry copies while a folder is hashed, and what it publishes of it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from tests.builders.folders import a_folder
+from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.hints import FakeHints
+from tests.fakes.store import ModelStore
+
+from sealrun.adapters.folders import LocalFolder, NoHashes
+from sealrun.adapters.spooling import SpoolStage
+from sealrun.adapters.stores.posix import PosixStore
+from sealrun.domain.address import AttemptId, Digest, object_key
+from sealrun.domain.packing import PackOptions
+from sealrun.domain.publication import AttemptTicket, Stored
+from sealrun.domain.run import Completion
+from sealrun.ports import Store
+from sealrun.services.packing import Packing
+from sealrun.services.reading import Reader
+from sealrun.services.sealing import SealRequest
+from sealrun.services.staging import StagedSealings
+from sealrun.services.upkeep import OpenedRegistry
+
+REGISTRY = "0" * 32
+FILES = {f"d{n % 3}/{n:02}": f"{n}\n" * n for n in range(30)} | {"big": "x" * 3000, "named": "n"}
+REQUEST = SealRequest(
+    experiment="train",
+    completion=Completion(method="command", evidence="test", confidence="declared"),
+    names={"named": "shown.txt"},
+)
+CLOCK, ENTROPY = FakeClock(), FakeEntropy()
+
+
+def digest(text: str) -> Digest:
+    return Digest(hashlib.sha256(text.encode()).hexdigest())
+
+
+def opened(store: Store, folder: Path, hints: FakeHints | None = None, *, least: int = 10) -> OpenedRegistry:
+    packing = Packing(PackOptions(below=1000, size=1 << 20, least=least), lambda: SpoolStage(str(folder)))
+    return OpenedRegistry(store, REGISTRY, hints or FakeHints(), CLOCK, ENTROPY, "me", packing=packing)
+
+
+@pytest.fixture(params=["directory", "elsewhere"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "directory":
+        return PosixStore(tmp_path / "store", make=True)
+    return ModelStore(lambda: CLOCK.now().timestamp(), links=False)
+
+
+def ticket(number: int = 1) -> AttemptTicket:
+    attempt = AttemptId(f"20260117T143052Z-{number:016x}")
+    return AttemptTicket(attempt=attempt, nonce=f"{number:032}", created_at="2026-01-17T14:30:52Z", owner="me")
+
+
+def test_a_run_is_read_once_and_published_from_what_waits(store: Store, tmp_path: Path) -> None:
+    run = a_folder(tmp_path / "run", FILES)
+    registry = opened(store, tmp_path)
+    staged = StagedSealings(lambda: registry)
+    sealing = staged.seal(LocalFolder(str(run), hashes=NoHashes()), REQUEST)
+    staged.keep(1, sealing)
+    (pack,) = staged.packs(1)
+    assert {member.digest for member in pack.members} == {digest(FILES[path]) for path in FILES if path.startswith("d")}
+    for path in FILES:
+        if path.startswith("d"):
+            (run / path).unlink()  # what was copied on the way is not looked for in the folder again
+    done = registry.publish(sealing.run, ticket(), sealing.source, staged.packs(1))
+    assert (done.uploaded_objects, done.reused_objects) == (32, 0)
+    staged.release(1)
+    reader = Reader(store, CLOCK, ENTROPY)
+    view = reader.load(reader.resolve(done.ref))
+    assert {view.objects[digest(body)].offset is None for path, body in FILES.items() if path.startswith("d")} == {
+        False
+    }
+    assert view.objects[digest("n")].offset is None
+    for path, body in FILES.items():
+        assert b"".join(reader.chunks(view, view.entry(path))) == body.encode()
+
+
+def test_what_the_registry_knows_is_not_packed_again(store: Store, tmp_path: Path) -> None:
+    known = {digest(FILES[f"d{n % 3}/{n:02}"]): len(FILES[f"d{n % 3}/{n:02}"]) for n in range(20)}
+    hints = FakeHints()
+    attempt = AttemptId("20260117T143052Z-00000000000000ff")
+    hints.learn(REGISTRY, {one: Stored(object_key(one, attempt), size) for one, size in known.items()}, attempt)
+    registry = opened(store, tmp_path, hints)
+    folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
+    tree = folder.scan()
+    copying = registry.plan_copying(tree, {"named"})
+    assert copying is not None
+    (pack,) = folder.hash(tree, copying).packs
+    assert {member.digest for member in pack.members} == {digest(FILES[f"d{n % 3}/{n:02}"]) for n in range(20, 30)}
+    copying.stage.close()
+
+
+def test_too_few_small_files_are_not_packed(store: Store, tmp_path: Path) -> None:
+    registry = opened(store, tmp_path, least=31)
+    folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
+    copying = registry.plan_copying(folder.scan(), {"named"})
+    assert (copying is None) == (store.stage() is None)
+    if copying is not None:
+        assert list(copying.packs) == []
+        copying.stage.close()
+    sealing = StagedSealings(lambda: registry).seal(folder, REQUEST)
+    done = registry.publish(sealing.run, ticket(), sealing.source)
+    view = Reader(store, CLOCK, ENTROPY).load(Reader(store, CLOCK, ENTROPY).resolve(done.ref))
+    assert {stored.offset for stored in view.objects.values()} == {None}
+
+
+def test_without_a_stage_the_folder_is_read_and_packed_alike(store: Store, tmp_path: Path) -> None:
+    registry = opened(store, tmp_path)
+    folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
+    staged = StagedSealings(lambda: registry)
+    sealing = staged.seal(folder, REQUEST)
+    staged.keep(1, sealing)
+    (waiting,) = staged.packs(1)
+    done = registry.publish(sealing.run, ticket(), folder.source)
+    view = Reader(store, CLOCK, ENTROPY).load(Reader(store, CLOCK, ENTROPY).resolve(done.ref))
+    keys = {stored.key for stored in view.objects.values() if stored.offset is not None}
+    # The same bytes: a publisher that crashed and reads the folder again finds the packs that it has stored.
+    assert [key.split(".")[0].replace("/", "")[-64:] for key in keys] == [waiting.source.digest]
+    staged.release(1)
+
+
+def test_a_plain_registry_packs_nothing(store: Store, tmp_path: Path) -> None:
+    registry = OpenedRegistry(store, REGISTRY, FakeHints(), CLOCK, ENTROPY, "me")
+    folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
+    sealing = StagedSealings(lambda: registry).seal(folder, REQUEST)
+    done = registry.publish(sealing.run, ticket(), sealing.source)
+    assert done.uploaded_objects == len(FILES)
+    assert not any(found.key.startswith("store/packs/") for found in store.list("store/"))
