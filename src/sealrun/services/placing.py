@@ -74,13 +74,8 @@ class Place:
                 return adopted, body is not None
             records = records.renamed(next_revision(records.envelope.run_id))
 
-    def write(self, records: RunRecords) -> tuple[RunRecords, Digest]:
-        """Write the three records, or adopt those of another attempt at the same content."""
-        filled = self.fill(records)
-        return filled.records, filled.root
-
     def fill(self, records: RunRecords) -> Filled:
-        """Write the three records like `write`, and say whether the folder is certainly ours."""
+        """Write the three records, or adopt those of another attempt at the same content; say if they are ours."""
         while True:
             experiment, run_id = records.envelope.experiment, records.envelope.run_id
             standing, first = self._certainty.create_first(run_key(experiment, run_id, RUN_FILE), records.run_json)

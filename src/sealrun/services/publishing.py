@@ -152,7 +152,7 @@ class Publisher:
             return None
 
     def _conclude(self, sealed: SealedAttempt, ticket: AttemptTicket) -> Published:
-        self._learn(sealed)
+        self._hints.learn(self._registry_id, sealed.objects, sealed.attempt)
         own = [one for one in sealed.objects.values() if parse_object_key(one.key).creator == ticket.attempt]
         return Published(
             experiment=sealed.envelope.experiment,
@@ -186,7 +186,7 @@ class Publisher:
         if sealed is None:
             return _published_before(standing)
         self._help(sealed)
-        self._learn(sealed)
+        self._learn_news(sealed)
         return Published(
             experiment=sealed.envelope.experiment,
             run_id=sealed.envelope.run_id,
@@ -195,7 +195,8 @@ class Publisher:
             new=False,
         )
 
-    def _learn(self, sealed: SealedAttempt) -> None:
+    def _learn_news(self, sealed: SealedAttempt) -> None:
+        """Remember where a run is that was there before: mostly we know, and asking costs less than writing."""
         known = self._hints.places_of(self._registry_id, sealed.objects)
         news = {
             digest: stored

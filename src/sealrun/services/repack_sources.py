@@ -6,22 +6,16 @@ Those are read out of the packs themselves, several neighbours at once.
 from __future__ import annotations
 
 import io
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
-from threading import Lock
 from typing import BinaryIO
 
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.errors import DigestMismatchError, NotFoundError
 from sealrun.domain.manifest import Entry
-from sealrun.domain.packing import spans
 from sealrun.domain.publication import Hint, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Hints, Source, Store
-
-_GAP = 64 << 10
-_SPAN = 8 << 20
-_FAR = 1 << 62
+from sealrun.services.members import MemberSources
 
 
 class Emptying:
@@ -40,7 +34,8 @@ class Emptying:
         self._held_by = held_by
         self._emptied = emptied
         self._hints = hints
-        self._members = _Members(store)
+        self._store = store
+        self._members = MemberSources(store, ())
 
     def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:
         """Where the bytes are now, or where an earlier run of the same round put them; see the port."""
@@ -56,7 +51,8 @@ class Emptying:
             for digest, hint in self._hints.places_of(registry_id, rest).items()
             if hint.stored.key not in self._emptied
         }
-        self._members.expect([self._places[digest] for digest in rest if digest not in elsewhere])
+        leaving = ((digest, self._places[digest]) for digest in rest if digest not in elsewhere)
+        self._members = MemberSources(self._store, leaving)
         return found | elsewhere
 
     def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:
@@ -84,7 +80,7 @@ class Emptying:
 class _MemberSource:
     """`ports.Source` of a member. What is read is compared with its digest."""
 
-    def __init__(self, members: _Members, digest: Digest, stored: Stored) -> None:
+    def __init__(self, members: MemberSources, digest: Digest, stored: Stored) -> None:
         self._members = members
         self._stored = stored
         self.digest = digest
@@ -97,42 +93,3 @@ class _MemberSource:
             msg = f"{where}: are not those of {self.digest}; find the extent with: sealrun verify"
             raise DigestMismatchError(msg)
         return io.BytesIO(body)
-
-
-class _Members:
-    """Reads members of packs. Of what was read last, one piece is kept: files are packed in order of their paths."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._pieces: dict[Key, list[tuple[int, int]]] = {}
-        self._kept: tuple[Key, int, int] | None = None
-        self._body = b""
-        self._lock = Lock()
-
-    def expect(self, members: Iterable[Stored]) -> None:
-        """Say what is going to be read: neighbours are read in one piece."""
-        wanted: dict[Key, list[tuple[int, int]]] = {}
-        for stored in members:
-            wanted.setdefault(stored.key, []).append((stored.offset or 0, stored.size))
-        for key, ranges in wanted.items():
-            ranges.sort()
-            self._pieces[key] = [
-                (ranges[first][0], ranges[last - 1][0] + ranges[last - 1][1])
-                for first, last in spans(ranges, gap=_GAP, most=_SPAN)
-            ]
-
-    def read(self, stored: Stored) -> bytes:
-        """Return a member's bytes, unverified."""
-        begin = stored.offset or 0
-        first, last = self._piece(stored.key, begin, begin + stored.size)
-        with self._lock:
-            if self._kept != (stored.key, first, last):
-                self._body = self._store.read(stored.key, first, last - first)
-                self._kept = stored.key, first, last
-            return self._body[begin - first : begin - first + stored.size]
-
-    def _piece(self, key: Key, begin: int, end: int) -> tuple[int, int]:
-        """In which piece a range lies; it is one of its own if nobody said that it would be read."""
-        pieces = self._pieces.get(key, [])
-        at = bisect_right(pieces, (begin, _FAR)) - 1
-        return pieces[at] if at >= 0 and end <= pieces[at][1] else (begin, end)

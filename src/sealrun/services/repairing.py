@@ -17,17 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import msgspec
-
 from sealrun.domain.address import (
     ATTEMPTS,
     AttemptId,
     Key,
-    attempt_id,
     intent_key,
-    outcome_key,
     quarantine_key,
-    retired_key,
     run_key,
     seal_key,
 )
@@ -39,7 +34,7 @@ from sealrun.domain.errors import (
     SealrunError,
     UnavailableError,
 )
-from sealrun.domain.indexing import Dropped, Row
+from sealrun.domain.indexing import Row
 from sealrun.domain.keeping import Quarantined
 from sealrun.domain.manifest import RUN_FILE
 from sealrun.domain.mending import (
@@ -50,8 +45,8 @@ from sealrun.domain.mending import (
     RepairReport,
     RunRepair,
 )
-from sealrun.domain.pointing import Generation, Target
-from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Retired, Seal
+from sealrun.domain.pointing import Target
+from sealrun.domain.publication import AttemptTicket, Intent, Seal
 from sealrun.domain.run import Envelope
 from sealrun.domain.sealed import Published
 from sealrun.ports import Clock, Entropy, Hints, Replica, Store
@@ -61,10 +56,10 @@ from sealrun.services.comparing import every_pointer
 from sealrun.services.diagnosing import Diagnosis, read_sealed
 from sealrun.services.indexing import Index
 from sealrun.services.packing import Packing
-from sealrun.services.pointers import Pointers
 from sealrun.services.publishing import Publisher
 from sealrun.services.rebuilding import Rebuilder
 from sealrun.services.repair_sources import RepairHints, RepairSources
+from sealrun.services.resealing import Succession
 from sealrun.services.standing import read_outcome
 
 _OUTAGES = (UnavailableError, OutcomeUnknownError)
@@ -97,7 +92,7 @@ class Repairer:
         self._owner = owner
         self._by = by
         self._certainty = Certainty(store, clock, entropy)
-        self._pointers = Pointers(store, clock, entropy, by)
+        self._succession = Succession(store, clock, entropy, owner, by)
         self._rebuilder = Rebuilder(store, clock, entropy, owner)
 
     def plan(self, found: VerifyReport | Sequence[Damage], replicas: Sequence[Replica]) -> RepairPlan:
@@ -184,18 +179,18 @@ class Repairer:
         )
         sources = RepairSources(self._store, run, replicas)
         begun = None if begun is not None and begun.attempt in run.broken else begun
-        ticket = begun or self._ticket()
+        ticket = begun or self._succession.ticket()
         while True:
             try:
                 return publisher.publish(sealed, ticket, sources, instead_of=run.broken[0])
             except ConflictError:
                 if ticket is not begun:
                     raise
-                ticket = self._ticket()  # the attempt of an earlier life was declared void
+                ticket = self._succession.ticket()  # the attempt of an earlier life was declared void
             except _OUTAGES:
                 raise
             except SealrunError as error:
-                self._give_up(ticket, str(error))
+                self._succession.give_up(ticket, f"the repair failed: {error}")
                 raise
 
     def _begun(self) -> dict[str, AttemptTicket]:
@@ -216,65 +211,17 @@ class Repairer:
                 )
         return found
 
-    def _ticket(self) -> AttemptTicket:
-        return AttemptTicket(
-            attempt=attempt_id(self._clock.now().strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
-            nonce=self._entropy.hex(32),
-            created_at=self._stamp(),
-            owner=self._owner,
-        )
-
-    def _give_up(self, ticket: AttemptTicket, why: str) -> None:
-        if self._certainty.read(intent_key(ticket.attempt)) is None:
-            return
-        void = Outcome(
-            attempt=ticket.attempt,
-            nonce=ticket.nonce,
-            decision="void",
-            decided_at=self._stamp(),
-            by=self._owner,
-            why=f"the repair failed: {why}",
-        )
-        key = outcome_key(ticket.attempt)
-        if Outcome.decode(self._certainty.create(key, void.encode()), key).decision == "void":
-            self._store.discard(intent_key(ticket.attempt))
-
     # -- what stood on the old attempt
 
     def _move(self, old: AttemptId, new: AttemptId) -> Iterator[str]:
-        """Lead every pointer and name that stands on `old` to `new`, which holds the same run; yield their labels."""
-        for pointer in every_pointer(self._store):
-            while True:
-                seen = self._pointers.newest(pointer)
-                if seen is None or seen.target.attempt != old:
-                    break
-                target = msgspec.structs.replace(seen.target, attempt=new)
-                proposal = self._pointers.propose(pointer, target, f"repaired: attempt {old} is damaged")
-                if proposal is None:
-                    break
-                proposed = Generation.decode(proposal.body.encode(), proposal.key)
-                # Somebody may have moved it between the two looks: only the very next generation is ours to make.
-                if proposed.generation == seen.generation + 1 and self._pointers.carry_out(proposal) is not None:
-                    yield pointer.label
-                    break
+        why = f"repaired: attempt {old} is damaged"
+        yield from self._succession.move(every_pointer(self._store), old, new, why)
 
     def _retire(self, run: RunRepair, old: AttemptId, why: str) -> bool:
         """Take a damaged attempt out of the live set, with its row; never before it is announced to the end."""
         if self._store.stat(intent_key(old)) is not None:
             self._finish_announcing(old)
-        key = retired_key(old)
-        proposed = Retired(attempt=old, retired_at=self._stamp(), by=self._by, why=why)
-        standing = Retired.decode(self._certainty.create(key, proposed.encode()), key)
-        Index(self._store, self._clock, self._entropy, run.experiment).drop(
-            Dropped(
-                experiment=run.experiment,
-                run_id=run.run_id,
-                attempt=old,
-                retired_at=standing.retired_at,
-                by=self._owner,
-            )
-        )
-        return standing.why == why
+        return self._succession.retire(run.experiment, run.run_id, old, why).why == why
 
     def _finish_announcing(self, old: AttemptId) -> None:
         """Write what a damaged attempt still lacks of its announcement, and end its intent.

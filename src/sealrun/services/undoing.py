@@ -16,9 +16,6 @@ from sealrun.domain.address import (
     AttemptId,
     Digest,
     Key,
-    attempt_id,
-    intent_key,
-    outcome_key,
     parse_name,
     parse_object_key,
     refs_key,
@@ -27,7 +24,7 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, SealrunError, UnavailableError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Entry
-from sealrun.domain.publication import AttemptTicket, Hint, Outcome, Refs, Retired, Stored
+from sealrun.domain.publication import Hint, Refs, Retired, Stored
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, Source, Store
 from sealrun.services.certainty import Certainty
@@ -35,6 +32,7 @@ from sealrun.services.fanning import fan_out
 from sealrun.services.packing import Packing
 from sealrun.services.publishing import Publisher
 from sealrun.services.reading import no_such_run
+from sealrun.services.resealing import Succession
 from sealrun.services.reusing import Reuse
 from sealrun.services.standing import attempts_of, find_standing, read_outcome
 from sealrun.services.uploading import Sources
@@ -97,6 +95,7 @@ class Undoer:
         self._entropy = entropy
         self._owner = owner
         self._certainty = Certainty(store, clock, entropy)
+        self._succession = Succession(store, clock, entropy, owner, by=owner)
 
     def plan(self, experiment: str, run_id: str) -> UndoPlan:
         """Look at what is left of a run. Writes nothing. `NotFoundError` if it was never sealed here."""
@@ -129,7 +128,7 @@ class Undoer:
         """
         run = self._sealed_run(plan.experiment, plan.run_id)
         retired = plan.retired.attempt if plan.retired is not None else None
-        ticket, lacking = self._ticket(), _Lacking(sources)
+        ticket, lacking = self._succession.ticket(), _Lacking(sources)
         hints = _UndoHints(self._traces(ticket.attempt), retired, run.manifest().digests(), self._hints)
         publisher = Publisher(
             self._store, self._registry_id, hints, self._clock, self._entropy, by=self._owner, packing=self._packing
@@ -139,7 +138,7 @@ class Undoer:
         except (UnavailableError, OutcomeUnknownError):
             raise
         except SealrunError as error:
-            self._give_up(ticket, str(error))
+            self._succession.give_up(ticket, f"the undo failed: {error}")
             if lacking.first is None:
                 raise
             raise self._gone(plan, lacking.first) from error
@@ -162,31 +161,6 @@ class Undoer:
             self._store.read(run_key(experiment, run_id, file)) for file in (RUN_FILE, MANIFEST_FILE)
         )
         return SealedRun(folder="", run_json=run_json, manifest_json=manifest_json)
-
-    def _ticket(self) -> AttemptTicket:
-        now = self._clock.now()
-        return AttemptTicket(
-            attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
-            nonce=self._entropy.hex(32),
-            created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            owner=self._owner,
-        )
-
-    def _give_up(self, ticket: AttemptTicket, why: str) -> None:
-        """End an attempt that began. If it was sealed before the error, its outcome stands, and recovery goes on."""
-        if self._certainty.read(intent_key(ticket.attempt)) is None:
-            return
-        void = Outcome(
-            attempt=ticket.attempt,
-            nonce=ticket.nonce,
-            decision="void",
-            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-            by=self._owner,
-            why=f"the undo failed: {why}",
-        )
-        key = outcome_key(ticket.attempt)
-        if Outcome.decode(self._certainty.create(key, void.encode()), key).decision == "void":
-            self._store.discard(intent_key(ticket.attempt))
 
     def _gone(self, plan: UndoPlan, first: Entry) -> NotFoundError:
         missing = [entry.path for entry in self.plan(plan.experiment, plan.run_id).missing] or [first.path]
