@@ -1,13 +1,17 @@
 """``python -m benchmarks``: every party publishes, restores and verifies each workload in turn; tables and verdicts.
 
-Others: ``python -m benchmarks collection`` (the collector), and by ``python -m benchmarks.NAME``: ``profile`` (where
-sealrun's time goes), ``many_runs`` (a thousand tiny runs through a daemon), ``idle`` (a daemon with nothing to do),
-``growth`` and ``requests`` (what grows with a registry). Each explains itself with ``--help``.
+Others are ``python -m benchmarks NAME``, or ``make bench ARGS=NAME``: ``slow`` (a store that is far away), ``warm``
+(each workload through a daemon), ``many_runs`` (a thousand tiny runs through it), ``idle`` (a daemon with nothing to
+do), ``shapes`` (a million tiny files, one of 20 GB, …), ``collection`` (the collector beside plain listing and
+deletion), ``planning`` (the collector beside restic and dvc), ``engines`` (verifying and marking on several),
+``growth`` and ``requests`` (what grows with a registry), ``profile`` (where sealrun's time goes). Each explains itself
+with ``--help``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -22,7 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 
-from benchmarks import collection
 from benchmarks.goals import verdicts
 from benchmarks.parties import Party, Room, Target
 from benchmarks.peers import PARTIES, TARGETS
@@ -36,6 +39,21 @@ _ACTIONS = ("publish", "restore", "one file", "verify")
 _WARM_SCALE = 0.002
 _QUICK_SCALE = 0.02
 _QUICK_PARTIES = ("sealrun", "floor-pack", "floor-cas", "cp -r")
+_OTHERS = frozenset(
+    {
+        "collection",
+        "engines",
+        "growth",
+        "idle",
+        "many_runs",
+        "planning",
+        "profile",
+        "requests",
+        "shapes",
+        "slow",
+        "warm",
+    }
+)
 Cells = list[tuple[tuple[Step, ...], Target]]
 
 
@@ -90,8 +108,8 @@ def _cells(text: str) -> Cells:
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print the report, and say with the exit code whether sealrun ran through."""
-    if argv[:1] == ["collection"]:
-        return collection.main(argv[1:])
+    if argv and argv[0] in _OTHERS:
+        return int(importlib.import_module(f"benchmarks.{argv[0]}").main(argv[1:]) or 0)
     options = _options(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server is stopped, too
     cells: Cells = options.only or [(steps, target) for steps in SERIES.values() for target in TARGETS]

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from benchmarks import server
 from benchmarks.measuring import sync_file_system
-from benchmarks.registries import Directory, Made, fill, fill_bucket
+from benchmarks.places import Directory
+from benchmarks.registries import Made, fill, fill_bucket
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import ATTEMPTS, EXPERIMENTS, OBJECTS

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import server
-from benchmarks.growing import EXPERIMENT, Shape, grow, grow_bucket
+from benchmarks.growing import Shape, grow, grow_bucket
 from benchmarks.measuring import sync_file_system
+from benchmarks.places import Bucket, Directory, Place
 from benchmarks.plotting import Axes, Series, plot
-from benchmarks.registries import Directory
+from benchmarks.sealed_records import EXPERIMENT
 from sealrun.domain.address import retired_key
 from sealrun.domain.publication import Retired
 
@@ -120,18 +121,14 @@ def _fill(room: Room, shape: Shape) -> str:
             retired.append((retired_key(run.row.attempt), record.encode()))
         elif number <= shape.runs // 2:
             middle = run.row.run_id
-    place = Directory(Path(room.url)) if not room.endpoint else _bucket(room)
+    place: Place = Directory(Path(room.url))
+    if room.endpoint:
+        place = Bucket(room.endpoint, room.url.removeprefix("s3://"))
     for key, body in retired:
         place.write(key, body)
     if not room.endpoint:
         sync_file_system(Path(room.url))
     return middle
-
-
-def _bucket(room: Room) -> Any:  # noqa: ANN401 - a `registries.Place`
-    from benchmarks.registries import Bucket  # noqa: PLC0415 - where there is one
-
-    return Bucket(room.endpoint, room.url.removeprefix("s3://"))
 
 
 def _write_files(folder: Path, files: int, salt: str = "") -> None:

@@ -62,6 +62,7 @@ class Sample:
     peak_mib: float
     threads: int
     idle_cpu_percent: float
+    idle_cpu_windows: tuple[float, ...]
     noticed_s: float
     noticed_longest_s: float
 
@@ -185,6 +186,12 @@ class Daemon:
                 continue  # the thread ended
         return total / 1e9
 
+    def idle(self, seconds: float) -> float:
+        """Let it idle; return per cent of a core."""
+        before, since = self.cpu(), time.perf_counter()
+        time.sleep(seconds)
+        return 100 * (self.cpu() - before) / (time.perf_counter() - since)
+
     def memory(self) -> tuple[float, float, int]:
         """Resident now and at most, in MiB, and the number of threads."""
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
@@ -228,8 +235,10 @@ def time_to_seal(state: Path, folder: Path, act: Callable[[], object]) -> float:
     raise RuntimeError(f"{folder} was never sealed")
 
 
-def measure(base: Path, root: Path, folders: Sequence[Path], files: int, state: str, window: float) -> Sample:
-    """Start a daemon over the tree, watch it idle for `window` seconds, then complete a few folders."""
+def measure(
+    base: Path, root: Path, folders: Sequence[Path], files: int, state: str, window: float, windows: int
+) -> Sample:
+    """Start a daemon over the tree, watch it idle for so many `windows` of seconds, then complete a few folders."""
     journal = base / f"state-{state}"
     settings = write_settings(base, root, journal, awaited=state == "unsettled")
     if state == "sealed":
@@ -239,9 +248,7 @@ def measure(base: Path, root: Path, folders: Sequence[Path], files: int, state: 
         watching_cpu = daemon.cpu()
         calm = daemon.wait_until_calm()
         calm_cpu = daemon.cpu()
-        before, since = daemon.cpu(), time.perf_counter()
-        time.sleep(window)
-        idle = (daemon.cpu() - before) / (time.perf_counter() - since)
+        idle = [daemon.idle(window) for _ in range(windows)]
         resident, peak, threads = daemon.memory()
         noticed = [_probe(base, root, folders, journal, state, number) for number in range(_PROBES)]
     return Sample(
@@ -255,7 +262,8 @@ def measure(base: Path, root: Path, folders: Sequence[Path], files: int, state: 
         rss_mib=round(resident, 1),
         peak_mib=round(peak, 1),
         threads=threads,
-        idle_cpu_percent=round(100 * idle, 3),
+        idle_cpu_percent=round(statistics.median(idle), 3),
+        idle_cpu_windows=tuple(round(percent, 3) for percent in idle),
         noticed_s=round(statistics.median(noticed), 3),
         noticed_longest_s=round(max(noticed), 3),
     )
@@ -301,8 +309,12 @@ def _cpu_of(arguments: Sequence[str]) -> float:
 
 def table(samples: Sequence[Sample]) -> str:
     """Lay the samples out, a state per column."""
-    rows = {name: [str(asdict(sample)[name]) for sample in samples] for name in Sample.__dataclass_fields__}
-    return "\n".join(f"{name:20}" + "".join(f"{value:>14}" for value in values) for name, values in rows.items())
+    rows = {name: [_cell(asdict(sample)[name]) for sample in samples] for name in Sample.__dataclass_fields__}
+    return "\n".join(f"{name:20}" + "".join(f"{value:>22}" for value in values) for name, values in rows.items())
+
+
+def _cell(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -311,6 +323,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--folders", type=int, default=10_000)
     parser.add_argument("--files", type=int, default=10, help="in each folder (10)")
     parser.add_argument("--window", type=float, default=130, help="seconds of idling (130: two rescans)")
+    parser.add_argument("--windows", type=int, default=3, help="so many of them, one after the other (3)")
     parser.add_argument("--states", default=",".join(STATES), help="sealed, unsettled or both")
     parser.add_argument("--json", type=Path, help="also write the samples to this file")
     options = parser.parse_args(argv)
@@ -319,7 +332,8 @@ def main(argv: Sequence[str]) -> int:
         root = base / "runs"
         folders = make_tree(root, options.folders, options.files)
         samples = [
-            measure(base, root, folders, options.files, state, options.window) for state in options.states.split(",")
+            measure(base, root, folders, options.files, state, options.window, options.windows)
+            for state in options.states.split(",")
         ]
     times = import_times()
     print(table(samples))

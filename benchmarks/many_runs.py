@@ -10,26 +10,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import signal
-import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import quantiles
 
-from benchmarks.server import ACCESS_KEY, SECRET_KEY, SeaweedFS
+from benchmarks.daemons import cpu_of, daemon, wait_published, write_settings
+from benchmarks.server import SeaweedFS
 
-_TICK = os.sysconf("SC_CLK_TCK")
-_SYNCS = "fsync,fdatasync,syncfs"
+_STRACE = ("strace", "-f", "--seccomp-bpf", "-qq", "-y", "-e", "trace=fsync,fdatasync,syncfs")
 _CALL = re.compile(r"\b(fsync|fdatasync|syncfs)\(\d+<([^>]*)>")
 _FILES = ("metrics.json", "notes.txt", "weights.bin")
 _WARM = "warm"
@@ -95,21 +92,22 @@ def _drop(room: Path, runs: int, server: SeaweedFS | None, *, settle: str, count
     names = [_WARM, *(f"run{number:05d}" for number in range(runs))]
     for name in names:
         _make_run(waiting / name)
-    settings = _write_settings(room, watched, server, settle)
+    settings = write_settings(room, watched, server, settle, f"many-{room.name}")
     trace = room / "trace" if counted else None
-    with _daemon(settings, room / "log", trace) as pid:
+    tracer = [*_STRACE, "-o", str(trace)] if trace else []
+    with daemon(settings, room / "log", tracer) as pid:
         (waiting / _WARM).rename(watched / _WARM)
-        _wait(room, 1)
+        wait_published(pid, room, 1)
         asked = server.requests() if server else Counter()
         traced = trace.stat().st_size if trace else 0
-        cpu, began = _cpu(pid), time.time()
+        cpu, began = cpu_of(pid), time.time()
         appeared: dict[str, float] = {}
         for name in names[1:]:
             (waiting / name).rename(watched / name)
             appeared[str(watched / name)] = time.time()
-        published = _wait(room, 1 + runs)
+        published = wait_published(pid, room, 1 + runs)
         ended = max(published.values())
-        used = _cpu(pid) - cpu
+        used = cpu_of(pid) - cpu
         requests = server.requests() - asked if server else Counter()
         syncs = _syncs(trace, traced, room) if trace else {}
     latencies = sorted(published[path] - at for path, at in appeared.items())
@@ -136,78 +134,6 @@ def _make_run(folder: Path) -> None:
     (folder / "_SUCCESS").touch()
 
 
-def _write_settings(room: Path, watched: Path, server: SeaweedFS | None, settle: str) -> Path:
-    lines = ["version = 1", f'state = "{room}/state"', "[registry.main]"]
-    if server is None:
-        lines.append(f'url = "{room}/registry"')
-    else:
-        bucket = f"many-{room.name}"
-        server.create_bucket(bucket)
-        options = (
-            f'key = "{ACCESS_KEY}", secret = "{SECRET_KEY}", client_kwargs = {{ endpoint_url = "{server.endpoint}" }}'
-        )
-        lines += [f'url = "s3://{bucket}/registry"', f"storage_options = {{ {options} }}"]
-    lines += ["[[watch]]", f'path = "{watched}"', 'experiment = "tiny"', f'settle = "{settle}"']
-    path = room / "sealrun.toml"
-    path.write_text("\n".join(lines) + "\n")
-    path.chmod(0o600)
-    return path
-
-
-@contextmanager
-def _daemon(settings: Path, log: Path, trace: Path | None) -> Iterator[int]:
-    """Run the daemon; yield its process id."""
-    argv = [sys.executable, "-m", "sealrun", "daemon", "--config", str(settings)]
-    if trace is not None:
-        argv = ["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-e", f"trace={_SYNCS}", "-o", str(trace), *argv]
-    with log.open("wb") as said:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)  # noqa: S603 - ours
-    pid = process.pid if trace is None else _child_of(process.pid)
-    try:
-        yield pid
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    if process.returncode:
-        raise RuntimeError(f"the daemon ended with {process.returncode}: {log.read_text()[-2000:]}")
-
-
-def _child_of(tracer: int) -> int:
-    """Return the traced process: the tracer has short-lived children of its own before."""
-    while True:
-        for pid in map(int, Path(f"/proc/{tracer}/task/{tracer}/children").read_text().split()):
-            with suppress(FileNotFoundError):
-                if b"daemon" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:5]:
-                    return pid
-        time.sleep(0.05)
-
-
-def _wait(room: Path, wanted: int) -> dict[str, float]:
-    """Wait until the journal says that so many runs are published; return when each was, by its folder."""
-    end = time.monotonic() + 1800
-    query = "SELECT folder, published_at FROM deliveries JOIN sealed_runs ON sealed_runs.id = sealed WHERE state = ?"
-    while time.monotonic() < end:
-        time.sleep(0.2)
-        try:
-            journal = sqlite3.connect(f"file:{room}/state/journal.sqlite?mode=ro", uri=True)
-        except sqlite3.OperationalError:
-            continue  # it is not there yet
-        try:
-            found = dict(journal.execute(query, ("published",)).fetchall())
-        except sqlite3.OperationalError:
-            continue  # nor are its tables
-        finally:
-            journal.close()
-        if len(found) >= wanted:
-            return found
-    raise TimeoutError(f"{room}: {wanted} runs were not published in time; see {room}/log")
-
-
 def _syncs(trace: Path, offset: int, room: Path) -> dict[str, int]:
     """Count the calls in a trace from `offset` on: the journal's, and each kind of the others."""
     counts: Counter[str] = Counter()
@@ -219,11 +145,6 @@ def _syncs(trace: Path, offset: int, room: Path) -> dict[str, int]:
                 inside = found[2].startswith(f"{room}/state/")
                 counts["journal" if inside else f"registry {found[1]}"] += 1
     return dict(counts)
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 def _print(dropped: Sequence[Dropped]) -> None:

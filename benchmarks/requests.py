@@ -99,9 +99,8 @@ class Reused(NamedTuple):
 
 
 class History(NamedTuple):
-    """What lies around for ever, or nearly: batches that ended, objects in quarantine, generations of a name."""
+    """What lies around for ever, or nearly, and is listed: objects in quarantine. Batches that ended are not."""
 
-    batches: int = 0
     quarantined: int = 0
 
 
@@ -112,7 +111,7 @@ def _reused(reused: Reused, history: History) -> Requests:
     """What is condemned and quarantined is asked only where something may be referenced."""
     if not reused.keys:
         return Requests()
-    return Requests(list=pages(2 * history.batches) + pages(history.quarantined)).plus(reused.requests)
+    return Requests(list=1 + pages(history.quarantined)).plus(reused.requests)
 
 
 def requests_of_publish(
@@ -238,17 +237,17 @@ def requests_of_plan(extent: Extent, history: History = NO_HISTORY) -> Requests:
     """What a collection would delete: the store's time, the mark, all objects and packs."""
     return requests_of_mark(extent).plus(
         Requests(put=1, head=1, delete=1),  # the store's time
-        Requests(list=pages(2 * history.batches) + pages(history.quarantined)),
+        Requests(list=1 + pages(history.quarantined)),
         Requests(list=pages(extent.objects) + pages(extent.packs)),
     )
 
 
-def requests_of_sweep(extent: Extent, deleted: int, history: History = NO_HISTORY, *, batch: int = 50_000) -> Requests:
+def requests_of_sweep(extent: Extent, deleted: int, *, batch: int = 50_000) -> Requests:
     """What follows a plan that deletes so many objects, but for the tidying: each batch has a mark of its own."""
     whole, rest = divmod(deleted, batch)
     sizes = [batch] * whole + [rest] * (rest > 0)
     per_batch = Requests(put=3, delete=1, list=1)  # condemned, verdict, log; its end; quarantine
-    return Requests(list=pages(2 * history.batches)).plus(
+    return Requests(list=1).plus(
         per_batch.plus(requests_of_mark(extent, fresh=0)).times(len(sizes)),
         Requests(delete=sum(-(-size // _PAGE) for size in sizes)),
         *(requests_of_look(extent.objects, size, deleted) for size in {*sizes} for _ in range(sizes.count(size))),

@@ -7,14 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 
 from benchmarks.measuring import Usage, files_below, measure, read_all, sync_file_system, wait_for_quiet
 from benchmarks.parties import Argv, Party, Room, Target
-from benchmarks.server import SeaweedFS
+from benchmarks.server import Server
 from benchmarks.workloads import Step
 
 _FEW_FILES = 100
@@ -44,16 +45,19 @@ class Sample:
 class Settings:
     """How to measure; times in seconds. `actions` are those that are measured; publishing happens anyway.
 
-    Who needs more than `slow` for a step is not asked for that series again, and is noted in `skipped`.
+    Who needs more than `slow` for a step is not asked for that series again, and is noted in `skipped`. What is
+    measured runs inside `around`; `tag` begins the names of rooms, and keeps those of several series apart.
     """
 
     base: Path
-    server: SeaweedFS | None
+    server: Server | None
     quiet_wait: float
     timeout: float
     actions: frozenset[str]
     slow: float = float("inf")
     skipped: set[tuple[str, Target, str]] = field(default_factory=set)
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    tag: str = "round"
 
 
 def run_round(
@@ -97,7 +101,7 @@ def _visit(
     settings: Settings,
 ) -> Iterator[Sample]:
     """Give a party a fresh room and let it take one step after the other there."""
-    label = f"{number}-{steps[0].name}-{target}-{party.name}".replace(" ", "").replace(",", "")
+    label = f"{settings.tag}-{number}-{steps[0].name}-{target}-{party.name}".replace(" ", "").replace(",", "")
     room = _furnish(label, target, settings)
     try:
         for argv in party.prepare(room):
@@ -153,13 +157,14 @@ def _take(number: int, step: Step, source: Path, party: Party, room: Room, setti
     before, asked = (_stored(room, server) if publishes else (0, 0)), server.requests() if server else Counter[str]()
     sync_file_system(settings.base)
     wait_for_quiet(settings.quiet_wait)
-    usage = measure(
-        argv,
-        room.environment(),
-        sync=room.folder if step.action == "restore" or (publishes and server is None) else None,
-        server=server.pid if server else None,
-        timeout=settings.timeout,
-    )
+    with settings.around():
+        usage = measure(
+            argv,
+            room.environment(),
+            sync=room.folder if step.action == "restore" or (publishes and server is None) else None,
+            server=server.pid if server else None,
+            timeout=settings.timeout,
+        )
     requests = dict(server.requests() - asked) if server else {}
     after = _stored(room, server) if publishes else (0, 0)
     return Sample(
@@ -186,7 +191,7 @@ def _tell(sample: Sample) -> None:
     )
 
 
-def _stored(room: Room, server: SeaweedFS | None) -> tuple[int, int]:
+def _stored(room: Room, server: Server | None) -> tuple[int, int]:
     """Return the objects and bytes in the room's target; a file with many names counts once."""
     if server is not None:
         return server.stored(room.bucket)

@@ -17,7 +17,7 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 ACCESS_KEY = "bench"
 SECRET_KEY = "bench-secret"  # noqa: S105 - of a server that lives for one run on loopback
@@ -29,6 +29,27 @@ _UP_WITHIN = 60.0
 def search_path() -> str:
     """Return where programs are looked for: first among those installed into this environment, then PATH."""
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+class Server(Protocol):
+    """What a round asks of an S3 server: `SeaweedFS`, or one behind a proxy. `pid` is its process."""
+
+    endpoint: str
+    pid: int
+
+    def create_bucket(self, bucket: str) -> None:
+        """Create a bucket."""
+
+    def drop_bucket(self, bucket: str) -> None:
+        """Delete a bucket with everything in it."""
+
+    def stored(self, bucket: str) -> tuple[int, int]:
+        """Return how many objects a bucket holds, and their bytes."""
+        ...
+
+    def requests(self) -> Counter[str]:
+        """Return how many requests of each kind there were so far."""
+        ...
 
 
 class SeaweedFS:

@@ -45,7 +45,7 @@ byte refs[ATTEMPTS];  /* the key that an attempt's refs.json names, or NOBODY */
 byte named[ATTEMPTS + 1]; /* the keys whose digests an attempt's intent.json names: here every key has its own */
 #endif
 
-byte batch[COLLECTORS]; /* keys that a condemned.json names, */
+byte batch[COLLECTORS]; /* keys that a condemned record (gc/condemned/) names, */
 byte condemned;         /* and the batches in which it stands */
 mtype = { none, sweep, cancel };
 mtype verdict[COLLECTORS] = none;

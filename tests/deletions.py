@@ -16,7 +16,7 @@ from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.records import sha256
 
 _OUTCOME = re.compile(r"attempts/([^/]+)/outcome\.json\Z")
-_CONDEMNED = re.compile(r"gc/([^/]+)/condemned\.json\Z")
+_CONDEMNED = re.compile(r"gc/condemned/([^/]+)\.json\Z")
 _VERDICT = re.compile(r"gc/([^/]+)/verdict\.json\Z")
 
 

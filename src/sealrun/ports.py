@@ -222,6 +222,24 @@ class Remover(Protocol):
         ...
 
 
+class FileCache(Protocol):
+    """Whole files that were verified, kept on this machine by their content. Shared by processes; nothing here fails.
+
+    What is kept may go at any time. Safe to use from many threads.
+    """
+
+    def find(self, digest: Digest, size: int, offset: int, length: int) -> bytes | None:
+        """Return a range inside a kept file of `size` bytes, or None: then ask the store.
+
+        A file that is read as a whole is verified again by whoever reads it.
+        """
+        ...
+
+    def keep(self, digest: Digest, body: bytes) -> None:
+        """Keep a file, if it is worth it and there is room; repeating is harmless."""
+        ...
+
+
 # ---------------------------------------------------------------- folders
 
 
@@ -284,6 +302,10 @@ class RunFolder(Protocol):
         """Return a file of at most `limit` bytes for markers and producers' records; None if absent or larger."""
         ...
 
+    def read_part(self, path: str, offset: int, length: int) -> bytes | None:
+        """Return at most `length` bytes from `offset` on, fewer at the file's end; None if it is absent."""
+        ...
+
 
 class Copying(msgspec.Struct, frozen=True, kw_only=True):
     """What is copied to `stage` while a folder is hashed, so that its files are read once.
@@ -320,6 +342,15 @@ class FolderSource(Protocol):
         """Absolute paths of the candidates, sorted; None if the root cannot be listed (it is gone or not mounted).
 
         Hidden names and symbolic links are no candidates. Names that are not UTF-8 are listed with surrogate escapes.
+        The same object as before means that nothing came and nothing went.
+        """
+        ...
+
+    def glance(self, paths: Sequence[str]) -> Sequence[int | None]:
+        """Stand for how each candidate's own entry looks: the same number, and nothing changed that shows there.
+
+        Much cheaper than a survey: reads neither a listing nor a file, so a change deeper down does not show. None
+        where it cannot be told, or not yet: then the candidate has to be looked at. Numbers hold for this process.
         """
         ...
 
@@ -429,8 +460,25 @@ class OpenWriters(Protocol):
 class Destination(Protocol):
     """A place on this machine where a run is restored: complete or not there."""
 
+    @property
+    def resumed(self) -> bool:
+        """Tell whether an interrupted attempt at the same run left something here: then ask `has`."""
+        ...
+
+    def has(self, path: str, entry: Entry) -> bool:
+        """Tell whether the file with the bytes and the executable bit of `entry` is there; reads it to find out."""
+        ...
+
     def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
         """Write one file below the destination, creating folders. Callable from many threads. `path` was checked."""
+        ...
+
+    def share(self, path: str, origin: str, *, executable: bool) -> bool:
+        """Make one file from the file `origin` without copying its bytes; False where that cannot be: then `write`.
+
+        Either may be written to later without changing the other, or nobody has the right to write to them. Callable
+        from many threads.
+        """
         ...
 
     def folder(self, path: str) -> None:
@@ -447,6 +495,10 @@ class Destination(Protocol):
 
     def abandon(self) -> None:
         """Remove what was written. Harmless after `commit`."""
+        ...
+
+    def suspend(self) -> None:
+        """Leave what was written to a later attempt, where one can go on with it; else remove it."""
         ...
 
 

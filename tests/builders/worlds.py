@@ -13,7 +13,7 @@ from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, attempt_id, retired_key
 from sealrun.domain.errors import ConflictError
-from sealrun.domain.packing import PackOptions, PackWriter
+from sealrun.domain.packing import Digesting, PackOptions, PackWriter
 from sealrun.domain.pointing import Generation, Target
 from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.records import sha256
@@ -174,7 +174,7 @@ def staged_pack(world: World, run: SealedRun, sources: Sources, *, without: Iter
     stage = world.store.stage()
     assert stage is not None
     incoming = stage.receive()
-    writer, seen = PackWriter(incoming.write), set[str]()
+    writer, seen = PackWriter(Digesting(incoming.write)), set[str]()
     for entry in run.manifest().entries:
         if entry.path not in set(without) and entry.sha256 not in seen:
             seen.add(entry.sha256)

@@ -213,7 +213,9 @@ def test_every_key_of_the_sample_is_one_that_the_format_page_lists() -> None:
     missing = {name for name, keys in seen.items() if not keys}
     # The sample's registry is plain; packs are read by a stranger in a registry of their own.
     packed = {"store/packs/sha256/<2>/<2>/<60>.<attempt>.zip", "quarantine/<digest>.<attempt>.zip.json"}
-    assert missing == {"probe/<random>/…", *packed}
+    # Nothing is built in the sample; tests/unit/services/test_building.py does that in a store that knows these keys.
+    built = {"builds/<type>/<config digest>/log/<n>.json", "builds/<type>/<config digest>/beat.json"}
+    assert missing == {"probe/<random>/…", *packed, *built}
 
 
 def _pattern(name: str) -> str:
@@ -234,7 +236,8 @@ def _pattern(name: str) -> str:
 
 def test_what_the_sample_says_of_a_collection_is_so() -> None:
     stranger = Stranger(SAMPLE)
-    decided, begun = stranger.names("gc")
+    (decided,) = (name for name in stranger.names("gc") if name != "condemned")
+    (begun,) = (name.removesuffix(".json") for name in stranger.names("gc/condemned"))
     verdict = stranger.record(f"gc/{decided}/verdict.json", "verdict")
     assert (verdict["batch"], verdict["decision"]) == (decided, "sweep")
     assert stranger.names(f"gc/{decided}") == ["deleted.jsonl", "verdict.json"], (
@@ -246,7 +249,7 @@ def test_what_the_sample_says_of_a_collection_is_so() -> None:
     experiment, _, run = line["used_by"].partition("/")
     assert not stranger.stands(experiment, run)
     assert not (SAMPLE / "experiments" / experiment / "runs" / run / "artifacts").exists()
-    (condemned,) = stranger.record(f"gc/{begun}/condemned.json", "condemned")["objects"]
+    (condemned,) = stranger.record(f"gc/condemned/{begun}.json", "condemned")["objects"]
     assert (SAMPLE / condemned["key"]).stat().st_size == condemned["size"]
 
 

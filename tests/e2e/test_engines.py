@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -10,13 +11,19 @@ from typing import Any, cast
 
 import pytest
 from tests.e2e.deployment import Deployment, make_run
+from tests.servers.seaweedfs import SeaweedFS
 
+from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.engines import open_engine
-from sealrun.bootstrap.engine_tasks import SealTask, seal_folder
+from sealrun.bootstrap.engine_tasks import SealTask, seal_folder, verifying_engine
+from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.errors import ConfigurationError, UnavailableError
 from sealrun.domain.run import Completion
+from sealrun.services.portions import Depth
 from sealrun.services.sealing import SealRequest
 from sealrun.services.spreading import spread
+from sealrun.services.verifying import Verifier
+from sealrun.services.verifying_apart import Engine, SpreadVerifier
 
 REQUEST = SealRequest(experiment="old", completion=Completion(method="command", evidence="test", confidence="declared"))
 ENGINES = ["threads", "processes", "dask", "tests.e2e.test_engines:an_executor"]
@@ -62,6 +69,102 @@ def test_dask_goes_on_when_a_worker_is_killed(tmp_path: Path) -> None:
         assert set(client.run(os.getpid).values()) != set(workers.values())
     with open_engine("threads", 2) as engine:
         assert done == sealed_on(engine, folders)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A registry of 40 runs that share bytes, some of them retired, with objects and packs, one of each damaged."""
+    root = tmp_path_factory.mktemp("grown")
+    old = root / "old"
+    for number, folder in enumerate(map(Path, many_runs(old, 40, size=300_000))):
+        (folder / "shared.bin").write_bytes(bytes([number % 5]) * 400_000)
+        (folder / "notes.txt").write_text(f"notes {number}\n" * 100)
+    (root / "outputs").mkdir()
+    deployment = Deployment(
+        root,
+        registries={"main": {"url": str(root / "registry"), "packs": {"below": "64KiB", "least": 2}}},
+        watch={"name": "w", "path": str(root / "outputs"), "experiment": "old"},
+    )
+    deployment.run("import", str(old), "--experiment", "old")
+    runs = [row["run_id"] for row in deployment.runs("main")]
+    for run_id in runs[:3]:
+        deployment.run("retire", f"old/{run_id}", "--why", "a test")
+    for kind in ("objects", "packs"):
+        stored = (root / "registry" / "store" / kind).rglob("*")
+        victim = max(path for path in stored if path.is_file() and path.stat().st_size)
+        body = bytearray(victim.read_bytes())
+        body[len(body) // 3] ^= 1
+        victim.chmod(0o600)
+        victim.write_bytes(body)
+    return deployment
+
+
+def test_every_engine_verifies_and_marks_alike(grown: Deployment) -> None:
+    verified = json.loads(grown.run("verify", "--all", "--json", check=20).stdout)
+    assert {damage["kind"] for damage in verified["damages"]} == {"bytes"}
+    foretold = grown.rows("gc", "--dry-run", "--grace", "0")
+    assert foretold[-1]["summary"]["objects"]
+    for name in ENGINES:
+        again = grown.run("verify", "--all", "--engine", name, "--jobs", "2", "--json", check=20)
+        assert json.loads(again.stdout) == verified, name
+        assert grown.rows("gc", "--dry-run", "--grace", "0", "--engine", name, "--jobs", "2") == foretold, name
+    ref = next(damage["ref"] for damage in verified["damages"])
+    alone = grown.run("verify", ref, "--json", check=20).stdout
+    assert grown.run("verify", ref, "--engine", "processes", "--json", check=20).stdout == alone
+    looked = grown.run("verify", "--experiment", "old", "--no-bytes", "--json").stdout
+    assert grown.run("verify", "--experiment", "old", "--no-bytes", "--engine", "threads", "--json").stdout == looked
+
+
+def test_workers_reach_a_bucket_with_the_settings_credentials(tmp_path: Path, seaweedfs_server: SeaweedFS) -> None:
+    old = tmp_path / "old"
+    many_runs(old, 10, size=200_000)
+    (tmp_path / "outputs").mkdir()
+    url, options = f"s3://{seaweedfs_server.create_bucket()}/x", seaweedfs_server.storage_options
+    deployment = Deployment(
+        tmp_path,
+        registries={"main": {"url": url, "storage_options": options}},
+        watch={"name": "w", "path": str(tmp_path / "outputs"), "experiment": "old"},
+    )
+    deployment.run("import", str(old), "--experiment", "old")
+    verified = deployment.json("verify", "--all")
+    assert (verified["runs"], verified["damages"]) == (10, [])
+    assert deployment.json("verify", "--all", "--engine", "processes", "--jobs", "2") == verified
+    foretold = deployment.rows("gc", "--dry-run", "--grace", "0")
+    assert deployment.rows("gc", "--dry-run", "--grace", "0", "--engine", "processes", "--jobs", "2") == foretold
+
+
+def test_a_registry_is_verified_whole_when_a_worker_is_killed_midway(grown: Deployment) -> None:
+    spec = RegistrySpec(name="main", url=grown.registries["main"]["url"])
+    reader = open_reader(spec, SystemClock(), SystemEntropy())
+    expected = Verifier(reader).everything()
+    killed: list[int] = []
+    with open_engine("dask", 2) as engine:
+        workers: dict[str, int] = cast("Any", engine)._client.run(os.getpid)
+
+        def kill_one(_read: int) -> None:
+            if not killed:
+                killed.append(next(iter(workers.values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        where = verifying_engine(engine, spec, reader, Depth())
+        report = SpreadVerifier(reader, where, Depth(), kill_one).everything()
+        assert set(cast("Any", engine)._client.run(os.getpid).values()) != set(workers.values())
+    assert killed
+    assert report == expected
+
+
+def test_an_engine_without_workers_is_no_damage(grown: Deployment) -> None:
+    spec = RegistrySpec(name="main", url=grown.registries["main"]["url"])
+    reader = open_reader(spec, SystemClock(), SystemEntropy())
+    with open_engine("processes", 1) as engine:
+        where = verifying_engine(engine, spec, reader, Depth())
+        dying = Engine(where.executor, cast("Any", _die), where.width)
+        with pytest.raises(UnavailableError, match="the engine lost a worker"):
+            SpreadVerifier(reader, dying, Depth()).everything()
+
+
+def _die(_portion: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_an_engine_that_cannot_be_had_is_named() -> None:

@@ -26,7 +26,7 @@ from tests.servers.seaweedfs import SeaweedFS
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
-from sealrun.domain.address import BATCHES, OBJECTS, AttemptId, refs_key
+from sealrun.domain.address import BATCHES, CONDEMNED, OBJECTS, AttemptId, refs_key
 from sealrun.domain.publication import Refs
 from sealrun.ports import Store
 from sealrun.services.collecting import CollectionReport, Collector
@@ -252,7 +252,7 @@ def _judge(soak: _Soak, store: Store) -> dict[str, int]:
     assert not report.damages
     objects = {found.key for found in store.list(OBJECTS)}
     assert objects == _referenced(store, reader), "garbage is left after two peaceful collections"
-    assert not [found.key for found in store.list(BATCHES) if found.key.endswith("/condemned.json")]
+    assert not list(store.list(CONDEMNED))
     logs = [found.key for found in store.list(BATCHES) if found.key.endswith("/deleted.jsonl")]
     said_by = Counter(said.op for said in soak.said())
     return {

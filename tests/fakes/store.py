@@ -47,11 +47,13 @@ _FORMAT = [
     (Kind.PROJECTION, rf"experiments/{_NAME}/manifest\.jsonl"),
     (Kind.WRITE_ONCE, r"names/[^/]+/[0-9]{12}\.json"),
     (Kind.PROJECTION, r"latest/[^/]+"),
-    (Kind.WRITE_ONCE, r"gc/[^/]+/(condemned|verdict)\.json"),
+    (Kind.WRITE_ONCE, r"gc/condemned/[^/]+\.json|gc/[^/]+/verdict\.json"),
     (Kind.WRITE_ONCE, r"gc/[^/]+/deleted\.jsonl"),
     (Kind.WRITE_ONCE, rf"quarantine/[0-9a-f]{{64}}\.{_ATTEMPT}(\.zip)?\.json"),
     (Kind.WRITE_ONCE, rf"experiments/{_NAME}/pins/{_NAME}/{_ATTEMPT}(\.lifted)?\.json"),
     (Kind.ROW, rf"experiments/{_NAME}/index/pending/{_ATTEMPT}\.retired\.json"),
+    (Kind.WRITE_ONCE, rf"builds/{_NAME}/[0-9a-f]{{64}}/log/[0-9]{{12}}\.json"),
+    (Kind.PROJECTION, rf"builds/{_NAME}/[0-9a-f]{{64}}/beat\.json"),
     (Kind.PROBE, r"probe/.+"),
 ]
 _KINDS = [(kind, re.compile(pattern + r"\Z", re.DOTALL)) for kind, pattern in _FORMAT]

@@ -61,7 +61,7 @@ class Collecting:
         assert not report.tidied.failures, f"not tidied: {report.tidied.failures}"
         store = world.store
         assert not list(unused_objects(store)), f"nobody needs {list(unused_objects(store))}"
-        left = [key for key in store.bodies if key.endswith("/condemned.json") or key.startswith("probe/")]
+        left = [key for key in store.bodies if key.startswith(("gc/condemned/", "probe/"))]
         assert not left, f"left behind: {left}"
         links = [key for key in store.bodies if "/artifacts/" in key and GONE.expected.run_id in key]
         assert not links, f"links of a collected run: {links}"
@@ -77,7 +77,7 @@ class FinishingOthers(Collecting):
 
     def prepare(self, world: World) -> None:
         super().prepare(world)
-        gate = _DiesAfter(lambda call: call.op == "create" and call.key.endswith(self.MOMENT))
+        gate = _DiesAfter(lambda call: call.op == "create" and self.MOMENT in call.key)
         try:
             collect(world, GatedStore(world.store, gate), "dead", self.POLICY)
         except CrashError:
@@ -88,7 +88,7 @@ class FinishingOthers(Collecting):
 class CancellingOthers(FinishingOthers):
     """A collector died when a batch was condemned: another one cancels it, and condemns the same key itself."""
 
-    MOMENT = "/condemned.json"
+    MOMENT = "gc/condemned/"
 
 
 class _DiesAfter:

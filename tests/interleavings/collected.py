@@ -63,7 +63,7 @@ class CollectedBase(PlayBase):
         assert isinstance(report, CollectionReport)
         assert not report.failures, f"not deleted: {report.failures}"
         check_settled(store, self.expected, pointers=self.pointers)
-        left = [key for key in store.bodies if key.endswith("/condemned.json")]
+        left = [key for key in store.bodies if key.startswith("gc/condemned/")]
         assert not left, f"left behind: {left}"
         garbage = list(unused_objects(store))
         assert not garbage, f"nobody needs {garbage}"

@@ -21,17 +21,17 @@ from tests.interleavings.packed import LateIntent, ResumedWithHints, packed
 from tests.interleavings.searches import EXHAUSTIVE, PROVEN
 from tests.invariants import check_no_loss
 
-import sealrun.services.marking
+import sealrun.services.attempts
 import sealrun.services.publishing
 import sealrun.services.reusing
 from sealrun.domain.address import (
-    CONDEMNED_FILE,
     AttemptId,
     Digest,
     Key,
     attempt_id,
     attempt_of,
     batch_key,
+    condemned_key,
     intent_key,
     is_pack,
     outcome_key,
@@ -50,7 +50,7 @@ from sealrun.services.batches import VERDICT_FILE, Batches
 from sealrun.services.certainty import Certainty
 from sealrun.services.marking import Marker
 from sealrun.services.marks import Marks
-from sealrun.services.moving import PlannedMove, PointerMover
+from sealrun.services.moving import PointerMover
 from sealrun.services.placing import RunRecords
 from sealrun.services.publishing import Publisher
 from sealrun.services.reusing import Reuse, _Sealed, read_condemned
@@ -207,14 +207,14 @@ def _seal_over_void(patch: Patch) -> None:
 
 
 def _move_without_intent(patch: Patch) -> None:
-    def unwritten(_self: PointerMover, move: PlannedMove, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
+    def unwritten(_self: PointerMover, target: Target, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
         return Intent(
             attempt=attempt_id("20260117T150000Z", "d" * 16),
             nonce="n",
             owner="m1",
             purpose="move",
-            experiment=move.target.experiment,
-            run_id=move.target.run_id,
+            experiment=target.experiment,
+            run_id=target.run_id,
             created_at="",
             heartbeat_at="",
             digests=digests,
@@ -270,7 +270,7 @@ def _packs_in_intents_ignored(patch: Patch) -> None:
 
 
 def _refs_into_packs_ignored(patch: Patch) -> None:
-    patch.setattr(sealrun.services.marking, "Uses", lambda keys: Uses(key for key in keys if not is_pack(key)))
+    patch.setattr(sealrun.services.attempts, "Uses", lambda keys: Uses(key for key in keys if not is_pack(key)))
 
 
 def _verdict_deleted(patch: Patch) -> None:
@@ -312,7 +312,7 @@ def _condemned_removed_early(patch: Patch) -> None:
     def hasty(
         self: Sweeper, condemned: Condemned, verdict: Verdict, advance: Callable[[int], None] | None = None
     ) -> Swept:
-        self._remover.delete([batch_key(condemned.batch, CONDEMNED_FILE)])
+        self._remover.delete([condemned_key(condemned.batch)])
         return finish(self, condemned, verdict, advance)
 
     patch.setattr(Sweeper, "finish", hasty)

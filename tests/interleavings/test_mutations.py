@@ -17,7 +17,7 @@ from sealrun.domain.address import AttemptId, Digest, Key, generation_key, inten
 from sealrun.domain.indexing import Row, merge_rows
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Stored
-from sealrun.domain.sealed import Published
+from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Source
 from sealrun.services.announcing import Announcer, SealedAttempt
 from sealrun.services.certainty import Certainty
@@ -270,10 +270,10 @@ def test_a_compaction_that_forgets_the_projection_when_the_base_is_there_is_noti
 
 
 def test_an_attempt_that_ends_beside_a_standing_run_and_leaves_its_intent_is_noticed(monkeypatch: Patch) -> None:
-    def keep(self: Publisher, outcome: Outcome, _ticket: AttemptTicket) -> Published:
+    def keep(self: Publisher, outcome: Outcome, _ticket: AttemptTicket, run: SealedRun) -> Published:
         standing = self._sealed_by_others(outcome)
         assert standing is not None
-        return self._already(standing)
+        return self._already(standing, run)
 
     monkeypatch.setattr(Publisher, "_give_way", keep)
     monkeypatch.setattr(Recovery, "execute", lambda _self, _plan: [])

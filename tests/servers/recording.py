@@ -1,141 +1,87 @@
-"""A way to a server that tells which requests went over it."""
+"""A way to a server that tells which requests went over it, and when."""
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import NamedTuple
-from urllib.parse import unquote
+import time
+from dataclasses import dataclass
 
-_CHUNK = 1 << 18
+from tests.servers.forwarding import Forwarder, Lookout, Request, RequestReader, address_of
 
-
-class Request(NamedTuple):
-    """One request as it was sent: method, path without query, query, and the length of its body."""
-
-    method: str
-    path: str
-    query: str
-    length: int
-
-    def __str__(self) -> str:
-        shown = f"{self.path}?{self.query}" if self.query else self.path
-        return f"{self.method:6} {unquote(shown)} ({self.length})"
+__all__ = ["Exchange", "RecordingLookout", "RecordingProxy", "Request", "recording_requests"]
 
 
-class RecordingProxy:
+@dataclass
+class Exchange:
+    """A request and its times, in seconds of the monotonic clock: `ended` is when the latest of its answer passed.
+
+    `received` are the bytes of the answer, its head included.
+    """
+
+    request: Request
+    begun: float
+    ended: float
+    received: int = 0
+
+
+class RecordingProxy(Forwarder):
     """Forwards HTTP/1.1 over TCP and remembers every request in the order in which it was begun."""
 
     def __init__(self, host: str, port: int) -> None:
         """Forward to `host`:`port`."""
-        self._target = (host, port)
         self._lock = threading.Lock()
-        self._seen: list[Request] = []
-        self._connections = 0
-        self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._accept, name="recording-proxy", daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        host, port = self._listener.getsockname()[:2]
-        return f"http://{host}:{port}"
-
-    @property
-    def connections(self) -> int:
-        """How many connections were made."""
-        with self._lock:
-            return self._connections
+        self._seen: list[Exchange] = []
+        super().__init__(host, port)
 
     def take(self) -> list[Request]:
         """Return what was asked since the last call."""
+        return [exchange.request for exchange in self.take_exchanges()]
+
+    def take_exchanges(self) -> list[Exchange]:
+        """Return what was asked since the last call, with its times. Those of the last answers may still move."""
         with self._lock:
             seen, self._seen = self._seen, []
         return seen
 
-    def close(self) -> None:
-        """End everything."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+    def note(self, exchange: Exchange) -> None:
+        """Remember a request."""
         with self._lock:
-            for each in self._open:
-                with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+            self._seen.append(exchange)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return  # closed
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        """Carry one connection: a thread each way."""
-        server = socket.create_connection(self._target)
-        for each in (client, server):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with self._lock:
-            self._connections += 1
-            self._open |= {client, server}
-        forward = threading.Thread(target=self._forward, args=(client, server), daemon=True)
-        forward.start()
-        with suppress(OSError):
-            while chunk := server.recv(_CHUNK):
-                client.sendall(chunk)
-        for each in (client, server):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        forward.join()
-        with self._lock:
-            self._open -= {client, server}
-        client.close()
-        server.close()
-
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        head = b""
-        body = 0  # bytes of the present request's body that are still to come
-        with suppress(OSError):
-            while chunk := client.recv(_CHUNK):
-                rest = memoryview(chunk)
-                while rest:
-                    if body:
-                        passed = min(body, len(rest))
-                        rest, body = rest[passed:], body - passed
-                        continue
-                    head += rest
-                    end = head.find(b"\r\n\r\n")
-                    if end < 0:
-                        break
-                    body = self._note(head[:end])
-                    rest, head = memoryview(head[end + 4 :]), b""
-                server.sendall(chunk)
-            server.shutdown(socket.SHUT_WR)
-
-    def _note(self, head: bytes) -> int:
-        """Remember a request by its head; return how long its body is."""
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = first.split(" ", 2)
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        assert "chunked" not in headers.get("transfer-encoding", ""), f"{first}: a body of unknown length"
-        length = int(headers.get("content-length", "0"))
-        path, _, query = target.partition("?")
-        with self._lock:
-            self._seen.append(Request(method, path, query, length))
-        return length
+    def lookout(self) -> Lookout:
+        """Each connection knows which request it answers."""
+        return RecordingLookout(self)
 
 
-@contextmanager
-def recording_requests(endpoint_url: str) -> Iterator[RecordingProxy]:
-    """Put a proxy before ``http://HOST:PORT``."""
-    host, _, port = endpoint_url.removeprefix("http://").partition(":")
-    proxy = RecordingProxy(host, int(port))
-    try:
-        yield proxy
-    finally:
-        proxy.close()
+class RecordingLookout(Lookout):
+    """Notes the requests of one connection."""
+
+    def __init__(self, proxy: RecordingProxy) -> None:
+        self._proxy = proxy
+        self._reader = RequestReader()
+        self._present: Exchange | None = None
+
+    def sent(self, chunk: bytes) -> None:
+        """Note what was asked."""
+        self.note(chunk)
+
+    def note(self, chunk: bytes) -> int:
+        """Note what was asked; return how many requests that were."""
+        requests = self._reader.feed(chunk)
+        for request in requests:
+            now = time.monotonic()
+            self._present = Exchange(request, now, now)
+            self._proxy.note(self._present)
+        return len(requests)
+
+    def answered(self, chunk: bytes) -> bool:
+        """Note when."""
+        if self._present is not None:
+            self._present.ended = time.monotonic()
+            self._present.received += len(chunk)
+        return True
+
+
+def recording_requests(endpoint_url: str) -> RecordingProxy:
+    """Put a proxy before ``http://HOST:PORT``, to be closed."""
+    return RecordingProxy(*address_of(endpoint_url))

@@ -56,14 +56,14 @@ runs = st.sampled_from([0, 1, 2, 0, 1, 2, 3, 4])
 """The last two are ``latest`` and a published name, and so are rarely retired."""
 pointers = st.just("best")
 _MOMENTS = [
-    Moment("list", "gc/"),
+    Moment("list", "gc/condemned/"),
     Moment("put_many", "store/"),
     Moment("create", "outcome.json"),
     Moment("create", "retired.json"),
-    Moment("create", "condemned.json"),
+    Moment("create", "gc/condemned/"),
     Moment("create", "verdict.json"),
     Moment("delete", "store/"),
-    Moment("delete", "condemned.json"),
+    Moment("delete", "gc/condemned/"),
     Moment("discard", "intent.json"),
 ]
 how_far: st.SearchStrategy[HowFar] = st.one_of(st.none(), st.none(), st.sampled_from(_MOMENTS), st.integers(0, 40))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import main
-from benchmarks.registries import PER_RUN, SHARED, Directory, Made, fill
+from benchmarks.places import Directory
+from benchmarks.registries import PER_RUN, SHARED, Made, fill
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store

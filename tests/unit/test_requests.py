@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.counting import CountingRemover, CountingStore
-from benchmarks.growing import EXPERIMENT, NAME, OWNER, InMemory, Shape, Written, grow
+from benchmarks.growing import NAME, Shape, Written, grow
+from benchmarks.places import InMemory
 from benchmarks.requests import (
     Extent,
     History,
@@ -27,6 +28,7 @@ from benchmarks.requests import (
     requests_of_sweep,
     requests_of_verify,
 )
+from benchmarks.sealed_records import EXPERIMENT, OWNER
 from tests.builders.runs import Sources, a_run
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
@@ -34,7 +36,7 @@ from tests.fakes.hints import FakeHints
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.adapters.spooling import SpoolStage
 from sealrun.adapters.stores.memory import MemoryRemover, MemoryStore
-from sealrun.domain.address import attempt_id, retired_key
+from sealrun.domain.address import QUARANTINE, attempt_id, retired_key
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.sealed import Published, SealedRun
@@ -65,7 +67,7 @@ class Bench:
     @property
     def history(self) -> History:
         """What its collections left."""
-        return History(batches=sum(1 for found in self.held.list("gc/") if found.key.endswith("verdict.json")))
+        return History(quarantined=sum(1 for _ in self.held.list(QUARANTINE)))
 
     @property
     def pending(self) -> int:
@@ -251,7 +253,7 @@ def test_a_collection_asks_as_the_formulas_say(request: pytest.FixtureRequest, r
     assert bench.asked() == requests_of_plan(extent, history)
     report = collector.execute(plan)
     assert report.objects == deleted
-    swept = requests_of_sweep(extent, deleted, history, batch=batch)
+    swept = requests_of_sweep(extent, deleted, batch=batch)
     tidied = _tidying(len(retired))
     assert bench.asked() == swept.plus(tidied)
 

@@ -156,6 +156,8 @@ REFUSALS = [
     (REGISTRY + WATCH + "experiment = 'a/b'\n", ("experiment", "'a/b'")),
     (REGISTRY + "[[watch]]\npath = 'my runs'\n", ("'my runs'",)),
     (REGISTRY + WATCH + "preset = 'hydro'\n", ("preset", "did you mean 'hydra'")),
+    (REGISTRY + WATCH + "preset = 'lightening'\n", ("preset", "did you mean 'lightning'")),
+    (REGISTRY + WATCH + "preset = 'ray'\n", ("preset", "Known: auto, none, nextflow")),
     (REGISTRY + WATCH + "glob = '**'\n", ("glob", "'**'")),
     (REGISTRY + WATCH + "glob = '../*'\n", ("glob", "'../*'")),
     (REGISTRY + WATCH + "names = { '../a' = 'b' }\n", ("names", "'../a'")),

@@ -1,58 +1,106 @@
 """Where runs are restored: a hidden sibling that takes the final name when it is complete."""
 
-# ruff: noqa: PTH103 - names go to the kernel as they are
+# ruff: noqa: PTH103, PTH108 - names go to the kernel as they are
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import hashlib
 import os
-import shutil
-import tempfile
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from sealrun.adapters.destination_rooms import Room
 from sealrun.adapters.stores.posix_durable import write_all
 from sealrun.domain.errors import NoSpaceError, UsageError
 from sealrun.domain.links import link_problem
-from sealrun.domain.manifest import path_problem
+from sealrun.domain.manifest import Entry, path_problem
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_CHUNK = 1 << 20
+_WRITABLE = 0o222
+_EXECUTABLE = 0o111
+_FICLONE = 0x40049409
+"""Linux's ioctl that gives a file another one's blocks, shared until either is written to; see ioctl_ficlone(2)."""
+_CANNOT = {
+    errno.EXDEV,
+    errno.EOPNOTSUPP,
+    errno.ENOTTY,
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.EPERM,
+    errno.EACCES,
+    errno.EMLINK,
+}
+"""How a file system says that it does not share, not between these two files, or not with this user."""
 
 
 class LocalDestination:
     """`ports.Destination` for a folder, or with `single` for one file. A crash leaves a ``.sealrun-*`` sibling."""
 
-    def __init__(self, final: Path, *, single: bool = False) -> None:
-        """Restore to `final`, which must not exist yet (an empty folder may)."""
+    def __init__(self, final: Path, *, single: bool = False, resume: str | None = None) -> None:
+        """Restore to `final`, which must not exist yet (an empty folder may).
+
+        `resume` stands for what is restored, and how: what an interrupted attempt at the same left is gone on with.
+        Of two at the same time one begins anew.
+        """
         self._final = Path.cwd() / final
         self._single = single
         self._refuse_if_taken()
         try:
             self._final.parent.mkdir(parents=True, exist_ok=True)
-            self._room = Path(tempfile.mkdtemp(prefix=f".sealrun-{self._final.name[:100]}-", dir=self._final.parent))
+            self._room = Room.open(self._final, resume)
         except OSError as error:
             msg = f"{self._final.parent}: cannot be written to ({error.strerror}); choose another destination"
             raise NoSpaceError(msg) from error
-        self._where = str(self._room)
+        self._where = self._room.path
         self._made = {""}
+        self._belongs: set[str] = set()
+        self._clones = True
+
+    @property
+    def resumed(self) -> bool:
+        """Tell whether there is anything of an earlier attempt; see the port."""
+        return self._room.resumed
+
+    def has(self, path: str, entry: Entry) -> bool:
+        """Tell whether `path` holds the bytes of `entry` already; see the port."""
+        place = self._checked(path)
+        if not self.resumed or not _holds(place, entry):
+            return False
+        self._belongs.add(path)
+        return True
 
     def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
         """Write one file; see the port."""
-        place = self._checked(path)
         try:
-            self._make(path.rpartition("/")[0])
-            descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            descriptor = os.open(self._cleared(path), _CREATE, 0o666)
             try:
                 for chunk in chunks:
                     write_all(descriptor, chunk)
                 if executable:
-                    os.fchmod(descriptor, os.fstat(descriptor).st_mode | 0o111)
+                    _make_executable(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            msg = f"{self._final}: {path!r} cannot be written ({error.strerror}); nothing was restored"
-            raise NoSpaceError(msg) from error
+            raise self._unwritable(path, error) from error
+
+    def share(self, path: str, origin: str, *, executable: bool) -> bool:
+        """Make a file that shares another one's blocks; see the port."""
+        try:
+            place = self._cleared(path)
+            return self._clone(place, origin, executable=executable) or (not executable and _hard_link(place, origin))
+        except OSError as error:
+            raise self._unwritable(path, error) from error
 
     def folder(self, path: str) -> None:
         """Create an empty folder."""
         self._inside(path).mkdir(parents=True, exist_ok=True)
+        self._belongs.add(path)
 
     def link(self, path: str, target: str) -> None:
         """Create a link; its target was checked when the manifest was read, and is checked again here."""
@@ -61,28 +109,68 @@ class LocalDestination:
             raise UsageError(problem)
         place = self._inside(path)
         place.parent.mkdir(parents=True, exist_ok=True)
+        if self.resumed:
+            place.unlink(missing_ok=True)
         place.symlink_to(target)
+        self._belongs.add(path)
 
     def commit(self) -> None:
         """Take the final name; see the port."""
         self._refuse_if_taken()
         if self._single:
-            (only,) = self._room.iterdir()
+            (only,) = self._room.names()
             try:
-                os.link(only, self._final)  # unlike a rename, a link never replaces what has appeared there
+                os.link(f"{self._where}/{only}", self._final)  # unlike a rename, never replaces what has appeared there
             except FileExistsError as error:
                 raise self._taken() from error
-            shutil.rmtree(self._room)
+            self._room.remove()
             return
-        self._room.chmod(0o777 & ~_umask())
+        if self.resumed:
+            self._room.keep_only(self._belongs)
         try:
-            self._room.rename(self._final)
+            self._room.become(self._final)
         except OSError as error:
             raise self._taken() from error
 
     def abandon(self) -> None:
         """Remove what was written."""
-        shutil.rmtree(self._room, ignore_errors=True)
+        self._room.remove()
+
+    def suspend(self) -> None:
+        """Leave what was written to a later attempt; see the port."""
+        self._room.leave()
+
+    def _clone(self, place: str, origin: str, *, executable: bool) -> bool:
+        """Share blocks until either file is written to, where the file system can (Btrfs, XFS and others)."""
+        if not self._clones:
+            return False
+        source = os.open(origin, _READ)
+        try:
+            descriptor = os.open(place, _CREATE, 0o666)
+            try:
+                fcntl.ioctl(descriptor, _FICLONE, source)
+                if executable:
+                    _make_executable(descriptor)
+            except OSError as error:
+                os.unlink(place)
+                if error.errno not in _CANNOT:
+                    raise
+                self._clones = False
+            finally:
+                os.close(descriptor)
+        finally:
+            os.close(source)
+        return self._clones
+
+    def _cleared(self, path: str) -> str:
+        """Return where a file goes: its folder is there, and what an interrupted attempt had begun is not."""
+        place = self._checked(path)
+        self._make(path.rpartition("/")[0])
+        if self.resumed:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(place)
+            self._belongs.add(path)
+        return place
 
     def _make(self, folder: str) -> None:
         """Create a folder inside, unless that was done: ten thousand files lie in few folders."""
@@ -109,8 +197,37 @@ class LocalDestination:
             f"{self._final}: exists already; choose a destination that does not (nothing was overwritten)"
         )
 
+    def _unwritable(self, path: str, error: OSError) -> NoSpaceError:
+        return NoSpaceError(f"{self._final}: {path!r} cannot be written ({error.strerror}); nothing was restored")
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+
+def _hard_link(place: str, origin: str) -> bool:
+    facts = os.lstat(origin)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_mode & _WRITABLE:
+        return False  # whoever wrote to the link would change the registry
+    try:
+        os.link(origin, place, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+        return False
+    return True
+
+
+def _make_executable(descriptor: int) -> None:
+    os.fchmod(descriptor, os.fstat(descriptor).st_mode | _EXECUTABLE)
+
+
+def _holds(place: str, entry: Entry) -> bool:
+    """Read a file that an interrupted attempt left: only its bytes tell whether it was complete."""
+    try:
+        descriptor = os.open(place, _READ)
+    except OSError:
+        return False
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size != entry.size:
+            return False
+        if bool(facts.st_mode & _EXECUTABLE) != entry.executable:
+            return False
+        return hashlib.file_digest(file, "sha256", _bufsize=_CHUNK).hexdigest() == entry.sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from multiprocessing import get_context
 
 from sealrun.domain.errors import ConfigurationError, UnavailableError
 
+_LEAST_WIDTH = 8
 ENGINES = "threads, processes, dask, dask:ADDRESS, MODULE:FUNCTION"
 """What `open_engine` takes, for messages and help texts."""
 
@@ -43,6 +45,13 @@ def open_engine(name: str = "threads", jobs: int | None = None) -> Iterator[Exec
         raise ConfigurationError(msg)
 
 
+def width_of(engine: Executor) -> int:
+    """How many tasks are worth having in flight: two for each worker, so that none waits for the next."""
+    client = getattr(engine, "_client", None)  # neither kind of executor tells in public
+    workers = getattr(engine, "_max_workers", 0) if client is None else sum(client.nthreads().values())
+    return max(_LEAST_WIDTH, 2 * int(workers))
+
+
 @contextmanager
 def _dask(address: str, workers: int) -> Iterator[Executor]:
     try:
@@ -58,15 +67,29 @@ def _dask(address: str, workers: int) -> Iterator[Executor]:
                 f"no Dask scheduler answers at {address} ({type(error).__name__}); is it running, and is it reachable?"
             )
             raise UnavailableError(msg) from error
-        with client:
+        with client, _telling_of_lost_workers():
             yield client.get_executor(pure=False)  # type: ignore[no-untyped-call] # as above
         return
-    local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # what it says of its own coming and going is no news
+    local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
     with (
         LocalCluster(**local) as cluster,  # type: ignore[no-untyped-call] # as above
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call] # as above
+        _telling_of_lost_workers(),
     ):
         yield client.get_executor(pure=False)
+
+
+@contextmanager
+def _telling_of_lost_workers() -> Iterator[None]:
+    """Dask gives a task to another worker if one is lost, up to four times."""
+    from distributed import KilledWorker  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except KilledWorker as error:
+        msg = f"Dask lost every worker that tried the same task ({error}); look whether they ran out of memory"
+        raise UnavailableError(msg) from error
 
 
 @contextmanager

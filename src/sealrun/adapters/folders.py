@@ -11,9 +11,10 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from sealrun.adapters.beneath import facts_of, open_file, opened_folder, split, translate
-from sealrun.adapters.hashing import Digested, Hashing, Staging, changed
-from sealrun.adapters.scanning import survey_file, survey_folder
+from sealrun.adapters.beneath import changed, facts_of, open_file, opened_folder, split, translate
+from sealrun.adapters.hashing import Hashing
+from sealrun.adapters.scanning import is_unchanged, survey_file, survey_folder
+from sealrun.adapters.staging import Digested, Staging
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.domain.manifest import Entry
@@ -107,16 +108,15 @@ class LocalFolder:
     def hash(self, tree: Tree, copying: Copying | None = None) -> Hashed:
         """Digest every file; see the port. The last thing done is to list everything again and compare."""
         started_ns = self._wall_ns()
-        cached = self._hashes.known(self.path)
-        known = {
-            path: digest for path, (facts, digest) in cached.items() if path in tree.files and tree.files[path] == facts
-        }
-        unknown = {path: facts for path, facts in tree.files.items() if path not in known}
-        packs = [[path for path in pack if path in unknown] for pack in copying.packs] if copying is not None else []
+        known, forgotten = self._known(tree)
+        unknown, packs = tree.files, copying.packs if copying is not None else ()
+        if known:
+            unknown = {path: facts for path, facts in tree.files.items() if path not in known}
+            packs = [[path for path in pack if path in unknown] for pack in packs]
         found = Hashing(self._root, self._workers, Staging(copying)).run(unknown, packs)
         self._check_unchanged(tree)
-        self._remember(tree, known, found, cached, started_ns)
-        digests = {**known, **found.digests}
+        self._remember(tree, known, found, started_ns, forgotten=forgotten)
+        digests = {**known, **found.digests} if known else found.digests
         entries = (
             Entry(path, facts.size, digests[path], executable=facts.executable) for path, facts in tree.files.items()
         )
@@ -128,21 +128,37 @@ class LocalFolder:
 
     def read_small(self, path: str, limit: int) -> bytes | None:
         """Return a small regular file's bytes; see the port. A link, or a path through one, counts as absent."""
+        file = self._open_small(path)
+        if file is None:
+            return None
+        with os.fdopen(file, "rb") as opened:
+            body = opened.read(limit + 1)
+        return body if len(body) <= limit else None
+
+    def read_part(self, path: str, offset: int, length: int) -> bytes | None:
+        """Return a part of a regular file; see the port. A link, or a path through one, counts as absent."""
+        file = self._open_small(path)
+        if file is None:
+            return None
+        with os.fdopen(file, "rb") as opened:
+            opened.seek(offset)
+            return opened.read(length)
+
+    def _open_small(self, path: str) -> int | None:
         folder, name = split(path)
         try:
             with opened_folder(self._root, folder) as descriptor:
-                file = open_file(descriptor, name)
+                return open_file(descriptor, name)
         except OSError as error:
             problem = translate(error, os.path.join(self._root, path))
             if isinstance(problem, RunChangedError):
                 return None
             raise problem from error
-        with os.fdopen(file, "rb") as opened:
-            body = opened.read(limit + 1)
-        return body if len(body) <= limit else None
 
     def _check_unchanged(self, tree: Tree) -> None:
-        after = self.scan()
+        if self.unit == "folder" and is_unchanged(self._root, self._patterns, tree):
+            return
+        after = self.scan()  # to say what changed, or since a single file is looked at as quickly
         if after == tree:
             return
         for path in sorted(tree.files.keys() | after.files.keys()):
@@ -150,15 +166,21 @@ class LocalFolder:
                 raise changed(os.path.join(self._root, path))
         raise changed(self.path)
 
+    def _known(self, tree: Tree) -> tuple[Mapping[str, Digest], bool]:
+        """Digests of the files that are what they were when they were hashed; and whether there were others."""
+        cached = self._hashes.known(self.path)
+        known = {path: digest for path, (facts, digest) in cached.items() if tree.files.get(path) == facts}
+        return known, len(known) != len(cached)
+
     def _remember(
-        self, tree: Tree, known: Mapping[str, Digest], found: Digested, cached: Mapping[str, object], started_ns: int
+        self, tree: Tree, known: Mapping[str, Digest], found: Digested, started_ns: int, *, forgotten: bool
     ) -> None:
         fresh: _Cache = {
             path: (tree.files[path], digest)
             for path, digest in found.digests.items()
             if max(tree.files[path].mtime_ns, tree.files[path].ctime_ns) < started_ns - _RACY_NS
         }
-        if fresh or len(known) != len(cached):
+        if fresh or forgotten:
             kept: _Cache = {path: (tree.files[path], digest) for path, digest in known.items()}
             self._hashes.remember(self.path, kept | fresh)
 

@@ -8,92 +8,23 @@ and a small file costs open, fstat, one read, fstat, close. (hashlib releases th
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import groupby
 
-import msgspec
-
-from sealrun.adapters.beneath import facts_of, open_file, opened_folder, printable, read_file, split, translate
+from sealrun.adapters.beneath import changed, facts_of, open_file, opened_folder, split, translate
+from sealrun.adapters.small_files import read_small_files
+from sealrun.adapters.staging import Digested, Staging
 from sealrun.domain.address import Digest
-from sealrun.domain.errors import RunChangedError
-from sealrun.domain.packing import PackWriter
-from sealrun.ports import Copying, FileFacts, Source, StagedPack
+from sealrun.ports import FileFacts
 
 _CHUNK = 4 << 20
 _SMALL = 256 << 10
 _BATCH = 64
 _INLINE = 16
-
-
-class Digested(msgspec.Struct, frozen=True):
-    """Digests by path, and what waits in the stage."""
-
-    digests: Mapping[str, Digest]
-    staged: Mapping[Digest, Source]
-    packs: tuple[StagedPack, ...]
-
-
-class Staging:
-    """Copies into a stage while hashing; keeps one copy of each digest. Used from many threads."""
-
-    def __init__(self, copying: Copying | None) -> None:
-        """Copy what `copying` says, if anything."""
-        self._copying = copying
-        self._lock = threading.Lock()
-        self._promised: set[Digest] = set()
-        self.staged: dict[Digest, Source] = {}
-        self.packs: dict[int, StagedPack] = {}
-
-    def digest(self, chunks: Iterable[memoryview | bytes], path: str, facts: FileFacts) -> Digest:
-        """Digest the chunks of one file, and copy them on the way if they are wanted."""
-        hasher = hashlib.sha256()
-        copying = self._copying
-        incoming = copying.stage.receive() if copying is not None and copying.alone(path, facts) else None
-        if incoming is None:
-            for chunk in chunks:
-                hasher.update(chunk)
-            return Digest(hasher.hexdigest())
-        try:
-            for chunk in chunks:
-                hasher.update(chunk)
-                incoming.write(chunk)
-            digest = Digest(hasher.hexdigest())
-            if self._promise(digest):
-                self.staged[digest] = incoming.keep(digest)
-        finally:
-            incoming.drop()
-        return digest
-
-    def pack(self, number: int, files: Iterable[tuple[str, bytes]]) -> dict[str, Digest]:
-        """Digest small files, given with their bytes, and copy the new ones into the pack of that number."""
-        if self._copying is None:
-            return {path: Digest(hashlib.sha256(body).hexdigest()) for path, body in files}
-        digests: dict[str, Digest] = {}
-        incoming = self._copying.stage.receive()
-        try:
-            writer = PackWriter(incoming.write)
-            for path, body in files:
-                digest = digests[path] = Digest(hashlib.sha256(body).hexdigest())
-                if self._promise(digest) and not self._copying.knows(digest, len(body)):
-                    writer.add(digest, body)
-            if writer.members:
-                facts = writer.finish()
-                self.packs[number] = StagedPack(incoming.keep(facts.digest), facts.members)
-        finally:
-            incoming.drop()
-        return digests
-
-    def _promise(self, digest: Digest) -> bool:
-        with self._lock:
-            new = digest not in self._promised
-            self._promised.add(digest)
-            return new
 
 
 class Hashing:
@@ -114,21 +45,22 @@ class Hashing:
         `RunChangedError` if one is not, before and after reading, what its facts say.
         On any error the others are stopped first, so nothing reads or writes after the return.
         """
-        packed = {path for pack in packs for path in pack}
-        batches = list(_batches({path: facts for path, facts in files.items() if path not in packed}))
-        work = [partial(self._batch, batch) for batch in batches]
-        work += [
-            partial(self._pack, number, [(path, files[path]) for path in pack]) for number, pack in enumerate(packs)
-        ]
+        alone = [partial(self._batch, batch) for batch in _batches(_but_for(files, packs))]
+        packed = [partial(self._pack, number, pack, files) for number, pack in enumerate(packs)]
         if len(files) <= _INLINE and sum(facts.size for facts in files.values()) <= _CHUNK:
-            for one in work:
+            for one in (*alone, *packed):
                 one()
             return self._digested()
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="sealrun-hash") as pool:
-            futures = [pool.submit(one) for one in work]
+        # A pack is read by one thread and written by another: half as many of them keep the machine as busy.
+        with (
+            ThreadPoolExecutor(self._workers, thread_name_prefix="sealrun-hash") as pool,
+            ThreadPoolExecutor(max(1, self._workers // 2), thread_name_prefix="sealrun-read") as readers,
+        ):
+            futures = [pool.submit(one) for one in alone] + [readers.submit(one) for one in packed]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             self._stop.set()
             pool.shutdown(cancel_futures=True)
+            readers.shutdown(cancel_futures=True)
             for future in done:
                 future.result()
         return self._digested()
@@ -147,28 +79,9 @@ class Hashing:
         except OSError as error:
             raise translate(error, os.path.join(self._root, path)) from error
 
-    def _pack(self, number: int, files: list[tuple[str, FileFacts]]) -> None:
-        self._digests.update(self._staging.pack(number, self._bodies(files)))
-
-    def _bodies(self, files: list[tuple[str, FileFacts]]) -> Iterator[tuple[str, bytes]]:
-        """Yield small files whole, each proven unchanged while it was read."""
-        for folder, group in groupby(files, key=lambda item: split(item[0])[0]):
-            path = folder
-            try:
-                with opened_folder(self._root, folder) as descriptor:
-                    for path, facts in group:
-                        yield path, self._body(descriptor, path, facts)
-            except OSError as error:
-                raise translate(error, os.path.join(self._root, path)) from error
-
-    def _body(self, folder: int, path: str, facts: FileFacts) -> bytes:
-        if self._stop.is_set():
-            raise changed(os.path.join(self._root, path))
-        body, status = read_file(folder, split(path)[1], facts.size)
-        # read(2) returns less only at the end of a regular file
-        if len(body) != facts.size or facts_of(status) != facts or not stat.S_ISREG(status.st_mode):
-            raise changed(os.path.join(self._root, path))
-        return body
+    def _pack(self, number: int, paths: Sequence[str], files: Mapping[str, FileFacts]) -> None:
+        bodies = read_small_files(self._root, ((path, files[path]) for path in paths), self._stop.is_set)
+        self._digests.update(self._staging.pack(number, bodies))
 
     def _file(self, folder: int, path: str, facts: FileFacts) -> Digest:
         descriptor = open_file(folder, split(path)[1])
@@ -208,9 +121,11 @@ class Hashing:
         return buffer
 
 
-def changed(path: str) -> RunChangedError:
-    """Return the error for a file that changed while it was read."""
-    return RunChangedError(f"{printable(path)}: changed while it was read; settle again")
+def _but_for(files: Mapping[str, FileFacts], packs: Sequence[Sequence[str]]) -> Mapping[str, FileFacts]:
+    if not packs:
+        return files
+    in_packs = {path for pack in packs for path in pack}
+    return {path: facts for path, facts in files.items() if path not in in_packs}
 
 
 def _batches(files: Mapping[str, FileFacts]) -> Iterator[list[tuple[str, FileFacts]]]:

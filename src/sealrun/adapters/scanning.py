@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 
 import msgspec
 
@@ -30,6 +31,25 @@ class _Found(msgspec.Struct):
     links: list[Link]
     problems: list[tuple[str, str]]
 
+    def take(self, path: str, facts: FileFacts) -> None:
+        self.files[path] = facts
+
+    def tree(self) -> Tree:
+        return Tree(self.files, tuple(sorted(self.empty)), tuple(sorted(self.links)))
+
+
+class _Compared(_Found):
+    """Keeps only the files that are not what was `expected`: a second look must not need the memory of the first."""
+
+    expected: Mapping[str, FileFacts]
+    same: int = 0
+
+    def take(self, path: str, facts: FileFacts) -> None:
+        if self.expected.get(path) == facts:
+            self.same += 1
+        else:
+            self.files[path] = facts
+
 
 def survey_folder(root: str, patterns: Patterns) -> Survey:
     """List everything below `root` that `patterns` show. Links are not followed; excluded entries are not looked at.
@@ -37,6 +57,19 @@ def survey_folder(root: str, patterns: Patterns) -> Survey:
     Memory grows with the result only. `RunChangedError` if something vanishes meanwhile.
     """
     found = _Found({}, [], [], [])
+    _list_all(root, patterns, found)
+    return Survey(found.tree(), min(found.problems)[1] if found.problems else None)
+
+
+def is_unchanged(root: str, patterns: Patterns, tree: Tree) -> bool:
+    """Tell whether everything below `root` is what an earlier survey found. Memory grows with the differences only."""
+    found = _Compared({}, [], [], [], tree.files)
+    _list_all(root, patterns, found)
+    same = not found.problems and found.same == len(tree.files)
+    return same and found.tree() == Tree({}, tree.directories, tree.links)
+
+
+def _list_all(root: str, patterns: Patterns, found: _Found) -> None:
     waiting = [""]
     while waiting:
         path = waiting.pop()
@@ -49,8 +82,6 @@ def survey_folder(root: str, patterns: Patterns) -> Survey:
             found.problems.append((path, str(problem)))
         else:
             waiting.extend(inner)
-    tree = Tree(found.files, tuple(sorted(found.empty)), tuple(sorted(found.links)))
-    return Survey(tree, min(found.problems)[1] if found.problems else None)
 
 
 def survey_file(folder: str, name: str) -> Survey:
@@ -62,7 +93,7 @@ def survey_file(folder: str, name: str) -> Survey:
     except OSError as error:
         raise translate(error, os.path.join(folder, name)) from error
     _add(found, folder, name, name, status)
-    return Survey(Tree(found.files, (), ()), found.problems[0][1] if found.problems else None)
+    return Survey(found.tree(), found.problems[0][1] if found.problems else None)
 
 
 def _list_folder(root: str, path: str, patterns: Patterns, found: _Found) -> list[str]:
@@ -70,11 +101,12 @@ def _list_folder(root: str, path: str, patterns: Patterns, found: _Found) -> lis
     prefix = f"{path}/" if path else ""
     inner: list[str] = []
     shown = 0
+    choosy = not path or not patterns.show_all
     with opened_folder(root, path) as descriptor, os.scandir(descriptor) as listing:
         for item in listing:
             name = prefix + item.name
             folder = item.is_dir(follow_symlinks=False)
-            if patterns.excludes(name, folder=folder):
+            if choosy and patterns.excludes(name, folder=folder):
                 continue
             shown += 1
             if folder and not path_problem(name):
@@ -88,10 +120,10 @@ def _list_folder(root: str, path: str, patterns: Patterns, found: _Found) -> lis
 
 def _add(found: _Found, root: str, path: str, name: str, status: os.stat_result, folder: int | None = None) -> None:
     problem = path_problem(name)
-    if problem:
+    if not problem and stat.S_ISREG(status.st_mode):
+        found.take(path, facts_of(status))
+    elif problem:
         found.problems.append((path, f"{printable(os.path.join(root, path))}: {problem}; rename or exclude it"))
-    elif stat.S_ISREG(status.st_mode):
-        found.files[path] = facts_of(status)
     elif stat.S_ISLNK(status.st_mode) and folder is not None:
         _add_link(found, root, path, os.readlink(name, dir_fd=folder))
     else:

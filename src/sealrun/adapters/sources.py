@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from sealrun.adapters.beneath import open_file, opened_folder, printable
-from sealrun.adapters.folders import LocalFolder
+from sealrun.adapters.folders import LocalFolder, default_workers
 from sealrun.domain.errors import ConfigurationError, RunRejectedError, UsageError
 from sealrun.domain.patterns import IGNORE_FILE, Patterns, check_patterns
 from sealrun.domain.watch import WatchSpec
@@ -26,10 +26,7 @@ _Wanted = Callable[[os.DirEntry[str]], bool]
 
 
 class LocalFolderSource:
-    """`ports.FolderSource` on this machine, that can tell at a glance (`services.turns.Glancing`).
-
-    Not to be shared between threads that list: one intake has it to itself.
-    """
+    """`ports.FolderSource` on this machine. Not to be shared between threads that list: one intake has it to itself."""
 
     def __init__(
         self,
@@ -41,7 +38,7 @@ class LocalFolderSource:
         """Find the candidates of `watch`."""
         self._watch = watch
         self._hashes = hashes
-        self._workers = workers
+        self._workers = workers or default_workers()  # asked once: the system takes its time to answer
         self._wall_ns = wall_ns
         self._listed: Sequence[str] = ()
         self._stamps: dict[str, _Stamp] = {}
@@ -77,18 +74,24 @@ class LocalFolderSource:
         self._listed, self._stamps = found, stamps
         return found
 
-    def glance(self, path: str) -> int | None:
-        """Stand for how the folder's own entry looks (for a file unit, the file's); None if that cannot be told.
+    def glance(self, paths: Sequence[str]) -> list[int | None]:
+        """Stand for how each folder's own entry looks (for a file unit, the file's); see the port.
 
         The same number means: no name came, went or was moved directly in it, and the root's ignore file is the same
-        as at the last listing. Deeper changes do not show. None for what changed a moment ago, and what is gone.
+        as at the last listing. None for what changed a moment ago, and what is gone.
         """
-        try:
-            status = os.stat(path)
-        except OSError:
-            return None
-        changed = status.st_ctime_ns  # no time of change can be set back without changing this one
-        return None if changed > self._wall_ns() - _RACY_NS else hash((status.st_ino, changed, self._outer))
+        oldest_racy = self._wall_ns() - _RACY_NS
+        outer = hash(self._outer)
+        found: list[int | None] = []
+        for path in paths:
+            try:
+                status = os.stat(path)
+            except OSError:
+                found.append(None)
+                continue
+            changed = status.st_ctime_ns  # no time of change can be set back without changing this one
+            found.append(None if changed > oldest_racy else hash((status.st_ino, changed, outer)))
+        return found
 
     def _settled(self, path: str) -> _Stamp:
         """Return the stamp of `path`; None while it is so young that it need not show the next change."""

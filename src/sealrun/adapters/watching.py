@@ -2,8 +2,8 @@
 
 What is watched: each root without recursion, plus the unsettled runs: the first of them with recursion, of the others
 only what happens directly in them (`adapters.inotify`). Sealed runs need no watch, so the cost does not grow with
-history. Where inotify cannot work (network file systems, an exhausted
-watch limit, a root that is gone) `describe` says so and the rescan does the work alone.
+history. Where inotify cannot work (network file systems, an exhausted watch limit, a root that is gone) `describe` says
+so and the rescan does the work alone.
 
 Measured traps that shape this module: with the default event mask watchdog answers its own directory reads with
 events, for ever (so there is a filter); an exception in a handler kills the dispatching thread (handlers never
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
 _LOG = logging.getLogger(__name__)
-_MAX_FOLLOWED = 200
-"""Each run that is followed in depth is a thread of watchdog's; past this many the rest is watched at its top."""
+_MAX_FOLLOWED = 64
+"""Each run that is followed in depth is a thread of watchdog's, and a drop of thousands passes through here: past this
+many the rest is watched at its top."""
+_CALM_FACTOR = 10.0
 
 OnChange = Callable[[str | None], None]
 
@@ -57,7 +59,10 @@ class _Root(msgspec.Struct):
 
 
 class LocalWatcher:
-    """`ports.Watcher` on watchdog. `check_s`: how often roots and threads are looked after, in seconds."""
+    """`ports.Watcher` on watchdog. `check_s`: how soon a root that comes is noticed, in seconds.
+
+    A root that is watched is looked after ten times as seldom: that it is deleted is an event.
+    """
 
     def __init__(self, *, check_s: float = 2.0, file_system: Callable[[str], str] = file_system_of) -> None:
         """Start nothing yet; the first `watch` does."""
@@ -200,9 +205,7 @@ class LocalWatcher:
             return None
         try:
             observer = self._observer or self._start()
-            real = os.path.realpath(
-                path
-            )  # inotify is told not to follow links, so a root that is one is looked through
+            real = os.path.realpath(path)  # inotify is told not to follow links: a root that is one is looked through
             return observer.schedule(_handler(root, real, path), real, recursive=recursive, event_filter=_events())
         except OSError as error:
             root.reason = _reason(error)
@@ -236,8 +239,13 @@ class LocalWatcher:
         for root in self._roots.values():
             root.armed, root.watch = (-1, -1), None  # no folder has this identity: `_tend` arms it and tells
 
+    def _pause_s(self) -> float:
+        with self._lock:
+            awaited = any(root.watch is None and not (root.remote and root.armed) for root in self._roots.values())
+        return self._check_s if awaited else _CALM_FACTOR * self._check_s
+
     def _look_after(self) -> None:
-        while not self._closed.wait(self._check_s):
+        while not self._closed.wait(self._pause_s()):
             try:
                 self.check()
             except Exception:  # noqa: BLE001 - this thread has to live; the log says what failed

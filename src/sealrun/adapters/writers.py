@@ -71,7 +71,7 @@ class ProcWriters:
         for descriptor in descriptors:
             try:
                 file = os.readlink(f"{table}/{descriptor}")
-                if file.startswith("/") and not file.startswith("/dev/") and self._writes(process, descriptor):
+                if _is_a_file(file) and self._writes(process, descriptor):
                     found.append(file)
             except (OSError, ValueError):
                 continue  # closed meanwhile
@@ -90,3 +90,8 @@ class ProcWriters:
                 return f"{comm.read().strip()}[{process}]"
         except OSError:
             return f"[{process}]"
+
+
+def _is_a_file(path: str) -> bool:
+    """Not a pipe or socket, which have no path, nor a device; ``/dev/shm`` holds files like any other folder."""
+    return path.startswith("/") and (not path.startswith("/dev/") or path.startswith("/dev/shm/"))  # noqa: S108 - only compared

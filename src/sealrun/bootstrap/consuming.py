@@ -6,8 +6,9 @@ import getpass
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
@@ -19,11 +20,17 @@ from sealrun.domain.pointing import Generation
 from sealrun.domain.reference import NameReference, parse_reference
 from sealrun.ports import Clock, Entropy
 from sealrun.services.moving import PlannedMove, PointerMover
-from sealrun.services.reading import Reader, RunView
-from sealrun.services.restoring import restore, restore_file
-from sealrun.services.verifying import Verifier
+from sealrun.services.reading import Reader, RunFiles, RunView
+from sealrun.services.restoring import Origin, Restored, attempt_name, restore, restore_file
 
 Advance = Callable[[int], None]
+
+
+class Got(NamedTuple):
+    """A run that was restored, and what was done for it."""
+
+    view: RunFiles
+    restored: Restored
 
 
 class Consumer:
@@ -31,6 +38,7 @@ class Consumer:
 
     def __init__(self, spec: RegistrySpec, clock: Clock, entropy: Entropy) -> None:
         """Open the registry for reading; `NoRegistryError` if there is none."""
+        self._spec = spec
         self._entropy = entropy
         self._reader: Reader = open_reader(spec, clock, entropy)
 
@@ -63,26 +71,39 @@ class Consumer:
             return None
         return folder if view.path is None else folder / "artifacts" / view.path
 
-    def get(self, ref: str, destination: Path, *, sealed: bool = False, advance: Advance | None = None) -> RunView:
+    def get(self, ref: str, destination: Path, *, sealed: bool = False, advance: Advance | None = None) -> RunFiles:
+        """Restore the run to `destination`, or one file of it; see `restore`."""
+        return self.restore(ref, destination, sealed=sealed, advance=advance).view
+
+    def restore(
+        self,
+        ref: str,
+        destination: Path,
+        *,
+        sealed: bool = False,
+        link: bool = False,
+        advance: Advance | None = None,
+    ) -> Got:
         """Restore the run to `destination`, or one file of it; nothing is visible there until all is verified.
 
         A file (a reference with a path, a published name, a run of one dropped file) goes to `destination` itself, or
-        into it where it is a folder.
+        into it where it is a folder. A run that an interrupted call had begun to restore there is gone on with.
+        `link`: files share the registry's blocks where that is possible; `UsageError` where it never is.
         """
-        view = self.show(ref)
+        view = self._reader.load_files(self._reader.resolve(ref))
+        origin = self._origin() if link else None
         single = self._single(ref, view, sealed=sealed)
         if single is None:
-            room = LocalDestination(destination)
-            restore(self._reader, view, room, sealed=sealed, advance=advance)
-        else:
-            name = single.path.rpartition("/")[2]
-            final = destination / name if destination.is_dir() else destination
-            restore_file(self._reader, view, single, LocalDestination(final, single=True), name)
-        return view
+            room = LocalDestination(destination, resume=attempt_name(view.target, sealed=sealed, sharing=link))
+            return Got(view, restore(self._reader, view, room, sealed=sealed, advance=advance, origin=origin))
+        name = single.path.rpartition("/")[2]
+        final = destination / name if destination.is_dir() else destination
+        room = LocalDestination(final, single=True)
+        return Got(view, restore_file(self._reader, view, single, room, name, origin=origin))
 
     def cat(self, ref: str, out: BinaryIO) -> Entry:
         """Write one file's bytes to `out`, in bounded pieces, verified."""
-        view = self.show(ref)
+        view = self._reader.load_files(self._reader.resolve(ref))
         entry = self._single(ref, view, sealed=False)
         if entry is None:
             msg = (
@@ -100,19 +121,29 @@ class Consumer:
         read_bytes: bool = True,
         share: float = 1.0,
         advance: Advance | None = None,
+        engine: Executor | None = None,
     ) -> VerifyReport:
         """Verify one run, one experiment (`NotFoundError` if there is none), or with neither everything.
 
-        Of an experiment, `share` of the bytes may be enough: a random part. The rest is looked at.
+        Of an experiment, `share` of the bytes may be enough: a random part. The rest is looked at. The work is done on
+        the `engine`, or in this process.
         """
         if experiment is not None and experiment not in self._reader.experiments():
             msg = f"{self.url}: no experiment {experiment!r} (list them with: sealrun ls)"
             raise NotFoundError(msg)
         window = Window(self._entropy.uniform(0.0, 0.999), share)
-        verifier = Verifier(self._reader, read_bytes=read_bytes, window=window, advance=advance)
-        if ref is not None:
-            return verifier.run(self._reader.resolve(ref))
-        return verifier.everything(None if experiment is None else [experiment])
+        from sealrun.bootstrap.verification import verify  # noqa: PLC0415 - nobody else needs what it imports
+
+        return verify(
+            self._spec,
+            self._reader,
+            ref,
+            experiment,
+            read_bytes=read_bytes,
+            window=window,
+            advance=advance,
+            engine=engine,
+        )
 
     def pointers(self, experiment: str) -> list[Generation]:
         """Where each pointer of an experiment stands."""
@@ -126,7 +157,15 @@ class Consumer:
         """Close the store."""
         self._reader.store.close()
 
-    def _single(self, ref: str, view: RunView, *, sealed: bool) -> Entry | None:
+    def _origin(self) -> Origin:
+        """Say where objects lie as files on this machine."""
+        url = self.url.removeprefix("file://")
+        if not url.startswith("/"):
+            msg = f"{self.url}: files are linked out of a directory registry on this machine only; leave --link away"
+            raise UsageError(msg)
+        return lambda stored: f"{url}/{stored.key}" if stored.offset is None else None
+
+    def _single(self, ref: str, view: RunFiles, *, sealed: bool) -> Entry | None:
         """Return the one file that is meant, if one is."""
         if sealed:
             if view.path is not None and not isinstance(parse_reference(ref), NameReference):

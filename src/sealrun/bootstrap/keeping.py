@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 
 from sealrun.adapters.stores import open_remover
 from sealrun.bootstrap.consuming import whoami
@@ -44,6 +45,7 @@ class Keeper:
         """Keep by `rules`. What is done is told to the events of `journal`."""
         writing = isinstance(opened, OpenedRegistry)
         self._store = store = opened.store if isinstance(opened, OpenedRegistry) else opened
+        self._spec = spec
         self._name = spec.name
         self._rules = rules
         self._clock = clock
@@ -135,8 +137,13 @@ class Keeper:
 
     # ------------------------------------------------------------ collection
 
-    def collector(self, grace_s: float | None = None, max_delete_ratio: float | None = None) -> Collector:
-        """Return a collector by the settings, or with what is given instead of theirs."""
+    def collector(
+        self, grace_s: float | None = None, max_delete_ratio: float | None = None, engine: Executor | None = None
+    ) -> Collector:
+        """Return a collector by the settings, or with what is given instead of theirs.
+
+        What attempts left is read on the `engine`, which has to stay until the plan is made, or in this process.
+        """
         gc = self._rules.gc
         policy = CollectionPolicy(
             grace_s=gc.grace_s if grace_s is None else grace_s,
@@ -144,7 +151,12 @@ class Keeper:
             repack=RepackLimits(below=gc.repack_below),
         )
         remover = open_remover(self._store)
-        return Collector(self._store, remover, self._clock, self._entropy, self._owner, policy)
+        reading = None
+        if engine is not None:
+            from sealrun.bootstrap.engine_tasks import reading_engine  # noqa: PLC0415 - for bulk work only
+
+            reading = reading_engine(engine, self._spec, self._reader)
+        return Collector(self._store, remover, self._clock, self._entropy, self._owner, policy, reading)
 
     def plan_collection(self, collector: Collector) -> CollectionPlan:
         """Find what nothing needs; a keeper without a journal writes nothing, not even a probe of the store's clock."""

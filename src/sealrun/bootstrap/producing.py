@@ -22,7 +22,7 @@ from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Clock, Delivery, Entropy, HashCache, Journal
 from sealrun.services.accepting import Acceptor
 from sealrun.services.delivering_now import deliver_now
-from sealrun.services.delivery_parts import Sources
+from sealrun.services.delivery_parts import AtHand, Sources
 from sealrun.services.detecting import Explanation, explain
 from sealrun.services.intake import Intake
 from sealrun.services.sealing import Sealing, SealRequest, seal
@@ -100,7 +100,7 @@ class Producer:
             self._staged.keep(number, sealing)
         finally:
             self._staged.sweep()
-        return self._report(number, self._deliver_all(number, self._targets))
+        return self._report(sealing.run, self._deliver_all(number, self._targets))
 
     def aim(self, registries: Sequence[str]) -> None:
         """Publish to these registries from now on, or to all that may be written; `UsageError` if one cannot be."""
@@ -110,7 +110,7 @@ class Producer:
     def publish_sealed(self, run: SealedRun) -> PublishReport:
         """Publish what was sealed elsewhere, from its folder. What cannot be delivered now stays queued."""
         number = self._accept(run)
-        return self._report(number, self._deliver_all(number, self._targets))
+        return self._report(run, self._deliver_all(number, self._targets))
 
     def _accept(self, run: SealedRun) -> int:
         """Queue a run for every target, also where it was published before: it may have been retired since."""
@@ -136,7 +136,10 @@ class Producer:
                 elif record.state == "rejected":
                     rejected[record.path] = record.reason
         queued = {delivery.sealed for delivery in self._journal.deliveries.all(state="queued")}
-        published = [self._report(number, self._deliver_all(number)) for number in sorted(queued | set(taken))]
+        published = [
+            self._report(self._journal.deliveries.run(number), self._deliver_all(number))
+            for number in sorted(queued | set(taken))
+        ]
         for opened in self._opened.values():
             opened.compact()  # nobody else does, where cron takes the daemon's place
         return ScanReport(published=tuple(published), waiting=waiting, rejected=rejected, missing=tuple(missing))
@@ -237,24 +240,25 @@ class Producer:
                 claimed,
                 self._journal,
                 lambda: self.registry(name),
-                self._sources(number),
+                self._at_hand(number),
                 self._clock,
                 self._entropy,
-                self._staged.packs(number),
             )
             if error is not None:
                 return Delivered(registry=name, published=None, error=error)
 
-    def _sources(self, number: int) -> Sources:
-        """Where a run's bytes are: staged by this process, or in its folder."""
-        staged = self._staged.sources(number)
-        return staged or folder_sources(self._journal.deliveries.run(number), self._journal.hashes)
+    def _at_hand(self, number: int) -> AtHand:
+        """A sealed run: from this process, or from the journal and its folder."""
+        known = self._staged.at_hand(number)
+        if known is None:
+            run = self._journal.deliveries.run(number)
+            known = AtHand(run, folder_sources(run, self._journal.hashes))
+        return known
 
     def _known(self, number: int, name: str) -> Delivery:
         return next(known for known in self._journal.deliveries.of(number) if known.registry == name)
 
-    def _report(self, number: int, deliveries: tuple[Delivered, ...]) -> PublishReport:
-        run = self._journal.deliveries.run(number)
+    def _report(self, run: SealedRun, deliveries: tuple[Delivered, ...]) -> PublishReport:
         envelope = run.envelope()
         done = next((delivered.published for delivered in deliveries if delivered.published), None)
         return PublishReport(

@@ -23,10 +23,10 @@ from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
-from sealrun.ports import Clock, Entropy, StagedPack
+from sealrun.ports import Clock, Entropy
 from sealrun.services.accepting import Acceptor
 from sealrun.services.delivering import DeliveryLine
-from sealrun.services.delivery_parts import LineParts, Sources
+from sealrun.services.delivery_parts import AtHand, LineParts
 from sealrun.services.intake import Intake
 from sealrun.services.looking import WatchedIntake
 from sealrun.services.looping import SealPool
@@ -92,8 +92,7 @@ class Composition:
             entropy=self._entropy,
             folder_sources=lambda run: folder_sources(run, self._journal.hashes),
             is_there=_is_there,
-            staged_sources=_staged_in(stages.values()),
-            staged_packs=_packs_in(stages.values()),
+            at_hand=_at_hand(stages.values()),
             on_settle_again=settle_again,
         )
         lines = [
@@ -200,18 +199,11 @@ def _first_open(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> Calla
     return choose
 
 
-def _packs_in(stages: Collection[StagedSealings]) -> Callable[[int], Sequence[StagedPack]]:
-    def packs(sealed: int) -> Sequence[StagedPack]:
-        return next((found for staged in stages if (found := staged.packs(sealed))), ())
+def _at_hand(stages: Collection[StagedSealings]) -> Callable[[int], AtHand | None]:
+    def find(sealed: int) -> AtHand | None:
+        return next((found for staged in stages if (found := staged.at_hand(sealed)) is not None), None)
 
-    return packs
-
-
-def _staged_in(stages: Collection[StagedSealings]) -> Callable[[str, int], Sources | None]:
-    def sources(_registry: str, sealed: int) -> Sources | None:
-        return next((found for staged in stages if (found := staged.sources(sealed)) is not None), None)
-
-    return sources
+    return find
 
 
 def _is_there(run: SealedRun) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 
 from sealrun.cli import exits
 from sealrun.cli.consuming import registry_option
+from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.keeping import dry_run_option
 from sealrun.cli.output import human_size, print_json, printable, progress
 from sealrun.cli.surroundings import Surroundings, shared_options
@@ -32,6 +33,7 @@ _SHOWN_FILES = 10
     "--max-delete-ratio", metavar="SHARE", help="Refuse to delete a larger share (default: the settings', or 20%)."
 )
 @click.option("--error-on-nothing", is_flag=True, help="Exit with 4 if there is nothing to delete.")
+@engine_option
 @registry_option
 @shared_options
 @click.pass_context
@@ -41,13 +43,15 @@ def gc(
     grace: str | None,
     max_delete_ratio: str | None,
     registry: str | None,
+    engine: str | None,
     *,
     dry_run: bool,
     error_on_nothing: bool,
 ) -> int:
     """Delete the bytes that no run needs any more: of retired runs, and of attempts that never became one.
 
-    Runs leave packs of which little is alive, so that a later collection deletes the rest of those, too.
+    Runs leave packs of which little is alive, so that a later collection deletes the rest of those, too. With an
+    engine, what attempts left is read there; everything is still listed and decided here.
 
     Example: sealrun gc --dry-run
     """
@@ -56,8 +60,9 @@ def gc(
     grace_s, ratio = _duration(grace), _share(max_delete_ratio)
     with around.parts() as parts, progress("deleting", quiet=around.quiet) as advance:
         keeper = parts.keeper(registry, dry_run=dry_run, collecting=True)
-        collector = keeper.collector(grace_s, ratio)
-        plan = keeper.plan_collection(collector)
+        with working_on(engine, around.jobs) as workers:
+            collector = keeper.collector(grace_s, ratio, workers)
+            plan = keeper.plan_collection(collector)
         repack = keeper.plan_repack(plan)
         if dry_run:
             _foretell(around, keeper.foretell(plan), plan, repack)

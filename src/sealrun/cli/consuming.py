@@ -1,4 +1,4 @@
-"""Commands that read: ls, show, get, cat, resolve, verify."""
+"""Commands that read: ls, show, get, cat, verify."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from sealrun.cli import exits
+from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.output import human_size, print_json, print_rows, printable, progress
 from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.settings.quantities import parse_duration, parse_share
@@ -98,19 +99,23 @@ def _file(entry: Entry, stored: Stored) -> dict[str, Any]:
 @click.argument("ref")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--sealed", is_flag=True, help="The whole run folder, records included, for sha256sum -c.")
+@click.option("--link", is_flag=True, help="Share a directory registry's bytes where possible, instead of copying.")
 @registry_option
 @shared_options
-def get(around: Surroundings, ref: str, destination: Path, registry: str | None, *, sealed: bool) -> None:
+def get(around: Surroundings, ref: str, destination: Path, registry: str | None, *, sealed: bool, link: bool) -> None:
     """Restore what REF names to DESTINATION, which must not exist: exactly the folder that was dropped, verified.
 
     Example: sealrun get training@latest ./restored
     """
     with around.parts() as parts, progress("restoring", quiet=around.quiet) as advance:
-        view = parts.consumer(registry).get(ref, destination, sealed=sealed, advance=advance)
+        view, done = parts.consumer(registry).restore(ref, destination, sealed=sealed, link=link, advance=advance)
     if around.as_json:
-        print_json({"ref": view.ref, "path": str(destination.absolute()), "root_sha256": view.target.root_sha256})
+        said = {"ref": view.ref, "path": str(destination.absolute()), "root_sha256": view.target.root_sha256}
+        print_json({**said, "files": done.files, "kept": done.kept, "linked": done.shared})
     elif not around.quiet:
-        click.echo(f"{view.ref} restored to {destination}", err=True)
+        kept = f", {done.kept} of {done.files} files kept from the attempt before" if done.kept else ""
+        linked = f", {done.shared} of {done.files} files linked" if link else ""
+        click.echo(f"{view.ref} restored to {destination}{kept}{linked}", err=True)
 
 
 @click.command()
@@ -128,44 +133,23 @@ def cat(around: Surroundings, ref: str, registry: str | None) -> None:
 
 
 @click.command()
-@click.argument("ref")
-@registry_option
-@shared_options
-def resolve(around: Surroundings, ref: str, registry: str | None) -> None:
-    """Tell which run REF stands for and, for a directory registry, its path.
-
-    Example: sealrun resolve metrics.csv
-    """
-    with around.parts() as parts:
-        consumer = parts.consumer(registry)
-        view = consumer.resolve(ref)
-        path = consumer.local_path(view)
-        named = view.ref if view.path is None else f"{view.ref}:{view.path}"
-        if around.as_json:
-            said = {"ref": named, "run_id": view.target.run_id, "experiment": view.target.experiment}
-            sha256 = view.entry(view.path).sha256 if view.path is not None else None
-            more = {"root_sha256": view.target.root_sha256, "urn": view.envelope.urn, "sha256": sha256}
-            print_json({**said, **more, "path": str(path) if path else None, "registry": consumer.url})
-        else:
-            click.echo(path if path is not None else named)
-
-
-@click.command()
 @click.argument("ref", required=False)
 @click.option("--experiment", help="Verify every run of one experiment.")
 @click.option("--all", "everything", is_flag=True, help="Verify everything: runs, pointers, index.")
 @click.option("--no-bytes", is_flag=True, help="Check seals, presence and sizes, but read no bytes.")
 @click.option("--subset", metavar="SHARE", help="Verify so much, such as 5%: with --all the next part each time.")
 @click.option("--budget", metavar="DURATION", help="With --all: stop after so long, such as 10m; the next goes on.")
+@engine_option
 @registry_option
 @shared_options
-def verify(
+def verify(  # noqa: PLR0913 - an option each
     around: Surroundings,
     ref: str | None,
     experiment: str | None,
     registry: str | None,
     subset: str | None,
     budget: str | None,
+    engine: str | None,
     *,
     everything: bool,
     no_bytes: bool,
@@ -178,7 +162,14 @@ def verify(
         msg = "name one of: REF, --experiment NAME, --all"
         raise click.UsageError(msg)
     share, budget_s = _how_much(subset, budget, part=ref is None and not no_bytes, everything=everything)
-    with around.parts() as parts, progress("verifying", quiet=around.quiet) as advance:
+    if engine is not None and everything and (subset is not None or budget is not None):
+        msg = "--engine verifies REF, an experiment or everything; rounds by --all --subset or --budget run without one"
+        raise click.UsageError(msg)
+    with (
+        around.parts() as parts,
+        progress("verifying", quiet=around.quiet) as advance,
+        working_on(engine, around.jobs) as workers,
+    ):
         scrubbed: ScrubReport | None = None
         if everything and (subset is not None or budget is not None):
             scrubbed = parts.scrub(registry, share, budget_s, advance)
@@ -186,7 +177,7 @@ def verify(
             scrubbed.report
             if scrubbed is not None
             else parts.consumer(registry).verify(
-                ref, experiment=experiment, read_bytes=not no_bytes, share=share, advance=advance
+                ref, experiment=experiment, read_bytes=not no_bytes, share=share, advance=advance, engine=workers
             )
         )
     if around.as_json:

@@ -61,21 +61,9 @@ def described(
     settings: Settings,
 ) -> tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec], Sequence[MirrorSpec], KeepingSettings]:
     """Translate settings into what the composition root takes; secrets are revealed here."""
-    from sealrun.bootstrap.registries import RegistrySpec  # noqa: PLC0415 - as above
+    from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
 
-    registries = {
-        name: RegistrySpec(
-            name=name,
-            url=registry.url,
-            storage_options=registry.revealed_options(),
-            single_writer=registry.single_writer,
-            read_only=registry.read_only,
-            create=registry.create,
-            packs=registry.packs,
-        )
-        for name, registry in settings.registries.items()
-    }
-    return registries, settings.watches, settings.mirrors, settings.keeping
+    return described_registries(settings), settings.watches, settings.mirrors, settings.keeping
 
 
 def shared_options(command: F) -> F:

@@ -1,8 +1,7 @@
-"""Commands that produce: daemon, scan, status, detect, seal, publish."""
+"""Commands that produce: daemon, scan, status, detect, seal."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,9 +12,8 @@ import click
 import msgspec
 
 from sealrun.cli import exits
-from sealrun.cli.output import human_size, print_json, printable
+from sealrun.cli.output import print_json, printable
 from sealrun.cli.surroundings import Surroundings, described, shared_options
-from sealrun.domain.errors import SealrunError, UsageError
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.reports import PublishReport
@@ -131,8 +129,9 @@ def detect(around: Surroundings, path: Path, watch: str | None, *, everything: b
         click.echo(f"waiting: {printable(reason)}")
     if everything:
         for name, value in msgspec.to_builtins(said).items():
-            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-            click.echo(f"  {name.replace('_', ' '):14}{printable(text)}")
+            several = [f"{key}: {item}" for key, item in value.items()] if isinstance(value, dict) else value
+            text = ", ".join(map(str, several)) if isinstance(several, (list, tuple)) else str(value)
+            click.echo(f"  {name.replace('_', ' '):18}{printable(text)}")
 
 
 @click.command()
@@ -155,66 +154,6 @@ def seal(around: Surroundings, path: Path, experiment: str, run_id: str | None, 
         print_json({**said, "tree_digest": envelope.tree_digest, "files": envelope.files, "size": envelope.size})
     else:
         click.echo(f"{experiment}/{sealing.envelope.run_id} {root}")
-
-
-@click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--experiment", required=True, envvar="SEALRUN_EXPERIMENT", help="Experiment the run belongs to.")
-@click.option("--registry", "registries", multiple=True, help="Publish only there; may be given again.")
-@click.option("--run-id", help="The run's id (default: its own, or derived from its content).")
-@click.option("--name", "names", multiple=True, metavar="PATH=NAME", help="Also publish a file under a name.")
-@click.option("--tag", "tags", multiple=True, help="Tag the run; may be given again.")
-@shared_options
-def publish(
-    around: Surroundings,
-    path: Path,
-    experiment: str,
-    registries: tuple[str, ...],
-    run_id: str | None,
-    names: tuple[str, ...],
-    tags: tuple[str, ...],
-) -> int:
-    """Seal the folder or file at PATH and publish it now. What cannot be delivered stays queued.
-
-    Example: sealrun publish outbox/run-7 --experiment training
-    """
-    with around.parts() as parts:
-        run = parts.producer.publish(
-            str(path), experiment, registries=registries, run_id=run_id, names=_names(names), tags=tags
-        )
-    errors = [done.error for done in run.deliveries if done.error is not None]
-    if around.as_json:
-        print_json(published_json(run))
-    else:
-        for done in run.deliveries:
-            if done.published is not None:
-                news = human_size(done.published.uploaded_bytes) + " new" if done.published.new else "there already"
-                click.echo(f"{run.ref} {run.root_sha256} {done.registry}: {news}")
-    for done in run.deliveries:
-        if done.error is not None:
-            _tell_failed(done.registry, done.error, as_json=around.as_json)
-    if errors and len(errors) == len(run.deliveries):
-        return exits.exit_code(errors[0])
-    return exits.PARTLY if errors else exits.OK
-
-
-def _tell_failed(registry: str, error: SealrunError, *, as_json: bool) -> None:
-    if as_json:
-        said = {"class": type(error).__name__, "message": str(error), "exit_code": exits.exit_code(error)}
-        click.echo(json.dumps({"error": {**said, "registry": registry}}), err=True)
-    else:
-        click.echo(f"sealrun: {registry}: {printable(str(error))}", err=True)
-
-
-def _names(pairs: tuple[str, ...]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for pair in pairs:
-        path, equals, name = pair.rpartition("=")
-        if not equals or not path:
-            msg = f"--name {pair!r}: expected PATH=NAME, such as metrics.json=training-metrics.json"
-            raise UsageError(msg)
-        names[path] = name
-    return names
 
 
 def published_json(run: PublishReport) -> dict[str, Any]:

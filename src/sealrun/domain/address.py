@@ -35,10 +35,10 @@ PACKS = "store/packs/sha256/"
 ATTEMPTS = "attempts/"
 EXPERIMENTS = "experiments/"
 BATCHES = "gc/"
+CONDEMNED = "gc/condemned/"
 QUARANTINE = "quarantine/"
 NAMES = "names/"
 LATEST = "latest/"
-CONDEMNED_FILE = "condemned.json"
 PROBES = "probe/"
 META_SUFFIX = ".meta.json"
 _ZIP = ".zip"
@@ -151,14 +151,19 @@ def retired_key(attempt: AttemptId) -> Key:
     return Key(f"{ATTEMPTS}{attempt}/retired.json")
 
 
+def condemned_key(batch: str) -> Key:
+    """What one collection batch is about to delete; deletable. Publishers list these, and nothing of what is over."""
+    return Key(f"{CONDEMNED}{batch}.json")
+
+
 def batch_key(batch: str, file: str) -> Key:
-    """A record of one collection batch: ``condemned.json`` (deletable), ``verdict.json`` or ``deleted.jsonl``."""
+    """What became of one collection batch, for ever: ``verdict.json`` or ``deleted.jsonl``."""
     return Key(f"{BATCHES}{batch}/{file}")
 
 
 def batch_of(key: str) -> str:
     """The batch that a key below ``gc/`` belongs to."""
-    return parse_attempt(key.removeprefix(BATCHES).split("/", 1)[0])
+    return parse_attempt(key.removeprefix(CONDEMNED).removeprefix(BATCHES).removesuffix(".json").split("/", 1)[0])
 
 
 def quarantine_key(key: Key) -> Key:

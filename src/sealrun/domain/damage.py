@@ -10,7 +10,6 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.errors import UsageError
-from sealrun.domain.marking import fingerprint
 
 Kind = Literal["seal", "refs", "missing", "size", "bytes", "pointer", "index", "projection"]
 OF_BYTES: tuple[Kind, ...] = ("missing", "size", "bytes")
@@ -19,6 +18,7 @@ OF_BYTES: tuple[Kind, ...] = ("missing", "size", "bytes")
 _DIGITS = 12
 SPACE = 1 << 4 * _DIGITS
 _LEAST_SLOTS = 1024
+_WORD = (1 << 64) - 1
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ class Window(msgspec.Struct, frozen=True):
 
     def holds(self, digest: Digest) -> bool:
         """Tell whether a digest lies inside."""
-        return self.distance(place_of(digest)) < self.length
+        return self.share >= 1 or self.distance(place_of(digest)) < self.length
 
     @property
     def end(self) -> float:
@@ -97,8 +97,8 @@ class Window(msgspec.Struct, frozen=True):
 class SeenKeys:
     """Keys that were looked at: about twenty bytes for each of a million.
 
-    Fingerprints stand for keys. That two of a million keys have the same one, so that the second is taken for seen and
-    is not looked at, happens to one registry in thirty million; what is looked at next time it is started anew.
+    Hashes of 64 bits stand for keys, other ones in each process. That two of a million keys have the same one, so that
+    the second is taken for seen and is not looked at, happens once in thirty million times, and not to the same keys.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class SeenKeys:
 
     def add(self, key: str) -> bool:
         """Remember a key; tell whether it is new."""
-        word = int.from_bytes(fingerprint(key), "big") or 1
+        word = hash(key) & _WORD or 1
         if not self._put(word):
             return False
         self._count += 1

@@ -33,6 +33,8 @@ _STATUS_WORDS: Mapping[str, Status] = {
     **dict.fromkeys(("failed", "failure", "fail", "error", "errored", "crashed"), "failed"),
     **dict.fromkeys(("partial", "incomplete"), "partial"),
     **dict.fromkeys(("interrupted", "cancelled", "canceled", "aborted", "killed", "stopped"), "interrupted"),
+    # A run that is taken while it says that it runs never came to say how it ended.
+    **dict.fromkeys(("running", "started"), "interrupted"),
 }
 _STARTED = ("started_at", "started", "start_time", "created_at", "created_utc", "created")
 _FINISHED = ("finished_at", "finished", "finished_utc", "ended_at", "end_time", "completed_at")
@@ -122,7 +124,7 @@ def read_producer(records: Mapping[str, bytes]) -> Producer:
         checks=_list(checks) or _list(merged.get("checks")),
         tags=_tags(merged.get("tags")),
         params=_object(merged.get("params")),
-        metrics=_metrics(metrics if isinstance(metrics, dict) else merged.get("metrics")),
+        metrics=bounded(metrics if isinstance(metrics, dict) else merged.get("metrics")),
     )
 
 
@@ -158,8 +160,8 @@ def _trigger(record: JsonObject) -> JsonObject | None:
     return _object(value) or _object(flat)
 
 
-def _metrics(value: object) -> JsonObject | None:
-    """Metrics as they are while they are small; of a large file the plain numbers and words at the top."""
+def bounded(value: object) -> JsonObject | None:
+    """Metrics or parameters as they are while they are small; of many the plain numbers and words at the top."""
     if not isinstance(value, dict) or not value:
         return None
     if len(canonical_json(value)) <= _MAX_METRICS_BYTES:

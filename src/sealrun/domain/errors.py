@@ -12,6 +12,7 @@
     │  └─ UnsupportedFormatError a newer sealrun wrote this, or nobody did
     ├─ ConflictError             somebody decided first: obey the record
     ├─ HeldError                 another process holds the state folder
+    ├─ BuildFailedError          whoever built what was waited for failed: look there, then ask again
     ├─ CollectionRefusedError    nothing is deleted until an operator has looked
     └─ StorageError
        ├─ UnavailableError       retry with backoff
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 __all__ = [
     "AccessDeniedError",
+    "BuildFailedError",
     "CollectionRefusedError",
     "ConfigurationError",
     "ConflictError",
@@ -89,6 +91,10 @@ class ConflictError(SealrunError):
 
 class HeldError(SealrunError):
     """Another live process holds what only one may hold."""
+
+
+class BuildFailedError(SealrunError):
+    """Somebody else was building what was asked for, and failed. Asking again tries it again."""
 
 
 class CollectionRefusedError(SealrunError):

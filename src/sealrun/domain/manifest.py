@@ -10,8 +10,11 @@ Three digests, each for one question:
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import ClassVar, Self
 
 import msgspec
@@ -27,6 +30,7 @@ SUMS_FILE = "MANIFEST.sha256"
 ARTIFACTS = "artifacts/"
 _ROOT_PREFIX = "# ROOT_SHA256 "
 _MAX_COMPONENT_BYTES = 255
+_LINES_AT_ONCE = 4096
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r"}
 _ESCAPED = re.compile(r"\\([\\nr])")
@@ -35,8 +39,8 @@ _PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._ =,+-]{0,254}(?:/(?!\Z)|\Z))+\
 """Paths as nearly all are: one look instead of several, since a run may have a million."""
 
 
-class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
-    """One file of a run: its path (relative, ``/``), size in bytes, content and executable bit."""
+class Entry(msgspec.Struct, frozen=True, order=True, omit_defaults=True, gc=False):
+    """One file of a run: its path (relative, ``/``), size in bytes, content, and that it is executable if it is."""
 
     path: str
     size: int
@@ -120,19 +124,14 @@ class Manifest(Record, frozen=True, kw_only=True):
         return canonical_json_without_floats(self.to_json())
 
     def to_json(self) -> JsonObject:
-        """Return the record; an entry says `executable` only where it is."""
-        entries = [
-            {"path": e.path, "sha256": e.sha256, "size": e.size, **({"executable": True} if e.executable else {})}
-            for e in self.entries
-        ]
-        links = [{"path": link.path, "target": link.target} for link in self.links]
+        """Return the record as it is written, with its entries and links as they are: they may be a million."""
         return {
             **self.extra,
             "format": FORMAT,
             "kind": self.KIND,
-            "entries": entries,
-            "directories": list(self.directories),
-            "links": links,
+            "entries": self.entries,
+            "directories": self.directories,
+            "links": self.links,
             "tree_digest": self.tree_digest,
             "size": self.size,
         }
@@ -175,26 +174,47 @@ def sum_line(digest: str, path: str) -> str:
 
 def tree_digest(entries: Iterable[Entry]) -> Digest:
     """Content identity of a sorted set of entries. Times, links, empty folders and modes do not enter it."""
-    return sha256("".join([sum_line(entry.sha256, f"./{entry.path}") for entry in entries]).encode())
+    hasher = hashlib.sha256()
+    for chunk in _sum_lines((entry.sha256, f"./{entry.path}") for entry in entries):
+        hasher.update(chunk)
+    return Digest(hasher.hexdigest())
+
+
+def _sum_lines(sums: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """Lines as ``sha256sum`` prints them, some thousands at once: all of them may be more than fits."""
+    rest = iter(sums)
+    while chunk := "".join([sum_line(digest, path) for digest, path in islice(rest, _LINES_AT_ONCE)]):
+        yield chunk.encode()
 
 
 class Sums(msgspec.Struct, frozen=True):
-    """MANIFEST.sha256: one digest per file of a run folder, and the ROOT_SHA256 of those lines."""
+    """MANIFEST.sha256: one digest per file of a run folder, and the ROOT_SHA256 of those lines. `body` is the file."""
 
-    lines: Mapping[str, Digest]
+    body: bytes
     root: Digest
+
+    @property
+    def lines(self) -> Mapping[str, Digest]:
+        """Digests by the path inside the run folder, read out of the file."""
+        return _parse_lines(self.body.rpartition(_ROOT_PREFIX.encode())[0])
 
     @classmethod
     def build(cls, run_json: bytes, manifest_json: bytes, manifest: Manifest) -> Self:
         """Compute the sums of a run folder from its two records and its entries."""
-        lines = {f"{ARTIFACTS}{entry.path}": entry.sha256 for entry in manifest.entries}
-        lines[RUN_FILE] = sha256(run_json)
-        lines[MANIFEST_FILE] = sha256(manifest_json)
-        return cls(dict(sorted(lines.items())), sha256(_body(lines)))
+        entries = ((entry.sha256, ARTIFACTS + entry.path) for entry in manifest.entries)
+        # Entries are sorted, and both records come after them.
+        records = (sha256(manifest_json), MANIFEST_FILE), (sha256(run_json), RUN_FILE)
+        body, hasher = io.BytesIO(), hashlib.sha256()
+        for lines in _sum_lines(chain(entries, records)):
+            body.write(lines)
+            hasher.update(lines)
+        root = Digest(hasher.hexdigest())
+        body.write(f"{_ROOT_PREFIX}{root}\n".encode())
+        return cls(body.getvalue(), root)
 
     def encode(self) -> bytes:
         """Return the file; ``sha256sum -c`` takes it as it is, since the last line is a comment to it."""
-        return _body(self.lines) + f"{_ROOT_PREFIX}{self.root}\n".encode()
+        return self.body
 
     @classmethod
     def decode(cls, body: bytes, where: str) -> Self:
@@ -208,15 +228,15 @@ class Sums(msgspec.Struct, frozen=True):
             msg = f"{where}: ROOT_SHA256 does not match the lines above it"
             raise IntegrityError(msg)
         try:
-            lines = dict(parse_sum_line(line) for line in head.decode().split("\n")[:-1])
+            _parse_lines(head)
         except (ValueError, UsageError) as error:
             msg = f"{where}: {error}"
             raise UnsupportedFormatError(msg) from error
-        return cls(lines, root)
+        return cls(body, root)
 
 
-def _body(lines: Mapping[str, Digest]) -> bytes:
-    return "".join(sum_line(lines[path], path) for path in sorted(lines)).encode()
+def _parse_lines(text: bytes) -> dict[str, Digest]:
+    return dict(parse_sum_line(line) for line in text.decode().split("\n")[:-1])
 
 
 def parse_sum_line(line: str) -> tuple[str, Digest]:

@@ -12,7 +12,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -105,16 +105,45 @@ def plan_packs(files: Iterable[tuple[T, int]], options: PackOptions) -> list[lis
     return packs if packs[-1] else packs[:-1]
 
 
-class PackWriter:
-    """Writes one pack, front to back, through `write`. Belongs to one thread."""
+class PackOutput(Protocol):
+    """Takes the bytes of one pack, front to back."""
+
+    def write(self, piece: bytes) -> None:
+        """Take the next piece."""
+        ...
+
+    def digest(self) -> Digest:
+        """Return the sha256 of all pieces, once each is where it goes."""
+        ...
+
+
+class Digesting:
+    """`PackOutput` that digests each piece and writes it at once."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
-        """Write with `write`, in pieces of about a MiB."""
+        """Write with `write`."""
         self._write = write
+        self._hasher = hashlib.sha256()
+
+    def write(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._hasher.update(piece)
+        self._write(piece)
+
+    def digest(self) -> Digest:
+        """Return the sha256 of all pieces."""
+        return Digest(self._hasher.hexdigest())
+
+
+class PackWriter:
+    """Writes one pack, front to back. Belongs to one thread."""
+
+    def __init__(self, output: PackOutput) -> None:
+        """Write to `output`, in pieces of about a MiB."""
+        self._output = output
         self._waiting: list[bytes] = []
         self._waiting_size = 0
         self._size = 0
-        self._hasher = hashlib.sha256()
         self._members: list[Member] = []
 
     @property
@@ -127,20 +156,21 @@ class PackWriter:
         crc, size = zlib.crc32(body), len(body)
         header = _LOCAL.pack(b"PK\x03\x04", _VERSION, 0, 0, 0, _EPOCH, crc, size, size, _NAME, 0)
         self._members.append(Member(digest, self._size + LOCAL_SIZE, size, crc))
-        self._append(header + digest.encode(), body)
+        self._waiting += (header, digest.encode(), body)
+        self._grow(LOCAL_SIZE + size)
 
     def finish(self) -> PackFacts:
         """Write the directory; return what was written."""
         begin = self._size
         directory = b"".join(map(_directory_entry, self._members))
         count = len(self._members)
-        self._append(directory, _END.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), begin, 0))
+        end = _END.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), begin, 0)
+        self._waiting += (directory, end)
+        self._size += len(directory) + len(end)
         self._flush()
-        return PackFacts(Digest(self._hasher.hexdigest()), self._size, tuple(self._members))
+        return PackFacts(self._output.digest(), self._size, tuple(self._members))
 
-    def _append(self, *pieces: bytes) -> None:
-        self._waiting += pieces
-        size = sum(map(len, pieces))
+    def _grow(self, size: int) -> None:
         self._size += size
         self._waiting_size += size
         if self._waiting_size >= _WRITTEN_AT_ONCE:
@@ -149,8 +179,7 @@ class PackWriter:
     def _flush(self) -> None:
         chunk = b"".join(self._waiting)
         self._waiting, self._waiting_size = [], 0
-        self._hasher.update(chunk)
-        self._write(chunk)
+        self._output.write(chunk)
 
 
 def _directory_entry(member: Member) -> bytes:

@@ -32,6 +32,11 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     outer: tuple[str, ...] = ()
     outer_prefix: str = ""
 
+    @property
+    def show_all(self) -> bool:
+        """Whether nothing but the run's own folder for markers, at its top, is left out."""
+        return not (self.include or self.exclude or self.inner or self.outer)
+
     def excludes(self, path: str, *, folder: bool) -> bool:
         """Tell whether `path` (relative to the run) is left out, with everything below it if it is a `folder`."""
         if path == OWN_FOLDER or path.startswith(OWN_FOLDER + "/"):

@@ -10,8 +10,10 @@ crash leaves an intent, which is the redo log of what is still to be written.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from enum import Enum
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import msgspec
 
@@ -48,6 +50,21 @@ class Intent(Record, frozen=True, kw_only=True):
     heartbeat_at: str
     digests: tuple[Digest, ...]
     proposal: Proposal | None = None
+
+    @classmethod
+    def to_publish(cls, ticket: AttemptTicket, run: tuple[str, RunId], digests: Iterable[Digest]) -> Self:
+        """Return the intent to publish a run, given by its experiment and id, with these digests."""
+        return cls(
+            attempt=ticket.attempt,
+            nonce=ticket.nonce,
+            owner=ticket.owner,
+            purpose="publish",
+            experiment=run[0],
+            run_id=run[1],
+            created_at=ticket.created_at,
+            heartbeat_at=ticket.created_at,
+            digests=tuple(sorted(digests)),
+        )
 
     def encode(self) -> bytes:
         """Return the record's canonical bytes."""
@@ -104,12 +121,12 @@ class Refs(Record, frozen=True, kw_only=True):
         return canonical_json_without_floats(self.to_json())
 
     def to_json(self) -> JsonObject:
-        """Return the record as it is written."""
+        """Return the record as it is written, with places as they are: they may be a million."""
         objects: JsonObject = {}
         packs: dict[Key, dict[Digest, tuple[int, int]]] = {}
         for digest, stored in self.objects.items():
             if stored.offset is None:
-                objects[digest] = {"key": stored.key, "size": stored.size}
+                objects[digest] = stored
             else:
                 packs.setdefault(stored.key, {})[digest] = (stored.offset, stored.size)
         known = {"attempt": self.attempt, "objects": objects, **({"packs": packs} if packs else {})}
@@ -127,6 +144,39 @@ class Refs(Record, frozen=True, kw_only=True):
         for key, members in packs.items():
             refs.objects.update({digest: Stored(key, size, offset) for digest, (offset, size) in members.items()})
         return refs
+
+    @classmethod
+    def _at_once(cls, body: bytes) -> Self | None:
+        """Build from bytes without unknown fields; see the base. Of a million members nothing is held twice."""
+        try:
+            written = _written_refs().decode(body)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+        if written.kind != cls.KIND or written.format != FORMAT:
+            return None
+        objects = written.objects
+        for key in list(written.packs):
+            members: dict[Digest, Any] = written.packs.pop(key)
+            for digest, (offset, size) in members.items():
+                members[digest] = Stored(key, size, offset)
+            if objects:
+                objects.update(members)
+            else:
+                objects = members
+        return cls(attempt=written.attempt, objects=objects)
+
+
+class _WrittenRefs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: str
+    kind: str
+    attempt: AttemptId
+    objects: dict[Digest, Stored]
+    packs: dict[Key, dict[Digest, tuple[int, int]]] = {}
+
+
+@functools.cache
+def _written_refs() -> msgspec.json.Decoder[_WrittenRefs]:
+    return msgspec.json.Decoder(_WrittenRefs)
 
 
 class Seal(Record, frozen=True, kw_only=True):

@@ -38,7 +38,10 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 class Producer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the run's own files say of it; absent where they do not."""
+    """What the run's own files say of it; absent where they do not.
+
+    `framework`: which one made the run, with its ``version`` and the ``run``'s name in it, as far as they are known.
+    """
 
     run_id: str | None = None
     status: Status | None = None
@@ -53,6 +56,7 @@ class Producer(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] | None = None
     params: JsonObject | None = None
     metrics: JsonObject | None = None
+    framework: JsonObject | None = None
 
 
 class Envelope(Record, frozen=True, kw_only=True):

@@ -55,12 +55,18 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class FrameworkStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a framework's own files say. ``silent``: recognised, but it never says when it is done."""
+    """What a framework's own files say. ``silent``: recognised, but it never says when it is done.
+
+    `awaits` is what would show the end, or why nothing does. `wait`: how long a folder that is ``finished`` must stay
+    as it is; ``settle`` where something may still follow.
+    """
 
     framework: str
     state: Literal["running", "finished", "silent"]
     evidence: str
     status: Status = "unknown"
+    awaits: str = ""
+    wait: Literal["grace", "settle"] = "grace"
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +126,8 @@ class _Evidence(msgspec.Struct, frozen=True):
     completion: Completion
     status: Status
     quiet_s: float
+    at_once: bool = False
+    """One look is enough for a command that does not stay."""
 
 
 def observe(previous: Watching | None, fingerprint: str, now: float) -> Watching:
@@ -160,13 +168,12 @@ def decide_now(
 ) -> Verdict:
     """Decide from a single look, for a command that does not stay: what is complete now is taken.
 
-    A marker counts at once; quiet is judged by the newest change of the files against the wall clock, so files from
-    the future are not taken.
+    A marker, or the status of a framework after which nothing follows, counts at once; quiet is judged by the newest
+    change of the files against the wall clock, so files from the future are not taken.
     """
     evidence = _evidence(rules, snapshot)
     age = max(0.0, wall - snapshot.newest)
-    declared = evidence.completion.confidence == "declared"
-    since = now - max(evidence.quiet_s, 0.0) if declared else now - age
+    since = now - max(evidence.quiet_s, 0.0) if evidence.at_once else now - age
     seen = Watching(fingerprint=snapshot.fingerprint, first_seen=since, unchanged_since=since)
     return decide(rules, seen, snapshot, now, open_writers)
 
@@ -182,7 +189,8 @@ def what_blocks(snapshot: Snapshot) -> tuple[str, ...]:
         reasons.append(f"still being written, by its name: {', '.join(map(repr, snapshot.forbidden[:_NAMED]))}")
     framework = snapshot.framework
     if framework is not None and framework.state == "running" and not snapshot.marks:
-        reasons.append(f"{framework.framework} says that it is running ({framework.evidence})")
+        awaits = f"; awaited: {framework.awaits}" if framework.awaits else ""
+        reasons.append(f"{framework.framework} says that it is running ({framework.evidence}){awaits}")
     return tuple(reasons)
 
 
@@ -192,10 +200,12 @@ def _evidence(rules: SettleRules, snapshot: Snapshot) -> _Evidence:
     if snapshot.marks:
         failed = next((mark for mark in snapshot.marks if mark.status == "failed"), None)
         mark = failed or snapshot.marks[0]
-        return _Evidence(_declared("marker", mark.name), mark.status, short)
+        return _Evidence(_declared("marker", mark.name), mark.status, short, at_once=True)
     if framework is not None and framework.state == "finished":
         completion = _declared("framework", f"{framework.framework}: {framework.evidence}")
-        return _Evidence(completion, framework.status, short)
+        if framework.wait == "settle":
+            return _Evidence(completion, framework.status, rules.settle_s)
+        return _Evidence(completion, framework.status, short, at_once=True)
     quiet = Completion("quiet", f"no change for {rules.settle_s:g} s and no open writer", "inferred")
     return _Evidence(quiet, "unknown", rules.settle_s)
 

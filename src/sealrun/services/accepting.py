@@ -100,6 +100,7 @@ class Acceptor:
             names=watch.names,
             supersedes=known.run_id if known else None,
             fingerprint=job.fingerprint,
+            preset=watch.preset,
         )
         sealing = self._sealer(self.source.open(job.path), request)
         envelope = sealing.envelope

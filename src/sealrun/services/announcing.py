@@ -7,6 +7,8 @@ same machine and a stranger's recovery all call it, any number of times and at t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -23,6 +25,7 @@ from sealrun.domain.address import (
     run_key,
     seal_key,
 )
+from sealrun.domain.artifacts import plain_tags, section_of
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Manifest
@@ -30,6 +33,7 @@ from sealrun.domain.pointing import LATEST, Generation, Target
 from sealrun.domain.publication import Outcome, Refs, Seal, Stored
 from sealrun.domain.records import canonical_json
 from sealrun.domain.run import Envelope
+from sealrun.domain.sealed import SealedRun
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out
@@ -62,8 +66,11 @@ class SealedAttempt(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def load_sealed(store: Store, outcome: Outcome) -> SealedAttempt:
-    """Read back what a sealed outcome names. `NotFoundError` or `IntegrityError` if the records are not all there."""
+def load_sealed(store: Store, outcome: Outcome, known: SealedRun | None = None) -> SealedAttempt:
+    """Read back what a sealed outcome names. `NotFoundError` or `IntegrityError` if the records are not all there.
+
+    A manifest that has the very bytes of the one in `known` is not decoded again.
+    """
     experiment, run_id, root = sealed_run_of(outcome)
     run_at, manifest_at = run_key(experiment, run_id, RUN_FILE), run_key(experiment, run_id, MANIFEST_FILE)
     refs_at = refs_key(outcome.attempt)
@@ -72,7 +79,9 @@ def load_sealed(store: Store, outcome: Outcome) -> SealedAttempt:
         attempt=outcome.attempt,
         sealed_at=outcome.decided_at,
         envelope=Envelope.decode(run_json, run_at),
-        manifest=Manifest.decode(manifest_json, manifest_at),
+        manifest=known.manifest()
+        if known is not None and known.manifest_json == manifest_json
+        else Manifest.decode(manifest_json, manifest_at),
         root=root,
         objects=Refs.decode(refs, refs_at).objects,
     )
@@ -105,17 +114,23 @@ class Announcer:
     def announce(self, sealed: SealedAttempt) -> None:
         """Make a sealed run findable, then delete its intent. Durable on return, and harmless to repeat.
 
-        A crash anywhere leaves the intent, and whoever finds it comes here again.
+        A crash anywhere leaves the intent, and whoever finds it comes here again. The marker is first, since whatever
+        leads to a run must find it; row, ``latest`` and published names do not need each other.
         """
-        envelope = sealed.envelope
+        envelope, found = sealed.envelope, self._store.capabilities
         marker = Seal(attempt=sealed.attempt, root_sha256=sealed.root)
         self._certainty.create(seal_key(envelope.experiment, envelope.run_id, sealed.attempt), marker.encode())
         self._project_run_folder(sealed)
         row = Row.of(envelope, sealed.attempt, sealed.root, sealed.sealed_at)
-        Index(self._store, self._clock, self._entropy, envelope.experiment).add(row)
-        self._pointers.advance(PointerName.of_experiment(envelope.experiment, LATEST), sealed.target, "run published")
-        for path, name in sorted(envelope.publish_names.items()):
-            self._publish_name(sealed, path, name)
+        index = Index(self._store, self._clock, self._entropy, envelope.experiment)
+        latest = PointerName.of_experiment(envelope.experiment, LATEST)
+        acts: list[Callable[[], object]] = [
+            partial(index.add, row),
+            partial(self._pointers.advance, latest, sealed.target, "run published"),
+            *(partial(self._publish_names, sealed, name, paths) for name, paths in _by_name(envelope).items()),
+        ]
+        # Where links cost nothing, requests do not either: threads would only slow them down.
+        fan_out(lambda act: act(), acts, 1 if found.links else found.parallel)
         self._store.discard(intent_key(sealed.attempt))
 
     def _project_run_folder(self, sealed: SealedAttempt) -> None:
@@ -128,12 +143,22 @@ class Announcer:
             if stored.offset is None:  # a part of a pack cannot be linked to
                 self._store.copy(stored.key, artifact_key(experiment, run_id, entry.path))
 
+    def _publish_names(self, sealed: SealedAttempt, name: str, paths: Sequence[str]) -> None:
+        for path in paths:
+            self._publish_name(sealed, path, name)
+
     def _publish_name(self, sealed: SealedAttempt, path: str, name: str) -> None:
         entry = next((entry for entry in sealed.manifest.entries if entry.path == path), None)
         if entry is None:
             return  # the settings name a file that this run does not have
         pointer, target = PointerName.of_artifact(name), msgspec.structs.replace(sealed.target, path=path)
-        shown = self._pointers.advance(pointer, target, "published under this name") or self._pointers.newest(pointer)
+        moved = self._pointers.advance(pointer, target, "published under this name")
+        self.show_name(sealed, name, moved)
+
+    def show_name(self, sealed: SealedAttempt, name: str, moved: Generation | None = None) -> None:
+        """Bring the copy of a name in ``latest/`` up to date; `sealed` is what it was perhaps just `moved` to."""
+        pointer = PointerName.of_artifact(name)
+        shown = moved or self._pointers.newest(pointer)
         while shown is not None:
             self._project_name(sealed, name, shown)
             if self._pointers.is_newest(pointer, shown):
@@ -159,13 +184,15 @@ class Announcer:
                 raise
             _log.warning("attempt %s cannot be shown under its name: %s; verify the registry", target.attempt, error)
             return
+        section = section_of(sealed.envelope.tags)
         meta = {
             "name": name,
             "published_at_utc": shown.moved_at,
             "ref": f"{target.experiment}/{target.run_id}:{target.path}",
             "sha256": entry.sha256,
             "size_bytes": entry.size,
-            "tags": list(sealed.envelope.tags),
+            "tags": list(plain_tags(sealed.envelope.tags)),
+            **({} if section is None else {"section": section}),
         }
         self._store.replace(Key(key + META_SUFFIX), canonical_json(meta))
 
@@ -183,6 +210,14 @@ class Announcer:
         except (IntegrityError, NotFoundError) as error:
             _log.warning("attempt %s cannot be shown under its name: %s; verify the registry", attempt, error)
             return None
+
+
+def _by_name(envelope: Envelope) -> dict[str, list[str]]:
+    """Paths by the name they are published under, in order: of two under the same name, one follows the other."""
+    paths: dict[str, list[str]] = {}
+    for path, name in sorted(envelope.publish_names.items()):
+        paths.setdefault(name, []).append(path)
+    return paths
 
 
 def _identity(sealed: SealedAttempt) -> tuple[str, RunId, Digest]:

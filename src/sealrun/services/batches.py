@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from sealrun.domain.address import BATCHES, CONDEMNED_FILE, Key, attempt_id, batch_key, batch_of
+from sealrun.domain.address import CONDEMNED, Key, attempt_id, batch_key, batch_of, condemned_key
 from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError
 from sealrun.domain.records import sha256
@@ -21,7 +21,6 @@ class Batch(msgspec.Struct, frozen=True):
 
     name: str
     condemned_at: float
-    decided: bool
 
 
 class Batches:
@@ -37,19 +36,16 @@ class Batches:
 
     def standing(self) -> list[Batch]:
         """Batches whose condemned record stands, oldest first."""
-        condemned: dict[str, float] = {}
-        decided: set[str] = set()
-        for found in self._store.list(BATCHES):
-            if found.key.endswith(f"/{CONDEMNED_FILE}"):
-                condemned[batch_of(found.key)] = found.modified
-            elif found.key.endswith(f"/{VERDICT_FILE}"):
-                decided.add(batch_of(found.key))
-        return [Batch(name, at, name in decided) for name, at in condemned.items()]
+        return [Batch(batch_of(found.key), found.modified) for found in self._store.list(CONDEMNED)]
+
+    def is_decided(self, batch: str) -> bool:
+        """Tell whether there is a verdict."""
+        return self._store.stat(batch_key(batch, VERDICT_FILE)) is not None
 
     def keys(self) -> Iterator[Key]:
         """Keys of all standing batches: whoever began one, or takes it over, deletes them."""
         for batch in self.standing():
-            key = batch_key(batch.name, CONDEMNED_FILE)
+            key = condemned_key(batch.name)
             try:
                 yield from Condemned.decode(self._store.read(key), key).keys
             except NotFoundError:
@@ -60,12 +56,12 @@ class Batches:
         name = attempt_id(self._clock.now().strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16))
         condemned = Condemned(batch=name, by=self._owner, condemned_at=self._stamp(), objects=objects)
         body = condemned.encode()
-        self._certainty.create(batch_key(name, CONDEMNED_FILE), body)
+        self._certainty.create(condemned_key(name), body)
         return condemned, body
 
     def condemned(self, batch: str) -> bytes | None:
         """The condemned record's bytes; None if the batch is finished."""
-        return self._certainty.read(batch_key(batch, CONDEMNED_FILE))
+        return self._certainty.read(condemned_key(batch))
 
     def verdict(self, batch: str) -> Verdict:
         """The verdict that stands."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 
 import msgspec
 
@@ -46,6 +47,7 @@ class Candidates:
         self._lock = threading.Lock()
         self._known: dict[str, Candidate] = {}
         self._all_wanted = False
+        self._wake: Callable[[], None] | None = None
         self._soonest: float | None = math.inf
         """When there is something to look at; None: to be computed again."""
 
@@ -57,6 +59,16 @@ class Candidates:
         """What `get` returned was changed: when the next look is due is computed again."""
         with self._lock:
             self._soonest = None
+
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called by `became_due`."""
+        self._wake = wake
+
+    def became_due(self) -> None:
+        """What `get` returned was changed while nobody looks: whoever waits for the next look counts anew."""
+        self.changed()
+        if self._wake is not None:
+            self._wake()
 
     def mark(self, path: str | None) -> None:
         """Take a hint that `path` changed, or None for "anything may have"."""
@@ -78,17 +90,24 @@ class Candidates:
                 self._soonest = min((memory.next_look for memory in self._known.values()), default=math.inf)
             return self._soonest
 
-    def due(self, now: float) -> list[str] | None:
-        """Paths to look at by `now`; None for all there are."""
-        with self._lock:
-            if self._all_wanted:
-                return None
-            return sorted(path for path, memory in self._known.items() if memory.next_look <= now)
+    def all_are_wanted(self) -> bool:
+        """Tell whether a hint asked for a look at everything."""
+        return self._all_wanted
 
-    def begin_all(self) -> None:
-        """Everything is about to be looked at."""
+    def due(self, now: float) -> list[str]:
+        """Paths that are due or dirty at `now`, the one first that has been so for longest."""
         with self._lock:
-            self._all_wanted = False
+            if self._soonest is not None and self._soonest > now:
+                return []
+            return [
+                path for _, path in sorted((m.next_look, path) for path, m in self._known.items() if m.next_look <= now)
+            ]
+
+    def begin_all(self) -> bool:
+        """Everything is about to be looked at; tell whether a hint asked for that."""
+        with self._lock:
+            wanted, self._all_wanted = self._all_wanted, False
+            return wanted
 
     def begin(self, path: str) -> bool:
         """Tell whether `path` may be looked at now (it is not being sealed), and take its hints as answered."""
@@ -105,12 +124,6 @@ class Candidates:
         """What is remembered of `path`; remembered from now on. Whoever changes it calls `changed` after that."""
         with self._lock:
             return self._known.setdefault(path, Candidate())
-
-    def wants(self, path: str, now: float) -> bool:
-        """Tell whether `path` is due or dirty at `now`."""
-        with self._lock:
-            memory = self._known.get(path)
-            return memory is not None and memory.next_look <= now
 
     def restart(self, path: str, due: float) -> None:
         """Forget what was seen of `path` and look again at `due`."""

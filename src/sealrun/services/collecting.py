@@ -12,12 +12,11 @@ from itertools import chain
 import msgspec
 
 from sealrun.domain.address import (
-    CONDEMNED_FILE,
     OBJECTS,
     PACKS,
     QUARANTINE,
     Key,
-    batch_key,
+    condemned_key,
     is_pack,
     parse_object_key,
     quarantined_object,
@@ -27,6 +26,7 @@ from sealrun.domain.errors import CollectionRefusedError, UsageError
 from sealrun.domain.marking import Doomed, part_of_digest
 from sealrun.domain.repacking import RepackLimits, Sparse
 from sealrun.ports import Clock, Entropy, Remover, Store, Unfinished
+from sealrun.services.attempts import ReadAttempts
 from sealrun.services.batches import Batches, checked
 from sealrun.services.certainty import Certainty
 from sealrun.services.marking import Marker
@@ -96,13 +96,15 @@ class Collector:
         entropy: Entropy,
         owner: str,
         policy: CollectionPolicy | None = None,
+        read_attempts: ReadAttempts | None = None,
     ) -> None:
-        """Collect in the name of the state folder `owner`."""
+        """Collect in the name of the state folder `owner`. The first mark reads attempts by `read_attempts`."""
         self._store = store
         self._remover = remover
         self._clock = clock
         self._entropy = entropy
         self._policy = policy or CollectionPolicy()
+        self._read_attempts = read_attempts
         certainty = Certainty(store, clock, entropy)
         self._batches = Batches(store, certainty, clock, entropy, owner)
         self._sweeper = Sweeper(store, remover, certainty)
@@ -114,7 +116,7 @@ class Collector:
         """
         now = store_time(self._store, self._clock, self._entropy) if write else self._clock.now().timestamp()
         marks = Marks(packs=self._policy.repack.below > 0)
-        self._marker(now).mark(marks)
+        self._marker(now, self._read_attempts).mark(marks)
         kept = frozenset(self._batches.keys()) | self._quarantined(marks)
         tally = Tally(marks, self._policy.repack)
         for found in chain(self._store.list(OBJECTS), self._store.list(PACKS)):
@@ -175,17 +177,19 @@ class Collector:
     def finish_others(self, now: float, advance: Advance | None = None) -> Iterator[Swept]:
         """Finish every batch that has a verdict; cancel those that were abandoned without one."""
         for batch in self._batches.standing():
-            if not batch.decided and now - batch.condemned_at <= self._policy.abandoned_s:
+            decided = self._batches.is_decided(batch.name)
+            if not decided and now - batch.condemned_at <= self._policy.abandoned_s:
                 continue
             body = self._batches.condemned(batch.name)
             if body is None:
                 continue  # somebody finished it since it was listed
-            condemned = Condemned.decode(body, batch_key(batch.name, CONDEMNED_FILE))
-            verdict = self._batches.verdict(batch.name) if batch.decided else self._batches.cancel(batch.name)
+            condemned = Condemned.decode(body, condemned_key(batch.name))
+            verdict = self._batches.verdict(batch.name) if decided else self._batches.cancel(batch.name)
             yield self._sweeper.finish(condemned, checked(verdict, body), advance)
 
-    def _marker(self, now: float) -> Marker:
-        return Marker(self._store, self._clock, self._entropy, grace_s=self._policy.grace_s, now=now)
+    def _marker(self, now: float, read_attempts: ReadAttempts | None = None) -> Marker:
+        grace_s = self._policy.grace_s
+        return Marker(self._store, self._clock, self._entropy, grace_s=grace_s, now=now, read_attempts=read_attempts)
 
     def _collect(
         self, objects: tuple[CondemnedObject, ...], marks: Marks, marker: Marker, advance: Advance | None

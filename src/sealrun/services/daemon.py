@@ -26,7 +26,8 @@ from sealrun.services.signalling import signals_installed
 _log = logging.getLogger("sealrun.daemon")
 
 _JUMP_S = 5.0
-_BEAT_S = 10.0
+_BEAT_S = 30.0
+"""How soon a clock that was set is noticed. Each beat wakes a thread that has nothing else to do."""
 
 Phase = Literal["ready", "reloading", "stopping"]
 

@@ -137,7 +137,7 @@ class DeliveryLine:
                 self._door.leave(publishing)
         if delivery is not None:
             self._availability.began(turn)
-            alone = alone_with(self._journal, delivery)
+            alone = alone_with(self._parts, delivery)
             return Taken(delivery=delivery, publishing=publishing, turn=turn, alone_with=alone)
         if not self._availability.is_up and self._journal.deliveries.next_due(self.registry) is None:
             self._availability.worked(turn)
@@ -193,10 +193,10 @@ class DeliveryLine:
         delivery, run = taken.delivery, None
         try:
             self._stop_here()
-            run = self._journal.deliveries.run(delivery.sealed)
+            at_hand = self._parts.find(delivery.sealed)
+            run = at_hand.run
             ticket = ticket_of(delivery, self._journal, self._clock, self._parts.entropy)
-            packs = self._parts.staged_packs(delivery.sealed)
-            published = taken.publishing.publish(run, ticket, self._sources(delivery.sealed, run), packs)
+            published = taken.publishing.publish(run, ticket, self._stopping_sources(at_hand.sources), at_hand.packs)
             self._journal.deliveries.finish(delivery.id, published)
         except Exception as error:  # noqa: BLE001 - every error is answered, unexpected ones with a traceback
             self._answer(taken, run, error)
@@ -216,9 +216,8 @@ class DeliveryLine:
         if self._stopping.is_set():
             raise InterruptedDeliveryError("interrupted between two uploads by a stop or a reload; it is resumed")
 
-    def _sources(self, sealed: int, run: SealedRun) -> Sources:
-        """Where the bytes are; asked for one file after the other, which makes each of them a place to stop."""
-        inner = self._parts.staged_sources(self.registry, sealed) or self._parts.folder_sources(run)
+    def _stopping_sources(self, inner: Sources) -> Sources:
+        """The bytes are asked for one file after the other, which makes each of them a place to stop."""
 
         def source(entry: Entry) -> Source:
             self._stop_here()

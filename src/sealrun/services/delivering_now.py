@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.retrying import CAP_S, Response, plan_response
-from sealrun.ports import Clock, Delivery, Entropy, Journal, StagedPack
-from sealrun.services.delivery_parts import Publishing, Sources, ticket_of
+from sealrun.ports import Clock, Delivery, Entropy, Journal
+from sealrun.services.delivery_parts import AtHand, Publishing, ticket_of
 
 _ATTEMPTS = 5
 
@@ -16,10 +16,9 @@ def deliver_now(
     claimed: Delivery,
     journal: Journal,
     open_publishing: Callable[[], Publishing],
-    sources: Sources,
+    at_hand: AtHand,
     clock: Clock,
     entropy: Entropy,
-    staged: Sequence[StagedPack] = (),
 ) -> SealrunError | None:
     """Try a claimed delivery to its end: None if the run is there, else what was in the way.
 
@@ -30,7 +29,7 @@ def deliver_now(
     for left in range(_ATTEMPTS - 1, -1, -1):
         try:
             published = open_publishing().publish(
-                deliveries.run(claimed.sealed), ticket_of(claimed, journal, clock, entropy), sources, staged
+                at_hand.run, ticket_of(claimed, journal, clock, entropy), at_hand.sources, at_hand.packs
             )
             deliveries.finish(claimed.id, published)
         except SealrunError as error:

@@ -45,12 +45,16 @@ class InterruptedDeliveryError(SealrunError):
     """The line was asked to stop between two uploads; the attempt will be resumed."""
 
 
-def _nothing_staged(_registry: str, _sealed: int) -> Sources | None:
+class AtHand(msgspec.Struct, frozen=True):
+    """A sealed run on its way: its records, where its bytes are, and which packs wait in a stage."""
+
+    run: SealedRun
+    sources: Sources
+    packs: Sequence[StagedPack] = ()
+
+
+def _nothing_at_hand(_sealed: int) -> AtHand | None:
     return None
-
-
-def _no_packs(_sealed: int) -> Sequence[StagedPack]:
-    return ()
 
 
 def _tell_nobody(_path: str) -> None:
@@ -60,9 +64,9 @@ def _tell_nobody(_path: str) -> None:
 class LineParts(msgspec.Struct, frozen=True, kw_only=True):
     """What every line of a daemon works with.
 
-    `folder_sources` says where a run's bytes are in its folder; `staged_sources` says so for bytes that wait in a
-    store's stage, by registry and id of the sealed run, and `staged_packs` which packs wait. `is_there`: is the run's
-    folder still on this machine? `on_settle_again` is told the path of a folder that has to settle again.
+    `folder_sources` says where a run's bytes are in its folder; `at_hand` gives what this process still has of a run
+    that it sealed, by its id. `is_there`: is the run's folder still on this machine? `on_settle_again` is told the path
+    of a folder that has to settle again.
     """
 
     journal: Journal
@@ -70,9 +74,16 @@ class LineParts(msgspec.Struct, frozen=True, kw_only=True):
     entropy: Entropy
     folder_sources: Callable[[SealedRun], Sources]
     is_there: Callable[[SealedRun], bool]
-    staged_sources: Callable[[str, int], Sources | None] = _nothing_staged
-    staged_packs: Callable[[int], Sequence[StagedPack]] = _no_packs
+    at_hand: Callable[[int], AtHand | None] = _nothing_at_hand
     on_settle_again: Callable[[str], None] = _tell_nobody
+
+    def find(self, sealed: int) -> AtHand:
+        """Return a sealed run, from this process or from the journal and its folder; `NotFoundError` if it is gone."""
+        known = self.at_hand(sealed)
+        if known is None:
+            run = self.journal.deliveries.run(sealed)
+            known = AtHand(run, self.folder_sources(run))
+        return known
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,13 +95,13 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     alone_with: frozenset[str]
 
 
-def alone_with(journal: Journal, delivery: Delivery) -> frozenset[str]:
+def alone_with(parts: LineParts, delivery: Delivery) -> frozenset[str]:
     """What a delivery must not share with another at the same time: its folder, its run's id, and room for large runs.
 
     Two of one folder arrive in the order in which they were sealed. Two large ones would fill the line and the memory.
     """
     try:
-        run = journal.deliveries.run(delivery.sealed)
+        run = parts.find(delivery.sealed).run
         envelope = run.envelope()
     except SealrunError:
         return frozenset()  # the delivery meets the same error, and answers it

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from sealrun.domain.declarations import MAX_RECORD_BYTES, parse_status, read_json, read_sums
 from sealrun.domain.errors import RunRejectedError
-from sealrun.domain.run import Status
+from sealrun.domain.presets import PRESETS, Facts, Recognised, recognise
+from sealrun.domain.records import JsonObject
 from sealrun.domain.settling import (
     DONE_MARKER,
     SUCCESS_MARKER,
@@ -28,25 +28,11 @@ from sealrun.domain.settling import (
     missing_patterns,
 )
 from sealrun.ports import Clock, OpenWriters, RunFolder, Survey, Tree
+from sealrun.services.recognising import FolderLook
+
+__all__ = ["PRESETS", "Explanation", "explain", "find_framework", "fingerprint_of", "take_snapshot"]
 
 _MAX_SUMS_BYTES = 64 << 20
-_MLFLOW_STATUS = re.compile(rb"^status: *'?\"?([A-Za-z0-9]+)", re.MULTILINE)
-_MLFLOW: Mapping[str, Status] = {
-    "3": "success",
-    "FINISHED": "success",
-    "4": "failed",
-    "FAILED": "failed",
-    "5": "interrupted",
-    "KILLED": "interrupted",
-}
-_SACRED: Mapping[str, Status] = {
-    "COMPLETED": "success",
-    "FAILED": "failed",
-    "INTERRUPTED": "interrupted",
-    "TIMEOUT": "interrupted",
-}
-
-Framework = Callable[[RunFolder, Tree], FrameworkStatus | None]
 
 
 def fingerprint_of(survey: Survey) -> str:
@@ -114,72 +100,21 @@ def _sums_name_everything(folder: RunFolder, tree: Tree) -> bool:
     return sums is not None and sums.keys() <= tree.files.keys()
 
 
-def _success_file(folder: RunFolder, tree: Tree) -> FrameworkStatus | None:  # noqa: ARG001 - one signature for all
-    """Spark and Hadoop: ``_SUCCESS`` at the top, and ``_temporary/`` is gone."""
-    if any(path.startswith("_temporary/") for path in tree.files) or "_temporary" in tree.directories:
-        return FrameworkStatus(framework="success-file", state="running", evidence="_temporary/ is there")
-    if SUCCESS_MARKER in tree.files:
-        return FrameworkStatus(framework="success-file", state="finished", evidence=SUCCESS_MARKER, status="success")
-    return None
-
-
-def _mlflow(folder: RunFolder, tree: Tree) -> FrameworkStatus | None:
-    """MLflow's file store: ``meta.yaml`` of a run says ``status: 3`` (finished), 4, 5; 1 and 2 while it runs."""
-    if "meta.yaml" not in tree.files:
-        return None
-    body = folder.read_small("meta.yaml", MAX_RECORD_BYTES)
-    match = _MLFLOW_STATUS.search(body) if body and b"run_id:" in body else None
-    if match is None:
-        return None
-    word = match[1].decode()
-    status = _MLFLOW.get(word)
-    evidence = f"meta.yaml: status {word}"
-    if status is None:
-        return FrameworkStatus(framework="mlflow", state="running", evidence=evidence)
-    return FrameworkStatus(framework="mlflow", state="finished", evidence=evidence, status=status)
-
-
-def _sacred(folder: RunFolder, tree: Tree) -> FrameworkStatus | None:
-    """Sacred's file storage: ``run.json`` beside ``cout.txt`` says COMPLETED, FAILED, …; RUNNING while it runs."""
-    if not {"run.json", "cout.txt", "config.json"} <= tree.files.keys():
-        return None
-    value = read_json(folder.read_small("run.json", MAX_RECORD_BYTES))
-    word = value.get("status") if isinstance(value, dict) else None
-    if not isinstance(word, str) or not isinstance(value, dict) or "heartbeat" not in value:
-        return None
-    status = _SACRED.get(word)
-    if status is not None:
-        return FrameworkStatus(framework="sacred", state="finished", evidence=f"run.json: {word}", status=status)
-    if word in {"RUNNING", "QUEUED"}:
-        return FrameworkStatus(framework="sacred", state="running", evidence=f"run.json: {word}")
-    return FrameworkStatus(framework="sacred", state="silent", evidence=f"run.json: {word}")
-
-
-def _hydra(folder: RunFolder, tree: Tree) -> FrameworkStatus | None:  # noqa: ARG001 - one signature for all
-    """Hydra leaves the same files whether its job fails or not: recognised, but silent."""
-    if ".hydra/config.yaml" not in tree.files:
-        return None
-    return FrameworkStatus(framework="hydra", state="silent", evidence=".hydra/config.yaml")
-
-
-FRAMEWORKS: Mapping[str, Framework] = {
-    "success-file": _success_file,
-    "mlflow": _mlflow,
-    "sacred": _sacred,
-    "hydra": _hydra,
-}
-PRESETS = ("auto", "none", *FRAMEWORKS)
-
-
 def find_framework(folder: RunFolder, tree: Tree, preset: str) -> FrameworkStatus | None:
     """Ask the framework that `preset` names, or with ``auto`` each in turn; ``none`` asks nobody."""
-    asked = FRAMEWORKS.values() if preset == "auto" else [FRAMEWORKS[preset]] if preset in FRAMEWORKS else []
-    answers = (ask(folder, tree) for ask in asked if folder.unit == "folder")
-    return next((answer for answer in answers if answer is not None), None)
+    return _recognise(FolderLook(folder, tree), folder, preset).status
+
+
+def _recognise(look: FolderLook, folder: RunFolder, preset: str) -> Recognised:
+    return recognise(look, preset) if folder.unit == "folder" else Recognised()
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything known about a folder's completeness. `awaited` is empty exactly when it would be taken now."""
+    """Everything known about a folder's completeness. `awaited` is empty exactly when it would be taken now.
+
+    `framework` decides, `frameworks` are all that were recognised, `framework_facts` what they say of the run, `unread`
+    what they left that could not be used, and why.
+    """
 
     path: str
     complete: bool
@@ -189,6 +124,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     markers: tuple[str, ...]
     framework: str | None
     framework_says: str | None
+    framework_awaits: str | None
+    frameworks: tuple[str, ...]
+    framework_facts: JsonObject
+    unread: tuple[str, ...]
     missing: tuple[str, ...]
     forbidden: tuple[str, ...]
     writers: tuple[str, ...]
@@ -207,6 +146,8 @@ def explain(folder: RunFolder, rules: SettleRules, writers: OpenWriters, clock: 
     wall = clock.now().timestamp()
     verdict = decide_now(rules, snapshot, clock.monotonic(), wall, writing)
     framework = snapshot.framework
+    recognised, facts = _facts(folder, survey, rules.preset)
+    said = {name: getattr(facts, name) for name in facts.__struct_fields__ if name != "notes"}
     return Explanation(
         path=folder.path,
         complete=not _awaited(verdict) and snapshot.problem is None,
@@ -216,6 +157,10 @@ def explain(folder: RunFolder, rules: SettleRules, writers: OpenWriters, clock: 
         markers=tuple(mark.name for mark in snapshot.marks),
         framework=framework.framework if framework else None,
         framework_says=f"{framework.state} ({framework.evidence})" if framework else None,
+        framework_awaits=framework.awaits or None if framework else None,
+        frameworks=recognised.names,
+        framework_facts={name: value for name, value in said.items() if value is not None},
+        unread=facts.notes,
         missing=snapshot.missing,
         forbidden=snapshot.forbidden,
         writers=writing,
@@ -225,6 +170,15 @@ def explain(folder: RunFolder, rules: SettleRules, writers: OpenWriters, clock: 
         empty_folders=survey.tree.directories,
         links=tuple(f"{link.path} -> {link.target}" for link in survey.tree.links),
     )
+
+
+def _facts(folder: RunFolder, survey: Survey, preset: str) -> tuple[Recognised, Facts]:
+    look = FolderLook(folder, survey.tree)
+    try:
+        recognised = _recognise(look, folder, preset)
+        return recognised, recognised.facts(look)
+    except RunRejectedError:
+        return Recognised(), Facts()  # the snapshot names the file that cannot be read
 
 
 def _awaited(verdict: Verdict) -> tuple[str, ...]:

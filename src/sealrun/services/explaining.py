@@ -11,7 +11,7 @@ import msgspec
 from sealrun.domain.address import (
     ATTEMPTS,
     BATCHES,
-    CONDEMNED_FILE,
+    CONDEMNED,
     EXPERIMENTS,
     NAMES,
     OBJECTS,
@@ -234,9 +234,7 @@ def _past(store: Store, key: Key, creator: AttemptId, member: Digest | None) -> 
 
 
 def _condemnations(store: Store, key: Key) -> Iterator[str]:
-    for stat in store.list(BATCHES):
-        if not stat.key.endswith(f"/{CONDEMNED_FILE}"):
-            continue
+    for stat in store.list(CONDEMNED):
         try:
             condemned = Condemned.decode(store.read(stat.key), stat.key)
         except NotFoundError:

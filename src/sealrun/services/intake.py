@@ -28,10 +28,11 @@ from sealrun.ports import FolderRecord, OpenWriters, RunFolder, Survey, Watcher
 from sealrun.services.accepting import Acceptor, SealJob, Taken
 from sealrun.services.candidates import Candidate, Candidates
 from sealrun.services.detecting import fingerprint_of, take_snapshot
+from sealrun.services.looping import run_now
 from sealrun.services.noting import FolderNotes, digest_of, shown
 from sealrun.services.rooting import ABSENT_STATES, WatchedRoot
 from sealrun.services.rounds import IntakeReport, Round
-from sealrun.services.turns import Turns
+from sealrun.services.turns import Turns, absent_from
 
 _MIN_GAP_S = 1.0
 _COST_FACTOR = 10.0
@@ -44,11 +45,6 @@ _AUDIT_S = 3600.0
 _CLOSED_STATES = {"sealed", "rejected", "skipped"}
 
 Launch = Callable[[Callable[[], None]], object]
-
-
-def run_now(work: Callable[[], None]) -> None:
-    """Seal in the calling thread."""
-    work()
 
 
 class Intake:
@@ -86,42 +82,48 @@ class Intake:
         """Take a hint that `path` changed, or None for "anything may have". Quick; any thread; calls nobody."""
         self._candidates.mark(path)
 
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from any thread, when the end of a sealing makes a look due; set before the first one."""
+        self._candidates.wake_by(wake)
+
     def next_look(self) -> float:
         """When `look` has something to do: monotonic seconds, infinity if only a hint or a rescan will bring work."""
         return self._candidates.next_look()
 
     def look(self, now: float) -> IntakeReport:
         """Look at the candidates that are due or dirty; all of them if a hint said that anything may have changed."""
-        wanted = self._candidates.due(now)
-        if wanted is None:
+        if self._candidates.all_are_wanted():
             return self.rescan(now)
+        wanted = self._candidates.due(now)
         if not wanted:
             return IntakeReport()
         listed = self._root.candidates()
         if listed is None:
             return self._pause()
-        there = set(listed)
-        gone = self._mark_gone({path: self._notes.of(path) for path in wanted if path not in there})
+        absent = absent_from(listed, wanted)
+        gone = self._mark_gone(self._notes.lost(absent, (), None))
         done = Round()
-        for path in sorted(there.intersection(wanted)):
+        for path in (path for path in wanted if path not in absent):
             self._look_once(path, self._notes.of(path), now, done)
         return done.report(gone)
 
     def rescan(self, now: float) -> IntakeReport:
-        """Glance at every candidate, hints or not, and look at what is new, due, changed, or has its turn.
+        """Glance at the candidates, and look at what is new, due, changed, or has its turn; no hint is needed.
 
         The first time all are looked at, file by file; see `services.turns` for how often later.
         """
-        self._candidates.begin_all()
+        hinted = self._candidates.begin_all()
         listed = self._root.candidates()
         if listed is None:
             return self._pause()
-        wanted = [path for path in listed if self._turns.is_changed(path) or self._candidates.wants(path, now)]
+        changed = self._turns.changed(listed, now, self._clock.monotonic, everything=hinted)
+        due = self._candidates.due(now)
+        wanted = sorted({*changed, *due} - absent_from(listed, due)) if due else changed
         records = self._notes.all() if now >= self._next_audit or len(wanted) > _MANY else None
         if records is not None:
             self._next_audit = now + _AUDIT_S
-        seen = {*self._turns.paths(), *self._candidates.paths()}
-        gone = self._mark_gone(self._notes.lost(set(listed), seen, records))
+        lost = absent_from(listed, self._candidates.paths()) | self._turns.lost(listed)
+        gone = self._mark_gone(self._notes.lost(lost, listed, records))
         done = Round()
         for path in chain(wanted, self._turns.take(now, self._clock.monotonic, len(wanted))):
             self._look_once(path, self._notes.of(path) if records is None else records.get(shown(path)), now, done)
@@ -277,14 +279,14 @@ class Intake:
             memory.due = now + (_MIN_GAP_S if taken.outcome == "again" else _RETRY_S)
             memory.sealing = False
             self._notes.write_waiting(job.path, self._notes.of(job.path), (taken.reason,), "", new=False)
-            self._candidates.changed()
+            self._candidates.became_due()
             return
         memory.sealing = False
         if not memory.dirty:
             self._forget(job.path)
             return
         memory.watching = None  # something was reported while it was sealed: look once more
-        self._candidates.changed()
+        self._candidates.became_due()
 
     def _reject(self, path: str, record: FolderRecord | None, reason: str, looks: str, done: Round) -> None:
         self._forget(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from sealrun.domain.watch import WatchSpec
@@ -14,8 +15,6 @@ from sealrun.services.rounds import IntakeReport
 _log = logging.getLogger("sealrun.intake")
 
 RESCAN_S = 60.0
-_LONGEST_PAUSE_S = 2.0
-"""Sealing ends in other threads and may make a look due: how soon that is noticed."""
 _COST_FACTOR = 10.0
 
 
@@ -28,6 +27,10 @@ class Looking(Protocol):
         """Take a hint that `path` changed, or None for "anything may have"."""
         ...
 
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from any thread, when something becomes due between two looks."""
+        ...
+
     def next_look(self) -> float:
         """When `look` has something to do, in monotonic seconds."""
         ...
@@ -37,7 +40,7 @@ class Looking(Protocol):
         ...
 
     def rescan(self, now: float) -> IntakeReport:
-        """Glance at everything, and look at what asks for it or has its turn; the first time look at all of it."""
+        """Glance at the candidates, and look at what asks for it or has its turn; the first time look at everything."""
         ...
 
 
@@ -57,6 +60,7 @@ class WatchedIntake:
         self._rescan_s = rescan_s
         self._next_rescan = -math.inf
         self._missing: str | None = None
+        intake.wake_by(self.woken.set)
 
     def mark(self, path: str | None) -> None:
         """Take a hint that `path` changed, or None for "anything may have"."""
@@ -74,7 +78,7 @@ class WatchedIntake:
         elif self._intake.next_look() <= started:
             self._tell(self._intake.look(started))
         due = min(self._intake.next_look(), self._next_rescan) - self._clock.monotonic()
-        return max(0.0, min(_LONGEST_PAUSE_S, due))
+        return max(0.0, due)  # a hint, or a sealing that ends, wakes us
 
     def _tell(self, report: IntakeReport) -> None:
         name = self.watch.name

@@ -76,6 +76,11 @@ class Loop:
                 _tell(self.name, error, None)
 
 
+def run_now(work: Callable[[], None]) -> None:
+    """Seal in the calling thread: what an `Intake` is given where there is no pool."""
+    work()
+
+
 class SealPool:
     """A bounded number of threads that seal, so that many folders can settle at once.
 

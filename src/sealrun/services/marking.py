@@ -11,9 +11,7 @@ was needed then. That errs towards keeping. ``spec/collection.pml`` checks both 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from datetime import UTC, datetime
-from threading import Lock
 from typing import NoReturn
 
 from sealrun.domain.address import (
@@ -24,39 +22,49 @@ from sealrun.domain.address import (
     Key,
     attempt_of,
     name_log,
-    outcome_key,
     pins_prefix,
     pointer_log,
     pointers_prefix,
     refs_key,
-    retired_key,
 )
-from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UnsupportedFormatError
+from sealrun.domain.errors import NotFoundError
 from sealrun.domain.keeping import Pin
 from sealrun.domain.marking import Uses, part_of_digest
 from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import Intent, Outcome, Refs
+from sealrun.domain.publication import Intent
 from sealrun.domain.repacking import PackUses
 from sealrun.ports import Clock, Entropy, Store
+from sealrun.services.attempts import ReadAttempts, ReadRules, read_here, read_refs, refusal
 from sealrun.services.fanning import fan_through
 from sealrun.services.indexing import Index
-from sealrun.services.listed import REFS_FILE, ListedAttempt, ReadAttempt, ReadRefs, by_attempt
+from sealrun.services.listed import REFS_FILE, ListedAttempt, ReadAttempt, by_attempt
 from sealrun.services.marks import Dead, Marks
 from sealrun.services.standing import read_outcome
 
 _INTENT, _OUTCOME, _RETIRED = "intent.json", "outcome.json", "retired.json"
-_LARGE = 1 << 20
 
 
 class Marker:
     """Marks one registry, for one collector."""
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy, *, grace_s: float, now: float) -> None:
-        """What was retired or voided less than `grace_s` before `now`, both by the store's clock, is kept."""
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        grace_s: float,
+        now: float,
+        read_attempts: ReadAttempts | None = None,
+    ) -> None:
+        """What was retired or voided less than `grace_s` before `now`, both by the store's clock, is kept.
+
+        What attempts left is read by `read_attempts`, by default in this process.
+        """
         self._store = store
         self._clock = clock
         self._entropy = entropy
-        self._reading_large, self._decoding = Lock(), Lock()
+        self._read_attempts = read_attempts or read_here(store)
         self._before = now - grace_s
         self._now = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -165,8 +173,10 @@ class Marker:
                     yield files
 
         experiments: set[str] = set()
-        width = self._store.capabilities.parallel
-        for read in fan_through(lambda files: self._read(files, pinned, marks), fresh(), width):
+        rules = ReadRules(
+            before=self._before, first=not marks.begun, packs=marks.packs is not None, pinned=frozenset(pinned)
+        )
+        for read in self._read_attempts(rules, fresh()):
             if read is None:
                 continue
             self._note(marks, read)
@@ -177,28 +187,6 @@ class Marker:
     def _is_history(self, files: ListedAttempt) -> bool:
         """Tell whether the attempt was retired and swept long ago: then its records say nothing that matters here."""
         return REFS_FILE not in files.written and files.written.get(_RETIRED, self._before + 1) <= self._before
-
-    def _read(self, files: ListedAttempt, pinned: set[tuple[str, str]], marks: Marks) -> ReadAttempt | None:
-        """Read one attempt; None if its outcome is so young that it does not count yet."""
-        key, packs = outcome_key(files.attempt), marks.packs is not None and not marks.begun
-        outcome = Outcome.decode(self._store.read(key), key)
-        if outcome.decision != "sealed":
-            if files.written[_OUTCOME] > self._before:
-                return None
-            return ReadAttempt(files, outcome, self._refs_of_dead(files), live=False)
-        retired = files.written.get(_RETIRED)
-        # What was sealed since the first mark is kept even if it is retired already: a pointer or pin may have come to
-        # it after this mark looked at those. So no clock decides here (the configurations "no grace" of the model).
-        gone = not marks.begun and retired is not None and retired <= self._before
-        is_pinned = (outcome.experiment, outcome.run_id) in pinned
-        live = not gone or is_pinned
-        refs = self._refs_if_there(files, packs=packs) if live else self._refs_of_dead(files, packs=packs)
-        if refs is None and not gone and self._store.stat(retired_key(files.attempt)) is None:
-            # Not retired since it was listed, either: then another collector would have swept it, and taken its refs.
-            self._refuse(
-                f"{refs_key(files.attempt)} is missing: {outcome.experiment}/{outcome.run_id} is sealed with it"
-            )
-        return ReadAttempt(files, outcome, refs, live=live, pinned=is_pinned)
 
     def _note(self, marks: Marks, read: ReadAttempt) -> None:
         attempt, outcome = read.files.attempt, read.outcome
@@ -232,21 +220,6 @@ class Marker:
             marks.packs.note(uses, len(marks.standing))
             marks.standing.append(read.files.attempt)
 
-    def _refs_if_there(self, files: ListedAttempt, *, packs: bool = False) -> ReadRefs | None:
-        """Read the refs, or return None; a listing may have been read just before they were written."""
-        with self._reading_large if files.refs_size > _LARGE else nullcontext():
-            try:
-                return self._read_refs(refs_key(files.attempt), packs=packs)
-            except NotFoundError:
-                return None
-
-    def _refs_of_dead(self, files: ListedAttempt, *, packs: bool = False) -> ReadRefs | None:
-        """Read the refs of an attempt that needs nothing: unreadable ones only cannot say which run used a key last."""
-        try:
-            return self._refs_if_there(files, packs=packs)
-        except UnsupportedFormatError:
-            return ReadRefs(Uses(()))
-
     def _refs(self, attempt: AttemptId, why: str) -> Uses:
         key = refs_key(attempt)
         try:
@@ -255,15 +228,7 @@ class Marker:
             self._refuse(f"{key} is missing, though {why}")
 
     def _uses(self, key: Key) -> Uses:
-        return self._read_refs(key).keys
-
-    def _read_refs(self, key: Key, *, packs: bool = False) -> ReadRefs:
-        """Read refs. Decoded they take many times what they take packed: so one at a time, and not for long."""
-        body = self._store.read(key)
-        with self._decoding:
-            objects = Refs.decode(body, key).objects
-            keys = Uses(stored.key for stored in objects.values())
-            return ReadRefs(keys, PackUses(objects.values()) if packs else None)
+        return read_refs(self._store, key).keys
 
     def _indexed(self) -> Iterator[AttemptId]:
         """Attempts that the indexes name: none of them may be missing from the listing that follows."""
@@ -272,4 +237,4 @@ class Marker:
                 yield row.attempt
 
     def _refuse(self, why: str) -> NoReturn:
-        raise CollectionRefusedError(f"{self._store.url}: nothing is collected: {why}; verify the registry")
+        raise refusal(self._store, why)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from sealrun.domain.address import Digest, Key
 from sealrun.domain.packing import spans
 from sealrun.domain.publication import Stored
 from sealrun.ports import Store
+
+T = TypeVar("T")
 
 SPAN = 4 << 20
 """Members of one pack that lie together are read in pieces of at most so many bytes; a larger member by itself."""
@@ -43,6 +45,12 @@ def plan_spans(members: Iterable[tuple[Digest, Stored]]) -> list[Span]:
             end = max(offset + size for offset, size in ranges[first:last])
             planned.append(Span(key, ranges[first][0], end, tuple(held[first:last])))
     return planned
+
+
+def neighbours(held: Sequence[T], range_of: Callable[[T], tuple[int, int]]) -> Iterator[Sequence[T]]:
+    """Yield what is `held` in one pack, in the order of offsets, in slices that are each read at once."""
+    for first, last in spans([range_of(each) for each in held], gap=_GAP, most=SPAN):
+        yield held[first:last]
 
 
 def read_span(store: Store, span: Span) -> Iterator[tuple[Digest, Stored, memoryview]]:

@@ -6,8 +6,17 @@ from typing import Literal
 
 import msgspec
 
-from sealrun.domain.address import Digest, attempt_id, intent_key, outcome_key, parse_object_key, refs_key, run_key
-from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
+from sealrun.domain.address import (
+    Digest,
+    attempt_id,
+    generation_of,
+    intent_key,
+    outcome_key,
+    parse_object_key,
+    refs_key,
+    run_key,
+)
+from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.pointing import LATEST, Generation, Target
 from sealrun.domain.publication import Intent, Outcome, Proposal, Refs
@@ -65,13 +74,26 @@ class PointerMover:
         move. From the outcome ``moved`` on, whoever finds the intent carries the move out; before it, a crash leaves
         an intent that pins some bytes until it is voided for silence.
         """
-        pointer = PointerName.of_experiment(move.experiment, move.pointer)
+        return self._execute(PointerName.of_experiment(move.experiment, move.pointer), move.target, move.why)
+
+    def move_name(self, name: str, target: Target, why: str, *, claim: bool = False) -> Generation | None:
+        """Move a published name to a file of a run, as `execute` moves a pointer.
+
+        With `claim` only a name that was never published: `ConflictError` if it stands elsewhere by now, which one of
+        any number of claims at the same time does not get.
+        """
+        return self._execute(PointerName.of_artifact(name), target, why, claim=claim)
+
+    def _execute(self, pointer: PointerName, wanted: Target, why: str, *, claim: bool = False) -> Generation | None:
         while True:
-            target = self._standing(move.target)
-            proposal = self._pointers.propose(pointer, target, move.why)
+            target = self._standing(wanted)
+            proposal = self._pointers.propose(pointer, target, why)
             if proposal is None:
                 return None
-            intent = self._pin(move, self._digests(target), proposal)
+            if claim and generation_of(proposal.key) > 1:
+                msg = f"{pointer.label!r} is published already; publish with overwrite, or under another name"
+                raise ConflictError(msg)
+            intent = self._pin(target, self._digests(target), proposal)
             if self._commit(intent, target):
                 moved = self._pointers.carry_out(proposal)
                 self._store.discard(intent_key(intent.attempt))
@@ -97,15 +119,15 @@ class PointerMover:
             raise _not_sealed(target)
         return msgspec.structs.replace(target, attempt=standing.attempt)
 
-    def _pin(self, move: PlannedMove, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
+    def _pin(self, target: Target, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
         now = self._clock.now()
         intent = Intent(
             attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
             nonce=self._entropy.hex(32),
             owner=self._owner,
             purpose="move",
-            experiment=move.target.experiment,
-            run_id=move.target.run_id,
+            experiment=target.experiment,
+            run_id=target.run_id,
             created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             heartbeat_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             digests=digests,

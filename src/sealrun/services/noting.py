@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping
 
 from sealrun.ports import FolderRecord, FolderState
 from sealrun.services.accepting import Acceptor
@@ -29,14 +28,13 @@ class FolderNotes:
         return {record.path: record for record in self._folders.all(self._watch)}
 
     def lost(
-        self, listed: AbstractSet[str], seen: AbstractSet[str], records: Mapping[str, FolderRecord] | None
+        self, missed: Iterable[str], listed: Iterable[str], records: Mapping[str, FolderRecord] | None
     ) -> Mapping[str, FolderRecord | None]:
-        """Find what was `seen`, or is in all the `records` if they were read, and is not `listed` any more."""
-        lost = seen - listed
+        """Find the records of what is `missed`, and where all `records` were read, of what else is not `listed`."""
         if records is None:
-            return {path: self.of(path) for path in lost}
+            return {path: self.of(path) for path in missed}
         names = {shown(path) for path in listed}
-        return dict.fromkeys(lost) | {path: record for path, record in records.items() if path not in names}
+        return dict.fromkeys(missed) | {path: record for path, record in records.items() if path not in names}
 
     def write(self, record: FolderRecord | None, path: str, state: FolderState, reason: str, looks: str) -> None:
         """Write a candidate's new state."""

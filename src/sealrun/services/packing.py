@@ -10,7 +10,7 @@ import msgspec
 from sealrun.domain.address import AttemptId, Digest, Key, pack_key
 from sealrun.domain.errors import RunChangedError
 from sealrun.domain.manifest import Entry
-from sealrun.domain.packing import PackOptions, PackWriter, plan_packs
+from sealrun.domain.packing import Digesting, PackOptions, PackWriter, plan_packs
 from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Source, Stage, StagedPack, Store
@@ -97,7 +97,7 @@ class Packer:
             self._stage = self._store.stage() or self._spool()
         incoming = self._stage.receive()
         try:
-            writer = PackWriter(incoming.write)
+            writer = PackWriter(Digesting(incoming.write))
             for entry in entries:
                 writer.add(entry.sha256, _bytes_of(sources(entry), entry))
             facts = writer.finish()

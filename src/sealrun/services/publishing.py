@@ -11,6 +11,7 @@ with the same attempt, anybody else voids it first. After the outcome, an intent
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from sealrun.domain.address import (
     AttemptId,
@@ -27,9 +28,10 @@ from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
 from sealrun.services.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
 from sealrun.services.certainty import Certainty
+from sealrun.services.fanning import both
 from sealrun.services.packing import Packing
 from sealrun.services.placing import Place, RunRecords, check_names
-from sealrun.services.reusing import Reuse, pack_digests
+from sealrun.services.reusing import Reuse, learn_news, pack_digests
 from sealrun.services.standing import find_retired, find_standing
 from sealrun.services.uploading import RunBytes, Sources, Uploader
 
@@ -106,10 +108,10 @@ class Publisher:
             elif begun is not None:
                 outcome = self._decide(records, ticket, root=standing.root_sha256, sealed=False)
             else:
-                return self._already(standing)
+                return self._already(standing, run)
         if outcome.decision == "void":
-            return self._give_way(outcome, ticket)
-        return self._replay(outcome, ticket)
+            return self._give_way(outcome, ticket, run)
+        return self._replay(outcome, ticket, run)
 
     def _outcome(self, ticket: AttemptTicket) -> Outcome | None:
         if ticket.fresh:  # nobody decides about an attempt that was never begun
@@ -134,18 +136,18 @@ class Publisher:
         if self._store.stat(intent_key(sealed.attempt)) is not None:
             self._announcer.announce(sealed)
 
-    def _replay(self, outcome: Outcome, ticket: AttemptTicket) -> Published:
+    def _replay(self, outcome: Outcome, ticket: AttemptTicket, run: SealedRun) -> Published:
         """An earlier life sealed the run: finish what it left. By now it may have been retired and collected."""
-        sealed = self._load(outcome)
+        sealed = self._load(outcome, run)
         if sealed is None:
             return _published_before(outcome, new=True)
         self._help(sealed)
         return self._conclude(sealed, ticket)
 
-    def _load(self, outcome: Outcome) -> SealedAttempt | None:
+    def _load(self, outcome: Outcome, run: SealedRun) -> SealedAttempt | None:
         """Return what an attempt sealed, or None if that was retired and collected since."""
         try:
-            return load_sealed(self._store, outcome)
+            return load_sealed(self._store, outcome, run)
         except NotFoundError:
             if self._store.stat(retired_key(outcome.attempt)) is None:
                 raise
@@ -153,7 +155,9 @@ class Publisher:
 
     def _conclude(self, sealed: SealedAttempt, ticket: AttemptTicket) -> Published:
         self._hints.learn(self._registry_id, sealed.objects, sealed.attempt)
-        own = [one for one in sealed.objects.values() if parse_object_key(one.key).creator == ticket.attempt]
+        keys = {stored.key for stored in sealed.objects.values()}  # few, where thousands of files are in packs
+        mine = {key for key in keys if parse_object_key(key).creator == ticket.attempt}
+        own = [stored for stored in sealed.objects.values() if stored.key in mine]
         return Published(
             experiment=sealed.envelope.experiment,
             run_id=sealed.envelope.run_id,
@@ -165,12 +169,12 @@ class Publisher:
             reused_objects=len(sealed.objects) - len(own),
         )
 
-    def _give_way(self, outcome: Outcome, ticket: AttemptTicket) -> Published:
+    def _give_way(self, outcome: Outcome, ticket: AttemptTicket, run: SealedRun) -> Published:
         """The attempt is void: end it, and if that was because the run is sealed already, say so."""
         self._store.discard(intent_key(ticket.attempt))
         standing = self._sealed_by_others(outcome)
         if standing is not None:
-            return self._already(standing)
+            return self._already(standing, run)
         msg = f"attempt {ticket.attempt} was declared void by {outcome.by}: {outcome.why}"
         raise ConflictError(msg)
 
@@ -180,13 +184,13 @@ class Publisher:
             return None
         return find_standing(self._store, outcome.experiment, outcome.run_id)
 
-    def _already(self, standing: Outcome) -> Published:
+    def _already(self, standing: Outcome, run: SealedRun) -> Published:
         """The run was sealed there when we looked. If its publisher has not finished announcing it, help."""
-        sealed = self._load(standing)
+        sealed = self._load(standing, run)
         if sealed is None:
             return _published_before(standing)
         self._help(sealed)
-        self._learn_news(sealed)
+        learn_news(self._hints, self._registry_id, sealed.objects, sealed.attempt)
         return Published(
             experiment=sealed.envelope.experiment,
             run_id=sealed.envelope.run_id,
@@ -194,17 +198,6 @@ class Publisher:
             root_sha256=sealed.root,
             new=False,
         )
-
-    def _learn_news(self, sealed: SealedAttempt) -> None:
-        """Remember where a run is that was there before: mostly we know, and asking costs less than writing."""
-        known = self._hints.places_of(self._registry_id, sealed.objects)
-        news = {
-            digest: stored
-            for digest, stored in sealed.objects.items()
-            if known.get(digest) != Hint(stored, sealed.attempt)
-        }
-        if news:
-            self._hints.learn(self._registry_id, news, sealed.attempt)
 
     def _standing(self, records: RunRecords, instead_of: AttemptId | None) -> Outcome | None:
         standing = find_standing(self._store, records.envelope.experiment, records.envelope.run_id)
@@ -227,20 +220,12 @@ class Publisher:
         """
         sizes = records.manifest.digests()
         hinted = self._hints.places_of(self._registry_id, sizes)
-        intent = begun or Intent(
-            attempt=ticket.attempt,
-            nonce=ticket.nonce,
-            owner=ticket.owner,
-            purpose="publish",
-            experiment=records.envelope.experiment,
-            run_id=records.envelope.run_id,
-            created_at=ticket.created_at,
-            heartbeat_at=ticket.created_at,
-            digests=tuple(sorted({*sizes, *pack_digests(hinted)})),
-        )
+        run, digests = (records.envelope.experiment, records.envelope.run_id), {*sizes, *pack_digests(hinted)}
+        intent = begun or Intent.to_publish(ticket, run, digests)
         if begun is None:  # what stands counts: an earlier life's may have arrived late, and names other packs
-            key = intent_key(ticket.attempt)
-            intent = Intent.decode(self._certainty.create(key, intent.encode()), key)
+            key, body = intent_key(ticket.attempt), intent.encode()
+            stands = self._certainty.create(key, body)
+            intent = intent if stands == body else Intent.decode(stands, key)
         objects = self._reusable(intent, hinted, sizes)
         missing = {digest: size for digest, size in sizes.items() if digest not in objects}
         bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged)
@@ -264,13 +249,10 @@ class Publisher:
         objects: dict[Digest, Stored],
         instead_of: AttemptId | None,
     ) -> tuple[Outcome, SealedAttempt]:
-        records, root, first = self._place.fill(records)
-        refs = Refs(attempt=ticket.attempt, objects=objects).encode()
-        standing_refs = self._certainty.create(refs_key(ticket.attempt), refs)
-        if (
-            standing_refs != refs
-        ):  # an earlier life of this attempt came this far: its choices stand, its intent pinned them
-            objects = Refs.decode(standing_refs, refs_key(ticket.attempt)).objects
+        # Side by side, where requests take time: neither says anything before there is an outcome.
+        (records, root, first), objects = both(
+            partial(self._place.fill, records), partial(self._write_refs, ticket, objects), self._certainty.parallel
+        )
         # Whoever seals a run makes or adopts its run.json before, so that the one who made it need not look.
         rival = None if first else self._standing(records, instead_of)
         outcome = self._decide(records, ticket, root=root, sealed=rival is None)
@@ -282,6 +264,13 @@ class Publisher:
             root=root,
             objects=objects,
         )
+
+    def _write_refs(self, ticket: AttemptTicket, objects: dict[Digest, Stored]) -> dict[Digest, Stored]:
+        """Write the refs; return those that stand."""
+        key, body = refs_key(ticket.attempt), Refs(attempt=ticket.attempt, objects=objects).encode()
+        stands = self._certainty.create(key, body)
+        # If not ours: an earlier life of this attempt came this far. Its choices stand, and its intent pinned them.
+        return objects if stands == body else Refs.decode(stands, key).objects
 
     def _decide(self, records: RunRecords, ticket: AttemptTicket, *, root: Digest | None, sealed: bool) -> Outcome:
         """Propose an outcome and return the one that stands: the commit point."""

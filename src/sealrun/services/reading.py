@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import BinaryIO
 
@@ -13,18 +13,17 @@ import msgspec
 from sealrun.domain.address import (
     EXPERIMENTS,
     AttemptId,
-    Digest,
     experiment_prefix,
     refs_key,
     retired_key,
     run_key,
 )
+from sealrun.domain.artifacts import CONTENT_EXPERIMENT, content_run_id
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.indexing import Row, runs_of
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
+from sealrun.domain.manifest import RUN_FILE, Entry
 from sealrun.domain.pointing import Generation, Target
 from sealrun.domain.publication import Refs, Retired, Stored
-from sealrun.domain.records import sha256
 from sealrun.domain.reference import (
     NameReference,
     PointerReference,
@@ -37,40 +36,16 @@ from sealrun.domain.run import Envelope
 from sealrun.domain.urn import Urn
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.indexing import Index
+from sealrun.services.loading import RunFiles, RunView, load_files, load_view, read_records
 from sealrun.services.pointers import PointerName, Pointers
 from sealrun.services.standing import attempts_of, find_standing
+from sealrun.services.streaming import stream
+
+__all__ = ["Reader", "RunFiles", "RunView", "experiment_exists", "no_such_run"]
 
 _CHUNK = 4 * 1024 * 1024
+_AHEAD = 6
 _ASKED = 32
-
-
-class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A sealed run as a registry holds it; its records were checked against ROOT_SHA256.
-
-    `path` is the one file that the reference named, if it named one.
-    """
-
-    target: Target
-    run_json: bytes
-    manifest_json: bytes
-    envelope: Envelope
-    manifest: Manifest
-    sums: Sums
-    objects: dict[Digest, Stored]
-    path: str | None = None
-
-    @property
-    def ref(self) -> str:
-        """The run's own reference."""
-        return f"{self.target.experiment}/{self.target.run_id}"
-
-    def entry(self, path: str) -> Entry:
-        """Return the entry at `path`, or raise `NotFoundError`."""
-        for entry in self.manifest.entries:
-            if entry.path == path:
-                return entry
-        msg = f"{self.ref} holds no file {path!r}; list its files with: sealrun show {self.ref}"
-        raise NotFoundError(msg)
 
 
 class Reader:
@@ -136,53 +111,50 @@ class Reader:
 
     def load(self, target: Target) -> RunView:
         """Read the run's records and check them against its ROOT_SHA256; `IntegrityError` if they contradict it."""
-        keys = {file: run_key(target.experiment, target.run_id, file) for file in (RUN_FILE, MANIFEST_FILE, SUMS_FILE)}
-        bodies = {file: self._store.read(key) for file, key in keys.items()}
-        sums = Sums.decode(bodies[SUMS_FILE], keys[SUMS_FILE])
-        if sums.root != target.root_sha256:
-            msg = f"{keys[SUMS_FILE]}: ROOT_SHA256 is {sums.root}, but the attempt sealed {target.root_sha256}"
-            raise IntegrityError(msg)
-        for file in (RUN_FILE, MANIFEST_FILE):
-            if sums.lines.get(file) != sha256(bodies[file]):
-                msg = f"{keys[file]}: its bytes are not those in {SUMS_FILE}"
-                raise DigestMismatchError(msg)
-        refs_at = refs_key(target.attempt)
-        return RunView(
-            target=target,
-            run_json=bodies[RUN_FILE],
-            manifest_json=bodies[MANIFEST_FILE],
-            envelope=Envelope.decode(bodies[RUN_FILE], keys[RUN_FILE]),
-            manifest=Manifest.decode(bodies[MANIFEST_FILE], keys[MANIFEST_FILE]),
-            sums=sums,
-            objects=Refs.decode(self._store.read(refs_at), refs_at).objects,
-            path=target.path,
-        )
+        return load_view(self._store, target)
 
-    def open(self, view: RunView, entry: Entry) -> BinaryIO:
+    def load_files(self, target: Target) -> RunFiles:
+        """Do the same, and let the records go once they are decoded: for runs with very many files."""
+        return load_files(self._store, target)
+
+    def records(self, target: Target) -> Mapping[str, bytes]:
+        """Return run.json, manifest.json and MANIFEST.sha256 as they are stored, checked against ROOT_SHA256."""
+        return read_records(self._store, target)
+
+    def open(self, view: RunFiles, entry: Entry) -> BinaryIO:
         """Open the bytes of an entry, unverified: for ranged reads."""
         stored = self.stored(view, entry)
         if stored.offset is not None:
             return io.BytesIO(self._store.read(stored.key, stored.offset, stored.size))
         return self._store.open(stored.key)
 
-    def chunks(self, view: RunView, entry: Entry) -> Iterator[bytes]:
+    def chunks(self, view: RunFiles, entry: Entry) -> Iterator[bytes]:
         """Yield an entry's bytes in bounded pieces; at the end `DigestMismatchError` if they are not as sealed."""
         hasher = hashlib.sha256()
-        with self.open(view, entry) as source:
-            while chunk := source.read(_CHUNK):
-                hasher.update(chunk)
-                yield chunk
+        for chunk in self._pieces(self.stored(view, entry)):
+            hasher.update(chunk)
+            yield chunk
         if hasher.hexdigest() != entry.sha256:
             msg = f"{view.ref}:{entry.path}: stored bytes do not match the seal; find the extent with: sealrun verify"
             raise DigestMismatchError(msg)
 
-    def stored(self, view: RunView, entry: Entry) -> Stored:
+    def stored(self, view: RunFiles, entry: Entry) -> Stored:
         """Where an entry's bytes are."""
         found = view.objects.get(entry.sha256)
         if found is None:
             msg = f"{view.ref}:{entry.path}: {refs_key(view.target.attempt)} does not say where its bytes are"
             raise IntegrityError(msg)
         return found
+
+    def _pieces(self, stored: Stored) -> Iterator[bytes]:
+        if stored.offset is not None:
+            yield self._store.read(stored.key, stored.offset, stored.size)
+        elif self._store.capabilities.links:
+            with self._store.open(stored.key) as source:
+                while chunk := source.read(_CHUNK):
+                    yield chunk
+        else:
+            yield from map(bytes, stream(self._store, stored.key, stored.size, _AHEAD))
 
     def _run(self, experiment: str, run_id: str, path: str | None) -> Target:
         target = self._standing(experiment, run_id, path)
@@ -220,6 +192,11 @@ class Reader:
         return target if path is None else msgspec.structs.replace(target, path=path)
 
     def _content(self, urn: Urn, path: str | None) -> Target:
+        put = self._standing(CONTENT_EXPERIMENT, content_run_id(urn), path)  # put by content: no index is read
+        if put is not None:
+            key = run_key(put.experiment, put.run_id, RUN_FILE)
+            if Envelope.decode(self._store.read(key), key).urn == str(urn):
+                return put
         for experiment in self.experiments():
             for row in reversed(self.rows(experiment)):
                 target = self._standing(experiment, row.run_id, path) if row.urn == str(urn) else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
-from typing import Literal
+from typing import Literal, Protocol
 
 from sealrun.domain.address import Digest, Key
 from sealrun.domain.damage import Damage, Kind, SeenKeys, Window
@@ -18,9 +18,68 @@ from sealrun.services.streaming import stream
 
 _CHUNK = 1 << 20
 _WIDTH = 8
+_WORTH_THREADS = 1 << 20
 
 Outside = Literal["look", "skip"]
 Advance = Callable[[int], None]
+
+
+class Looker(Protocol):
+    """Whoever a verifier asks about the bytes of a run."""
+
+    @property
+    def objects(self) -> int:
+        """How many objects and members of packs were looked at."""
+        ...
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes were read."""
+        ...
+
+    def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
+        """Check what was not checked before."""
+        ...
+
+    def damage_of(self, stored: Stored) -> Damage | None:
+        """What is wrong with something that was looked at; its `ref` is empty."""
+        ...
+
+
+class Noted:
+    """`Looker` that looks at nothing and notes what it was asked about, each once."""
+
+    objects = 0
+    bytes_read = 0
+
+    def __init__(self) -> None:
+        """Nothing was asked yet."""
+        self.asked: dict[Stored, Digest] = {}
+
+    def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
+        """Note them."""
+        for digest, stored in objects:
+            self.asked.setdefault(stored, digest)
+
+    def damage_of(self, stored: Stored) -> Damage | None:  # noqa: ARG002 - the protocol's
+        """Nothing is known of anything."""
+        return None
+
+
+class Known(Noted):
+    """`Looker` that looks at nothing and tells what is known to be damaged."""
+
+    def __init__(self, damaged: Mapping[Stored, Damage]) -> None:
+        """Tell of `damaged`; everything else is whole."""
+        super().__init__()
+        self._damaged = damaged
+
+    def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
+        """Everything was looked at."""
+
+    def damage_of(self, stored: Stored) -> Damage | None:
+        """What is known of it."""
+        return self._damaged.get(stored)
 
 
 class Rereader:
@@ -34,16 +93,19 @@ class Rereader:
         window: Window | None = None,
         outside: Outside = "look",
         advance: Advance | None = None,
+        alone: bool = True,
     ) -> None:
         """With `read_bytes`, read those objects whose digest lies in `window`. `outside`: what becomes of the others.
 
         An object that is not read is only looked at (is it there, with the right size), or with ``skip`` passed over.
+        If it is not `alone` on this machine, others keep its processors busy: then bytes near by are read one by one.
         """
         self._store = store
         self._window = window or Window()
         self._read_bytes = read_bytes
         self._outside = outside
         self._advance = advance
+        self._one_by_one = store.capabilities.links and not alone
         self._seen = SeenKeys()
         self._damaged: dict[Stored, Damage] = {}
         self._counting = Lock()
@@ -59,11 +121,12 @@ class Rereader:
 
         Members of packs are checked by themselves: their packs are looked at once, and read in few large pieces.
         """
-        width = min(self._store.capabilities.parallel, _WIDTH)
         members: list[tuple[Digest, Stored]] = []
-        for found in fan_through(self._look, self._alone(objects, members), width):
+        single = list(self._alone(objects, members))
+        for found in fan_through(self._look, single, self._width(single)):
             self._note(found)
         packs = {stored.key: None for _, stored in members}
+        width = self._width(members)
         sizes = dict(zip(packs, fan_through(self._size, packs, width), strict=True))
         whole: list[tuple[Digest, Stored]] = []
         for digest, stored in members:
@@ -75,6 +138,14 @@ class Rereader:
         for found in fan_through(self._read_members, plan_spans(whole), width):
             self._note(found)
 
+    def _width(self, objects: list[tuple[Digest, Stored]]) -> int:
+        """How many are looked at side by side: what is small and near is read before a thread has started."""
+        if self._one_by_one:
+            return 1
+        if self._store.capabilities.links and sum(stored.size for _, stored in objects) < _WORTH_THREADS:
+            return 1
+        return min(self._store.capabilities.parallel, _WIDTH)
+
     def _alone(
         self, objects: Iterable[tuple[Digest, Stored]], members: list[tuple[Digest, Stored]]
     ) -> Iterator[tuple[Digest, Stored]]:
@@ -82,11 +153,17 @@ class Rereader:
         for digest, stored in objects:
             if self._outside == "skip" and not self._window.holds(digest):
                 continue
+            if not self._seen.add(mark_of(stored)):
+                continue
             if stored.offset is None:
-                if self._seen.add(stored.key):
-                    yield digest, stored
-            elif self._seen.add(f"{stored.key}+{stored.offset}+{stored.size}"):
+                yield digest, stored
+            else:
                 members.append((digest, stored))
+
+    @property
+    def damaged(self) -> Mapping[Stored, Damage]:
+        """What is wrong with everything that was checked, where something is."""
+        return self._damaged
 
     def damage_of(self, stored: Stored) -> Damage | None:
         """What is wrong with something that was checked; its `ref` is empty."""
@@ -143,6 +220,11 @@ class Rereader:
             self.bytes_read += size
         if self._advance is not None:
             self._advance(size)
+
+
+def mark_of(stored: Stored) -> str:
+    """What `SeenKeys` remembers of an object, or of a member of a pack."""
+    return stored.key if stored.offset is None else f"{stored.key}+{stored.offset}+{stored.size}"
 
 
 def is_true(source: Source) -> bool:

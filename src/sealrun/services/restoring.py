@@ -2,59 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 
-from sealrun.domain.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry
+import msgspec
+
+from sealrun.domain.errors import IntegrityError, NoSpaceError, NotFoundError, UsageError
+from sealrun.domain.manifest import ARTIFACTS, Entry
+from sealrun.domain.pointing import Target
+from sealrun.domain.publication import Stored
 from sealrun.ports import Destination
+from sealrun.services.fanning import fan_through, in_groups
 from sealrun.services.pouring import Chunks, pour
-from sealrun.services.reading import Reader, RunView
+from sealrun.services.reading import Reader, RunFiles
+
+Advance = Callable[[int], None]
+Origin = Callable[[Stored], str | None]
+"""Path of an object on this machine: of one that is a whole file, and not a part of a pack."""
+
+_LOOKED_AT_ONCE = 64
+_LOOKERS = 4
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What was done: how many files there are, were kept from an interrupted attempt, and share the registry's blocks.
+
+    All of them were read and verified.
+    """
+
+    files: int
+    kept: int
+    shared: int
+
+
+def attempt_name(target: Target, *, sealed: bool, sharing: bool) -> str:
+    """Name what is restored, and how: an interrupted attempt is gone on with by one of the same name."""
+    return f"{target.root_sha256[:20]}{'-sealed' if sealed else ''}{'-linked' if sharing else ''}"
 
 
 def restore(
     reader: Reader,
-    view: RunView,
+    view: RunFiles,
     destination: Destination,
     *,
     sealed: bool,
-    advance: Callable[[int], None] | None = None,
-) -> None:
+    advance: Advance | None = None,
+    origin: Origin | None = None,
+) -> Restored:
     """Write the run's files, executable bits, empty folders and links, then make them visible at once.
 
     With `sealed` the whole run folder: records beside ``artifacts/``, so that ``sha256sum -c MANIFEST.sha256`` passes
-    there. `advance` is told bytes. `DigestMismatchError`: a stored file is damaged; nothing is left behind.
+    there. With `origin` files share its blocks where the destination can. `advance` is told bytes.
+    `DigestMismatchError`: a stored file is damaged; nothing is left behind. What an outage or an interruption ends is
+    left to a later attempt.
     """
-    inside = ARTIFACTS if sealed else ""
-
-    def one(entry: Entry, chunks: Chunks) -> None:
-        destination.write(inside + entry.path, chunks, executable=entry.executable)
-        if advance is not None:
-            advance(entry.size)
-
+    work = _Restoring(destination, ARTIFACTS if sealed else "", advance, origin)
     try:
         if sealed:
-            for name, body in (
-                (RUN_FILE, view.run_json),
-                (MANIFEST_FILE, view.manifest_json),
-                (SUMS_FILE, view.sums.encode()),
-            ):
+            for name, body in reader.records(view.target).items():
                 destination.write(name, [body], executable=False)
             destination.folder(ARTIFACTS.rstrip("/"))
-        pour(reader, view, view.manifest.entries, one)
+        missing = work.missing(view.manifest.entries) if destination.resumed else view.manifest.entries
+        pour(reader, view, missing, partial(work.one, view))
         for folder in view.manifest.directories:
-            destination.folder(inside + folder)
+            destination.folder(work.inside + folder)
         for link in view.manifest.links:
-            destination.link(inside + link.path, link.target)
+            destination.link(work.inside + link.path, link.target)
         destination.commit()
-    except BaseException:
+    except (IntegrityError, NotFoundError, UsageError, NoSpaceError):
         destination.abandon()
         raise
+    except BaseException:
+        destination.suspend()
+        raise
+    files = len(view.manifest.entries)
+    return Restored(files, files - len(missing), len(work.shared))
 
 
-def restore_file(reader: Reader, view: RunView, entry: Entry, destination: Destination, name: str) -> None:
-    """Write one file of a run as `name` at the destination, verified."""
+def restore_file(
+    reader: Reader, view: RunFiles, entry: Entry, destination: Destination, name: str, *, origin: Origin | None = None
+) -> Restored:
+    """Write one file of a run as `name` at the destination, verified; see `restore`."""
+    work = _Restoring(destination, "", None, origin)
     try:
-        destination.write(name, reader.chunks(view, entry), executable=entry.executable)
+        work.one(view, msgspec.structs.replace(entry, path=name), reader.chunks(view, entry))
         destination.commit()
     except BaseException:
         destination.abandon()
         raise
+    return Restored(1, 0, len(work.shared))
+
+
+class _Restoring:
+    def __init__(self, destination: Destination, inside: str, advance: Advance | None, origin: Origin | None) -> None:
+        self._destination = destination
+        self.inside = inside
+        self._advance = advance
+        self._origin = origin
+        self.shared: list[Entry] = []
+
+    def missing(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the entries whose bytes an interrupted attempt did not leave; what it left is read again."""
+        return tuple(chain.from_iterable(fan_through(self._absent, in_groups(entries, _LOOKED_AT_ONCE), _LOOKERS)))
+
+    def one(self, view: RunFiles, entry: Entry, chunks: Chunks) -> None:
+        """Write one file, or share it and read it all the same; called from many threads."""
+        path = self.inside + entry.path
+        if self._share(view, entry, path):
+            for _ in chunks:
+                pass  # which verifies them; nothing is visible yet
+            self.shared.append(entry)
+        else:
+            self._destination.write(path, chunks, executable=entry.executable)
+        self._tell(entry)
+
+    def _absent(self, group: Sequence[Entry]) -> list[Entry]:
+        absent: list[Entry] = []
+        for entry in group:
+            if self._destination.has(self.inside + entry.path, entry):
+                self._tell(entry)
+            else:
+                absent.append(entry)
+        return absent
+
+    def _share(self, view: RunFiles, entry: Entry, path: str) -> bool:
+        origin = None if self._origin is None else self._origin(view.objects[entry.sha256])
+        return origin is not None and self._destination.share(path, origin, executable=entry.executable)
+
+    def _tell(self, entry: Entry) -> None:
+        if self._advance is not None:
+            self._advance(entry.size)

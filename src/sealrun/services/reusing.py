@@ -12,8 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from sealrun.domain.address import (
-    BATCHES,
-    CONDEMNED_FILE,
+    CONDEMNED,
     QUARANTINE,
     AttemptId,
     Digest,
@@ -27,11 +26,11 @@ from sealrun.domain.address import (
 from sealrun.domain.collection import Condemned
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError
 from sealrun.domain.publication import Hint, Refs, Stored
-from sealrun.ports import ObjectStat, Store
-from sealrun.services.fanning import fan_out
+from sealrun.ports import Hints, ObjectStat, Store
+from sealrun.services.fanning import fan_out, in_groups
 from sealrun.services.standing import read_outcome
 
-_CONDEMNED = f"/{CONDEMNED_FILE}"
+_LEARNED_AT_ONCE = 5_000
 _ASKED_PER_ATTEMPT = 3
 """What it costs to prove that an attempt stands: its outcome, its refs, and that it is not retired."""
 
@@ -42,9 +41,7 @@ def read_condemned(store: Store) -> frozenset[Key]:
     A batch that vanishes midway is finished.
     """
     keys: set[Key] = set()
-    for found in store.list(BATCHES):
-        if not found.key.endswith(_CONDEMNED):
-            continue
+    for found in store.list(CONDEMNED):
         try:
             keys.update(Condemned.decode(store.read(found.key), found.key).keys)
         except NotFoundError:
@@ -159,6 +156,15 @@ class Reuse:
                 return None
             self._decisions[attempt] = outcome.decision
         return self._decisions[attempt]
+
+
+def learn_news(hints: Hints, registry_id: str, objects: Mapping[Digest, Stored], sealed_by: AttemptId) -> None:
+    """Remember where a run is that was there before: mostly we know, and asking costs less than writing."""
+    for some in in_groups(objects.items(), _LEARNED_AT_ONCE):
+        known = hints.places_of(registry_id, [digest for digest, _ in some])
+        news = {digest: stored for digest, stored in some if known.get(digest) != Hint(stored, sealed_by)}
+        if news:
+            hints.learn(registry_id, news, sealed_by)
 
 
 def pack_digests(hinted: Mapping[Digest, Hint]) -> Iterator[Digest]:

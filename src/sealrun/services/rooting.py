@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import FolderSource, Journal
 
@@ -19,8 +21,11 @@ class WatchedRoot:
         self._journal = journal
         self.missing: str | None = None
 
-    def candidates(self) -> list[str] | None:
-        """List the candidates; None if the root is gone, or is empty though runs were seen in it (see `missing`)."""
+    def candidates(self) -> Sequence[str] | None:
+        """List the candidates; None if the root is gone, or is empty though runs were seen in it (see `missing`).
+
+        The same object as before means that nothing came and nothing went.
+        """
         listed = self._source.candidates()
         missing = None
         if listed is None:
@@ -33,7 +38,7 @@ class WatchedRoot:
         if self.missing and not missing:
             events.record("watch.returned", self._watch.path, watch=name)
         self.missing = missing
-        return None if missing else list(listed or ())
+        return None if missing else listed
 
     def _something_was_there(self) -> bool:
         return any(record.state not in ABSENT_STATES for record in self._journal.folders.all(self._watch.name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -18,13 +18,15 @@ from sealrun.domain.declarations import (
 )
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UsageError
 from sealrun.domain.manifest import Entry, Manifest, path_problem
+from sealrun.domain.presets import Recognised
 from sealrun.domain.records import sha256
 from sealrun.domain.run import Completion, Envelope, Producer, Status, choose_run_id
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.settling import SUCCESS_MARKER, SUMS_MARKER
 from sealrun.domain.urn import Urn
-from sealrun.ports import Copying, RunFolder, Source, StagedPack, Survey, Tree
+from sealrun.ports import Copying, FileFacts, Hashed, RunFolder, Source, StagedPack, Survey, Tree
 from sealrun.services.detecting import fingerprint_of
+from sealrun.services.recognising import recognise_sealed
 
 _MAX_SUMS_BYTES = 64 << 20
 
@@ -37,7 +39,7 @@ class SealRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `fingerprint` is that of the snapshot which settled, if one did: a folder that looks different by now is not sealed.
     `supersedes` is the run that this folder was before (a run that names itself gets it when its id is found taken).
-    `status` is what the evidence declared; the run's own records come before it.
+    `status` is what the evidence declared; the run's own records come before it. `preset`: whose files are believed.
     """
 
     experiment: str
@@ -48,23 +50,24 @@ class SealRequest(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     run_id: str | None = None
     fingerprint: str | None = None
+    preset: str = "auto"
 
 
 class Sealing(msgspec.Struct, frozen=True, kw_only=True):
-    """A sealed run, the sources that wait in the stage, and what its files looked like when they were hashed."""
+    """A sealed run, the sources that wait in the stage, and what the other files looked like when they were hashed."""
 
     run: SealedRun
     envelope: Envelope
     manifest: Manifest
     folder: RunFolder
-    tree: Tree
+    facts: Mapping[str, FileFacts]
     staged: Mapping[Digest, Source]
     fingerprint: str
     packs: tuple[StagedPack, ...] = ()
 
     def source(self, entry: Entry) -> Source:
         """Return the bytes of `entry`: staged, or from the folder while the file is still the one that was hashed."""
-        return self.staged.get(entry.sha256) or self.folder.source(entry, self.tree.files.get(entry.path))
+        return self.staged.get(entry.sha256) or self.folder.source(entry, self.facts.get(entry.path))
 
 
 def seal(folder: RunFolder, about: SealRequest, plan_copying: PlanCopying | None = None) -> Sealing:
@@ -91,21 +94,28 @@ def seal(folder: RunFolder, about: SealRequest, plan_copying: PlanCopying | None
     _check_own_sums(folder, about, manifest)
     manifest_json = manifest.encode()
     envelope = _envelope(folder, about, tree, manifest, sha256(manifest_json))
-    run = SealedRun(folder=folder.path, run_json=envelope.encode(), manifest_json=manifest_json)
+    run = SealedRun(folder=folder.path, run_json=envelope.encode(), manifest_json=manifest_json, content=manifest)
     return Sealing(
         run=run,
         envelope=envelope,
         manifest=manifest,
         folder=folder,
-        tree=tree,
+        facts=_facts_of_others(tree, manifest, hashed),
         staged=hashed.staged,
         packs=hashed.packs,
         fingerprint=looks,
     )
 
 
+def _facts_of_others(tree: Tree, manifest: Manifest, hashed: Hashed) -> dict[str, FileFacts]:
+    """What is neither staged nor in a staged pack; of the rest it would only be a burden for as long as it waits."""
+    waiting = {member.digest for pack in hashed.packs for member in pack.members} | hashed.staged.keys()
+    return {entry.path: tree.files[entry.path] for entry in manifest.entries if entry.sha256 not in waiting}
+
+
 def _envelope(folder: RunFolder, about: SealRequest, tree: Tree, manifest: Manifest, content: Digest) -> Envelope:
-    producer = _producer(folder, manifest)
+    recognised, look = recognise_sealed(folder, tree, manifest, about.preset)
+    producer = recognised.complete(_producer(folder, manifest, recognised.owns), look)
     newest = max(facts.mtime_ns for facts in tree.files.values()) // 1_000_000_000
     finished_at = producer.finished_at or utc_text(newest)
     if about.run_id is not None:
@@ -117,7 +127,7 @@ def _envelope(folder: RunFolder, about: SealRequest, tree: Tree, manifest: Manif
         experiment=about.experiment,
         name=folder.name,
         unit=folder.unit,
-        status=producer.status or _declared_status(about, tree),
+        status=producer.status or _declared_status(about, tree, recognised),
         started_at=producer.started_at,
         finished_at=finished_at,
         completion=about.completion,
@@ -133,20 +143,27 @@ def _envelope(folder: RunFolder, about: SealRequest, tree: Tree, manifest: Manif
     )
 
 
-def _declared_status(about: SealRequest, tree: Tree) -> Status:
+def _declared_status(about: SealRequest, tree: Tree, recognised: Recognised) -> Status:
     if about.status != "unknown":
         return about.status
+    if recognised.status is not None and recognised.status.status != "unknown":
+        return recognised.status.status
     return "success" if SUCCESS_MARKER in tree.files else "unknown"
 
 
-def _producer(folder: RunFolder, manifest: Manifest) -> Producer:
-    """Read what the run says of itself. Records that are content were hashed: they must be the bytes that were."""
+def _producer(folder: RunFolder, manifest: Manifest, foreign: Collection[str]) -> Producer:
+    """Read what the run says of itself. Records that are content were hashed: they must be the bytes that were.
+
+    Files named in `foreign` are a framework's, and no records.
+    """
     if folder.unit == "file":
         return Producer()
     digests = {entry.path: entry.sha256 for entry in manifest.entries}
     records: dict[str, bytes] = {}
     for file in (*RECORD_FILES, CHECKS_FILE, METRICS_FILE):
         hidden = file not in digests
+        if file in foreign:
+            continue
         if hidden and not file.startswith(".sealrun/"):
             continue
         body = folder.read_small(file, MAX_RECORD_BYTES)

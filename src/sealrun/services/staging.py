@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container
 from typing import Protocol
 
 from sealrun.domain.errors import StorageError
-from sealrun.domain.manifest import Entry
-from sealrun.ports import Copying, RunFolder, Source, Stage, StagedPack, Tree
+from sealrun.ports import Copying, RunFolder, Stage, Tree
+from sealrun.services.delivery_parts import AtHand
 from sealrun.services.sealing import Sealing, SealRequest, seal
 
 _log = logging.getLogger("sealrun.sealing")
@@ -74,17 +74,11 @@ class StagedSealings:
         if stage is not None:
             stage.close()
 
-    def sources(self, sealed: int) -> Callable[[Entry], Source] | None:
-        """Return the sources of a run that was sealed in this process, or None."""
+    def at_hand(self, sealed: int) -> AtHand | None:
+        """Return a run that was sealed in this process, or None."""
         with self._lock:
             known = self._kept.get(sealed)
-        return None if known is None else known[0].source
-
-    def packs(self, sealed: int) -> Sequence[StagedPack]:
-        """Return the packs of a run that was sealed in this process and wait in a stage."""
-        with self._lock:
-            known = self._kept.get(sealed)
-        return () if known is None else known[0].packs
+        return None if known is None else AtHand(known[0].run, known[0].source, known[0].packs)
 
     def release(self, sealed: int) -> None:
         """Forget a run and discard what nobody took. Harmless twice."""

@@ -16,20 +16,21 @@ _NEAR_PIECE = 1 << 20
 def stream(store: Store, key: Key, size: int, ahead: int = 2) -> Iterator[bytes | memoryview]:
     """Yield the bytes of an object whose `size` is known, each piece valid until the next is taken.
 
-    At most one byte more than `size` is read: enough to tell that it is longer. A shorter one ends early. Up to twice
-    `ahead` pieces wait in memory. `NotFoundError` if there is none.
+    At most one byte more than `size` is read: enough to tell that it is longer. A shorter one ends early. Up to
+    `ahead` pieces wait in memory beside the one that is yielded. `NotFoundError` if there is none.
     """
     if size <= PIECE:
         yield store.read(key, 0, size + 1)
     elif store.capabilities.links:  # on this machine: the kernel reads ahead, into one buffer that stays in the cache
         yield from _nearby(store, key, size + 1)
     else:
-        last = size // PIECE
+        last = (size - 1) // PIECE
 
         def piece(number: int) -> bytes:
-            return store.read(key, number * PIECE, PIECE if number < last else size % PIECE + 1)
+            return store.read(key, number * PIECE, PIECE if number < last else size + 1 - last * PIECE)
 
-        yield from fan_through(piece, range(last + 1), min(ahead, store.capabilities.parallel))
+        width = min(ahead, store.capabilities.parallel)
+        yield from fan_through(piece, range(last + 1), width, waiting_at_most=width)
 
 
 def _nearby(store: Store, key: Key, most: int) -> Iterator[memoryview]:

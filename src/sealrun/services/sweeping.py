@@ -11,7 +11,7 @@ from itertools import groupby
 
 import msgspec
 
-from sealrun.domain.address import CONDEMNED_FILE, Key, batch_key
+from sealrun.domain.address import Key, batch_key, condemned_key
 from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import IntegrityError
 from sealrun.domain.marking import prefix_of_part
@@ -57,7 +57,7 @@ class Sweeper:
                 msg = f"{batch_key(condemned.batch, DELETED_FILE)}: is not the log of its verdict; verify the registry"
                 raise IntegrityError(msg)
         if not failures:
-            record = batch_key(condemned.batch, CONDEMNED_FILE)
+            record = condemned_key(condemned.batch)
             failures = dict(self._remover.delete([record]))
         gone = [found for found in doomed if found.key not in failures]
         return Swept(batch=condemned.batch, gone=len(gone), size=sum(found.size for found in gone), failures=failures)

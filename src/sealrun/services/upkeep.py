@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from sealrun.domain.address import EXPERIMENTS, Digest
+from sealrun.domain.errors import SealrunError
 from sealrun.domain.packing import plan_packs
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import Published, SealedRun
@@ -45,7 +47,11 @@ class OpenedRegistry:
     ) -> Published:
         """See `Publisher.publish`. Only a person's command brings a run back that was retired."""
         revive = run.envelope().completion.method == "command"
-        return self._publisher.publish(run, ticket, sources, revive=revive, staged=staged)
+        published = self._publisher.publish(run, ticket, sources, revive=revive, staged=staged)
+        if revive:  # there may be no daemon that folds rows; the run is published, whatever becomes of that
+            with suppress(SealrunError):
+                Index(self.store, self._clock, self._entropy, published.experiment).compact_now_and_then()
+        return published
 
     def recover(self) -> None:
         """Replay, clean up or void the intents that are there. Harmless to repeat, alone or beside others."""

@@ -28,7 +28,7 @@ from sealrun.services.comparing import (
 )
 from sealrun.services.pointers import PointerName
 from sealrun.services.reading import Reader, RunView
-from sealrun.services.rereading import Advance, Outside, Rereader
+from sealrun.services.rereading import Advance, Looker, Outside, Rereader
 
 
 class Verifier:
@@ -43,18 +43,28 @@ class Verifier:
         outside: Outside = "look",
         copies: bool = False,
         advance: Advance | None = None,
+        objects: Looker | None = None,
     ) -> None:
-        """See `Rereader` for what is read. With `copies`, convenience copies that are out of date are reported, too."""
+        """See `Rereader` for what is read. With `copies`, convenience copies that are out of date are reported, too.
+
+        `objects` is asked about bytes instead, if it is given.
+        """
         self._reader = reader
         self._store: Store = reader.store
         self._copies = copies
-        self._objects = Rereader(reader.store, read_bytes=read_bytes, window=window, outside=outside, advance=advance)
+        self._objects: Looker = objects or Rereader(
+            reader.store, read_bytes=read_bytes, window=window, outside=outside, advance=advance
+        )
         self._runs = 0
+
+    @property
+    def runs(self) -> int:
+        """How many runs were looked at."""
+        return self._runs
 
     def run(self, target: Target) -> VerifyReport:
         """Verify one run as one attempt holds it: its seal, its refs, and every object."""
-        self._runs += 1
-        return self._report(self._verify(target))
+        return self._report(self.attempt(target))
 
     def whole_run(self, experiment: str, run_id: str) -> VerifyReport:
         """Verify one run as every attempt holds it that is not retired, its row, and the pointers that stand on it."""
@@ -138,19 +148,28 @@ class Verifier:
             return
         if self._copies:
             yield from compare_pointer_copy(self._reader, pointer)
-        if target.attempt not in pointed and self._store.stat(retired_key(target.attempt)) is not None:
+        if target.attempt not in pointed and self.keeps(target):
             pointed.add(target.attempt)
-            self._runs += 1
-            yield from self._verify(msgspec.structs.replace(target, path=None))
+            yield from self.attempt(target)
+
+    def keeps(self, target: Target) -> bool:
+        """Tell whether a pointer that stands there keeps a run that was retired: of others, the run says enough."""
+        return self._store.stat(retired_key(target.attempt)) is not None
+
+    def attempt(self, target: Target) -> Iterator[Damage]:
+        """Verify one run as one attempt holds it."""
+        self._runs += 1
+        yield from self._verify(msgspec.structs.replace(target, path=None))
 
     def _verify(self, target: Target, *, copies: bool = False) -> Iterator[Damage]:
         ref = f"{target.experiment}/{target.run_id}"
         try:
             view = self._reader.load(target)
+            contradiction = _contradicts(view)
         except (IntegrityError, NotFoundError) as error:
             yield Damage(ref=ref, kind="seal", detail=str(error), attempt=target.attempt)
             return
-        if Sums.build(view.run_json, view.manifest_json, view.manifest).lines != view.sums.lines:
+        if contradiction:
             detail = "MANIFEST.sha256 and manifest.json list different files"
             yield Damage(ref=ref, kind="seal", detail=detail, attempt=target.attempt)
         yield from self._entries(view)
@@ -169,3 +188,9 @@ class Verifier:
                 found = self._objects.damage_of(stored)
             if found is not None:
                 yield msgspec.structs.replace(found, ref=view.ref, path=entry.path, attempt=view.target.attempt)
+
+
+def _contradicts(view: RunView) -> bool:
+    """Tell whether MANIFEST.sha256 lists other files than the manifest, in whatever order and form it lists them."""
+    sums = Sums.build(view.run_json, view.manifest_json, view.manifest)
+    return sums.encode() != view.sums_file and sums.lines != view.sums.lines

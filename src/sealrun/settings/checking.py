@@ -12,7 +12,6 @@ from sealrun.domain.address import parse_artifact_name, parse_name
 from sealrun.domain.errors import UsageError
 from sealrun.domain.manifest import path_problem
 from sealrun.domain.watch import WatchSpec
-from sealrun.services.detecting import PRESETS
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.quantities import check_listen, check_schedule, parse_duration, parse_share
 from sealrun.settings.resolved import RegistrySettings
@@ -45,12 +44,19 @@ def schedule_of(value: str, setting: str, around: Surroundings) -> str | None:
     return None if value.strip().lower() in {"", "off"} else _read(check_schedule, value.strip(), setting, around)
 
 
+def _check_preset(name: str, setting: str, around: Surroundings) -> None:
+    from sealrun.domain.presets import PRESETS  # noqa: PLC0415 - every framework's module, for who names one
+
+    if name not in PRESETS:
+        close = difflib.get_close_matches(name, PRESETS, 1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        raise around.wrong(f"{setting}: preset", f"there is no {name!r}; {guess}Known: {', '.join(PRESETS)}")
+
+
 def check_choices(table: WatchTable, setting: str, around: Surroundings) -> None:
     """What a watch's words must be: a known preset, a glob that stays below the root, names that can be published."""
-    if table.preset not in PRESETS:
-        close = difflib.get_close_matches(table.preset, PRESETS, 1)
-        guess = f"did you mean {close[0]!r}? " if close else ""
-        raise around.wrong(f"{setting}: preset", f"there is no {table.preset!r}; {guess}Known: {', '.join(PRESETS)}")
+    if table.preset != "auto":
+        _check_preset(table.preset, setting, around)
     if any(step in {"", ".", ".."} or "**" in step for step in table.glob.split("/")):
         problem = f'{table.glob!r} is not one pattern per level below the path, such as "*" or "*/run-*"'
         raise around.wrong(f"{setting}: glob", problem)

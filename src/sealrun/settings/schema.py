@@ -78,7 +78,7 @@ class WatchTable(_Table, frozen=True, kw_only=True):
         "folder"
     )
     glob: Annotated[str, Meta(description="How deep the runs lie: * is directly below, */* one deeper.")] = "*"
-    preset: Annotated[str, Meta(description="Whose status files are believed; auto asks each.")] = "auto"
+    preset: Annotated[str, Meta(description="Which framework's files are read; auto asks each, none nobody.")] = "auto"
     settle: Annotated[Duration, Meta(description="No change for so long means complete.")] = "30s"
     markers: Annotated[list[str], Meta(description="Files that declare a run complete.")] = msgspec.field(
         default_factory=lambda: list(DEFAULT_MARKERS)

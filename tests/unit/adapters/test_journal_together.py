@@ -21,12 +21,53 @@ from sealrun.domain.errors import SealrunError
 THREADS = 12
 
 
+class FairLock:
+    """A reentrant lock that serves threads in the order in which they came, which the interpreter's own does not."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: list[int] = []
+        self._owner: int | None = None
+        self._depth = 0
+
+    def queue(self) -> int:
+        with self._changed:
+            return len(self._waiting)
+
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - the signature of a lock
+        me = threading.get_ident()
+        with self._changed:
+            if self._owner != me:
+                if not blocking and (self._owner is not None or self._waiting):
+                    return False
+                self._waiting.append(me)
+                self._changed.wait_for(lambda: self._owner is None and self._waiting[0] == me)
+                self._owner = self._waiting.pop(0)
+            self._depth += 1
+            return True
+
+    def release(self) -> None:
+        with self._changed:
+            self._depth -= 1
+            if self._depth == 0:
+                self._owner = None
+                self._changed.notify_all()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
+
+
 class Watched:
     """A journal file, and what its writing connection was told."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / JOURNAL_FILE
         self.file = JournalFile(self.path)
+        self.lock = FairLock()
+        self.file._lock = self.lock  # type: ignore[assignment] # it is used as one
         self.told: list[str] = []
         self.file._connection.set_trace_callback(self.told.append)
 
@@ -48,11 +89,11 @@ class Watched:
     def together(self, *works: Callable[[], object]) -> list[BaseException | None]:
         """Let all of `works` come while somebody is at it, so that they share a commit; return what each raised."""
         with ThreadPoolExecutor(len(works)) as pool:
-            with self.file._lock:
+            with self.lock:
                 futures: list[Future[object]] = []
                 for number, work in enumerate(works, start=1):  # one after the other: they are served in this order
                     futures.append(pool.submit(work))
-                    while self.file._coming < number:
+                    while self.lock.queue() < number:
                         time.sleep(0.001)
             return [future.exception(30) for future in futures]
 

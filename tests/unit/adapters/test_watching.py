@@ -194,6 +194,18 @@ def test_the_checks_happen_by_themselves(tmp_path: Path) -> None:
         watcher.close()
 
 
+def test_roots_that_are_watched_are_looked_after_less_often_than_roots_that_are_awaited(
+    watcher: LocalWatcher, tmp_path: Path
+) -> None:
+    watcher.watch(str(tmp_path), Hints())
+    calm = watcher._pause_s()
+    watcher.watch(str(tmp_path / "later"), Hints())
+    assert watcher._pause_s() < calm
+    (tmp_path / "later").mkdir()
+    watcher.check()
+    assert watcher._pause_s() == calm
+
+
 def test_an_exhausted_watch_limit_is_said_and_leaves_the_rescan(
     watcher: LocalWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

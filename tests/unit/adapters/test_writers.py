@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def test_a_reader_is_no_writer(tmp_path: Path) -> None:
 def test_our_own_open_files_count(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w"):
         assert len(ProcWriters().writers(str(tmp_path))) == 1
+
+
+def test_files_in_shared_memory_are_files_and_devices_are_not() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        with (Path(folder) / "log").open("w"), Path("/dev/null").open("w"):
+            assert len(ProcWriters().writers(folder)) == 1
+            assert ProcWriters().writers("/dev/null") == []
+        assert ProcWriters().writers(folder) == []
 
 
 def test_a_link_on_the_way_to_the_folder_is_looked_through(tmp_path: Path) -> None:

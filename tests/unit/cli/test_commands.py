@@ -138,6 +138,7 @@ CODES = {
     errors.OutcomeUnknownError: 5,
     errors.NoRegistryError: 10,
     errors.HeldError: 11,
+    errors.BuildFailedError: 1,
     errors.CollectionRefusedError: 1,
     errors.AccessDeniedError: 12,
     errors.IntegrityError: 20,

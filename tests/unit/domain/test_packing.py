@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.packing import LOCAL_SIZE, PackFacts, PackOptions, PackWriter, plan_packs, spans
+from sealrun.domain.packing import LOCAL_SIZE, Digesting, PackFacts, PackOptions, PackWriter, plan_packs, spans
 from sealrun.domain.records import sha256
 
 _OVERHEAD = 2 * 64 + 30 + 46
@@ -24,7 +24,7 @@ _OVERHEAD = 2 * 64 + 30 + 46
 
 def a_pack(bodies: Sequence[bytes]) -> tuple[bytes, PackFacts]:
     chunks: list[bytes] = []
-    writer = PackWriter(chunks.append)
+    writer = PackWriter(Digesting(chunks.append))
     for body in bodies:
         writer.add(sha256(body), body)
     facts = writer.finish()
@@ -75,7 +75,7 @@ def test_the_bytes_of_a_pack_depend_on_nothing_but_its_members_and_their_order()
 
 def test_what_is_written_comes_in_pieces_of_a_bounded_size() -> None:
     pieces: list[int] = []
-    writer = PackWriter(lambda piece: pieces.append(len(piece)))
+    writer = PackWriter(Digesting(lambda piece: pieces.append(len(piece))))
     for number in range(40):
         body = number.to_bytes(2, "big") * 50_000
         writer.add(sha256(body), body)

@@ -8,7 +8,7 @@ import pytest
 
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, pack_key
 from sealrun.domain.marking import part_of_key, prefix_of_part
-from sealrun.domain.packing import PackWriter
+from sealrun.domain.packing import Digesting, PackWriter
 from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
 from sealrun.domain.repacking import LivePacks, PackUses, RepackLimits, SparsePacks
@@ -67,7 +67,7 @@ def test_what_is_noted_after_a_look_counts() -> None:
 @pytest.mark.parametrize("size", [0, 1, 200, 5000])
 def test_a_pack_whose_members_are_all_alive_is_never_sparse(size: int) -> None:
     written: list[bytes] = []
-    writer = PackWriter(written.append)
+    writer = PackWriter(Digesting(written.append))
     for number in range(50):
         writer.add(sha256(b"%d" % number), b"x" * size)
     facts = writer.finish()

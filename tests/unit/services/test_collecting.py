@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from tests.builders.worlds import World, published, retire
@@ -11,15 +14,28 @@ from tests.fakes.store import ModelStore
 from tests.faults.scenarios import kill_before, planned
 from tests.invariants import check_invariants
 
-from sealrun.domain.address import Key, attempt_id, batch_key, object_key, outcome_key, quarantine_key, refs_key
+from sealrun.domain.address import (
+    AttemptId,
+    Key,
+    attempt_id,
+    condemned_key,
+    object_key,
+    outcome_key,
+    quarantine_key,
+    refs_key,
+)
 from sealrun.domain.collection import Condemned, Verdict
 from sealrun.domain.errors import CollectionRefusedError, UnsupportedFormatError, UsageError
 from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
+from sealrun.services.attempts import ReadRules, SomeAttempts, read_some
 from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.explaining import explain
+from sealrun.services.fanning import in_groups
+from sealrun.services.listed import ListedAttempt, ReadAttempt, by_attempt
 from sealrun.services.marking import Marker
 from sealrun.services.marks import Marks
+from sealrun.services.spreading import spread_in_order
 
 _DAY_S = 24 * 3600.0
 _ALL = CollectionPolicy(max_delete_ratio=1.0)
@@ -129,7 +145,7 @@ def test_the_log_says_which_run_used_a_deleted_object_last_and_who_deleted_it() 
     assert said.state == "deleted"
     assert "deleted by collector" in said.reasons[0]
     assert line["used_by"] in said.reasons[0]
-    assert not any(key.endswith("/condemned.json") for key in world.store.bodies)
+    assert not any(key.startswith("gc/condemned/") for key in world.store.bodies)
 
 
 def test_a_pointer_keeps_the_bytes_of_a_retired_run() -> None:
@@ -188,14 +204,14 @@ def test_a_failed_delete_leaves_the_batch_and_the_next_collection_finishes_it(mo
         _, report = _collect(world)
     assert list(report.failures.values()) == ["access denied"]
     assert report.objects == 0
-    assert any(key.endswith("/condemned.json") for key in world.store.bodies)
+    assert any(key.startswith("gc/condemned/") for key in world.store.bodies)
     assert refs_key(old) in world.store.bodies  # type: ignore[arg-type] # an attempt id
 
     _, report = _collect(world)
 
     assert report.objects == 1
     assert not report.failures
-    assert not any(key.endswith("/condemned.json") for key in world.store.bodies)
+    assert not any(key.startswith("gc/condemned/") for key in world.store.bodies)
 
 
 def test_an_abandoned_batch_is_cancelled_and_its_late_owner_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,11 +245,11 @@ def test_a_young_batch_of_another_collector_is_left_alone_and_its_keys_are_not_c
     record = Condemned(
         batch=attempt_id("20260119T000000Z", "0" * 16), by="x", condemned_at="now", objects=tuple(plan.doomed)
     )
-    world.store.create(batch_key(record.batch, "condemned.json"), record.encode())
+    world.store.create(condemned_key(record.batch), record.encode())
 
     assert _collector(world).plan().doomed.objects == 0
     assert _collect(world)[1].objects == 0
-    assert batch_key(record.batch, "condemned.json") in world.store.bodies
+    assert condemned_key(record.batch) in world.store.bodies
 
 
 def test_a_listing_that_lacks_an_attempt_of_the_index_refuses_everything() -> None:
@@ -379,3 +395,43 @@ def test_a_run_that_is_sealed_pointed_to_and_retired_during_the_second_mark_keep
     marker.mark(marks)
 
     assert marks.needs(key, sha256(b"old")), "the pointer train@best leads to bytes that would be deleted"
+
+
+def test_a_plan_is_the_same_where_attempts_are_read_by_workers() -> None:
+    world = World()
+    attempts = [published(world, {"a": b"%d" % n, "b": b"shared %d" % (n % 5)}, name=f"r{n:03}")[1] for n in range(300)]
+    for done in attempts[::3]:
+        retire(world, done.attempt)
+    world.clock.advance(2 * _DAY_S)
+    expected = _collector(world).plan(write=False)
+
+    with ThreadPoolExecutor(3) as pool:
+
+        def read(rules: ReadRules, listed: Iterable[ListedAttempt]) -> Iterator[ReadAttempt | None]:
+            some = (SomeAttempts(rules, tuple(group)) for group in in_groups(listed, 7))
+            for answers in spread_in_order(pool, partial(read_some, world.store), some, 4):
+                yield from answers
+
+        found = Collector(world.store, world.store, world.clock, FakeEntropy(1), "c", _ALL, read).plan(write=False)
+
+    assert list(found.doomed) == list(expected.doomed)
+    assert len(list(expected.doomed)) == 100
+    assert (found.objects, found.size, found.young, found.shares) == (
+        expected.objects,
+        expected.size,
+        expected.young,
+        expected.shares,
+    )
+    assert [dead.attempt for dead in found.marks.dead] == [dead.attempt for dead in expected.marks.dead]
+
+
+def test_a_worker_that_misses_refs_has_the_collection_refused() -> None:
+    world = World()
+    _, new = _two_runs(world)
+    del world.store.bodies[refs_key(AttemptId(new))]
+    some = SomeAttempts(
+        ReadRules(before=0.0, first=True, packs=False, pinned=frozenset()),
+        tuple(files for files in by_attempt(world.store.list("attempts/")) if files.attempt == new),
+    )
+    with pytest.raises(CollectionRefusedError, match=r"refs\.json is missing"):
+        read_some(world.store, some)

@@ -317,7 +317,7 @@ def test_access_denied_on_the_whole_request_leaves_a_batch_that_somebody_with_th
 
     assert _collect(world).objects == 1
 
-    assert not [key for key in world.store.bodies if key.endswith("/condemned.json")]
+    assert not [key for key in world.store.bodies if key.startswith("gc/condemned/")]
 
 
 # ---------------------------------------------------------------- roots

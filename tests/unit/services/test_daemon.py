@@ -71,10 +71,14 @@ class FakeIntake:
         self.rescans = 0
         self.marked: list[str | None] = []
         self._due = math.inf
+        self.wake: Callable[[], None] = lambda: None
 
     def mark(self, path: str | None) -> None:
         self.marked.append(path)
         self._due = -math.inf
+
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
 
     def next_look(self) -> float:
         return self._due
@@ -430,10 +434,27 @@ def test_sealing_goes_on_in_other_threads_and_survives_failures() -> None:
     assert pool.join(PATIENCE_S)
 
 
+def test_an_intake_that_waits_for_nothing_is_not_woken_before_the_next_rescan() -> None:
+    clock, intake = FakeClock(), FakeIntake("w")
+    watched = WatchedIntake(intake, clock, rescan_s=60)
+    assert watched.step() == 60
+    clock.advance(20)
+    assert watched.step() == 40
+
+
+def test_what_becomes_due_between_two_looks_ends_the_wait() -> None:
+    intake = FakeIntake("w")
+    watched = WatchedIntake(intake, FakeClock(), rescan_s=60)
+    watched.step()
+    assert not watched.woken.is_set()
+    intake.wake()
+    assert watched.woken.is_set()
+
+
 def test_a_rescan_follows_even_if_no_event_ever_comes() -> None:
     clock, intake = FakeClock(), FakeIntake("w")
     watched = WatchedIntake(intake, clock, rescan_s=60)
     for _ in range(10):
-        assert 0 <= watched.step() <= 2
+        assert 0 <= watched.step() <= 60
         clock.advance(30)
     assert intake.rescans == 5

@@ -28,7 +28,7 @@ from sealrun.domain.sealed import SealedRun
 from sealrun.ports import FolderRecord
 from sealrun.services.availability import read_standing, release_deliveries
 from sealrun.services.delivering import DeliveryLine
-from sealrun.services.delivery_parts import Sources
+from sealrun.services.delivery_parts import AtHand, Sources
 
 AN_HOUR_S = 3600.0
 During = Callable[[SealedRun, AttemptTicket, Sources], None]
@@ -453,19 +453,17 @@ def test_a_line_says_how_long_it_has_nothing_to_do(office: PostOffice, registry:
 
 
 def test_staged_bytes_are_preferred_to_the_folder(office: PostOffice, registry: FakeRegistry) -> None:
-    asked: list[tuple[str, int]] = []
-    _, staged = a_run()
+    asked: list[int] = []
+    run, staged = a_run()
 
-    def wait_for_sealed(name: str, sealed: int) -> Sources:
-        asked.append((name, sealed))
-        return staged
+    def wait_for_sealed(sealed: int) -> AtHand:
+        asked.append(sealed)
+        return AtHand(run, staged)
 
     def no_folder(_run: SealedRun) -> Sources:
         raise AssertionError("the folder is not needed")
 
-    parts = msgspec.structs.replace(
-        office.line(registry)._parts, staged_sources=wait_for_sealed, folder_sources=no_folder
-    )
+    parts = msgspec.structs.replace(office.line(registry)._parts, at_hand=wait_for_sealed, folder_sources=no_folder)
     sealed = office.accept("r1")
     office.drain(DeliveryLine("main", registry.open, parts))
-    assert asked == [("main", sealed)]
+    assert set(asked) == {sealed}

@@ -103,6 +103,27 @@ def test_a_stray_key_among_the_rows_is_refused_not_skipped() -> None:
 # ---------------------------------------------------------------- retired runs
 
 
+class Drawn(FakeEntropy):
+    """Entropy whose lot falls on whoever asks."""
+
+    def uniform(self, low: float, high: float) -> float:  # noqa: ARG002 - the port's
+        return low
+
+
+def test_who_publishes_where_no_daemon_runs_folds_rows_now_and_then_once_enough_wait() -> None:
+    world = World()
+    for number in range(31):
+        published(world, {"a": str(number).encode()}, name=f"run-{number:02}")
+    drawn = Index(world.store, world.clock, Drawn(), "train")
+    assert drawn.compact_now_and_then() == 0
+    published(world, {"a": b"the last one"}, name="last")
+    assert index(world).compact_now_and_then() == 0
+    before = drawn.rows()
+    assert drawn.compact_now_and_then() == 32
+    assert not pending(world)
+    assert drawn.rows() == before
+
+
 def drop(world: World, row: Row, store: Store | None = None) -> None:
     """Retire the attempt of a row and leave the row out, as a retirement does."""
     record = Retired(attempt=row.attempt, retired_at="2026-02-01T00:00:00Z", by="ann", why="too old")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -477,6 +477,29 @@ def test_only_unsettled_folders_are_followed(tmp_path: Path) -> None:
     assert following.followed == set()
     station.rescan(30)
     assert following.followed == set()
+
+
+def test_a_sealing_that_ends_while_nobody_looks_wakes_whoever_waits_for_the_next_look(tmp_path: Path) -> None:
+    station = Station(tmp_path / "outbox")
+    pool: list[Callable[[], None]] = []
+    woken: list[float] = []
+    station.intake._launch = pool.append
+    station.intake.wake_by(lambda: woken.append(station.intake.next_look()))
+    run = a_folder(station.root / "run", {"a": "1"})
+    station.settle()
+    (run / "a").write_text("2")  # so that what was seen is not what is sealed
+    assert station.intake.next_look() == math.inf
+    pool.pop()()
+    assert woken == [station.clock.monotonic() + 1]
+
+
+def test_what_has_been_due_for_longest_is_looked_at_first(station: Station) -> None:
+    for name in "cab":
+        a_folder(station.root / name, {"x": name})
+        station.clock.advance(1)
+        station.intake.mark(str(station.root / name))
+        station.look()
+    assert station.look(60).settled == tuple(str(station.root / name) for name in "cab")
 
 
 def test_a_single_look_takes_what_is_complete_now(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_the_look_whether_an_attempt_stands_comes_after_the_condemned_batches_we
     world = World()
     _, done = published(world, FILES)
     _, calls = found(world, refs_of(world, done), done.attempt)
-    assert [call.key for call in calls[:2]] == ["gc/", "quarantine/"]
+    assert [call.key for call in calls[:2]] == ["gc/condemned/", "quarantine/"]
     assert calls[-1] == Call("stat", retired_key(AttemptId(done.attempt)))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,20 +10,11 @@ import pytest
 from tests.builders.folders import Station, a_folder
 
 from sealrun.adapters.folders import LocalFolder
-from sealrun.services.turns import LONGEST_S, SHARE, Turns
+from sealrun.ports import RunFolder
+from sealrun.services.turns import GLANCED_S, GLANCING, LONGEST_S, SHARE, Turns, absent_from
 
 _LOOK_S = 0.25
 _COUNT = 40
-
-
-class Glances:
-    """A source of folders whose looks the test sets."""
-
-    def __init__(self, **looks: int | None) -> None:
-        self.looks = looks
-
-    def glance(self, path: str) -> int | None:
-        return self.looks[path]
 
 
 class Ticking:
@@ -35,6 +27,27 @@ class Ticking:
         return self.now
 
 
+class Glances:
+    """A source of folders whose looks the test sets; each glance takes a while."""
+
+    def __init__(self, ticking: Ticking | None = None, glance_s: float = 0.0, **looks: int | None) -> None:
+        self.looks = looks
+        self.glanced: Counter[str] = Counter()
+        self._ticking = ticking or Ticking()
+        self._glance_s = glance_s
+
+    def candidates(self) -> Sequence[str]:
+        return sorted(self.looks)
+
+    def glance(self, paths: Sequence[str]) -> list[int | None]:
+        self.glanced.update(paths)
+        self._ticking.now += len(paths) * self._glance_s
+        return [self.looks[path] for path in paths]
+
+    def open(self, path: str) -> RunFolder:
+        raise AssertionError(path)
+
+
 def taken(turns: Turns, now: float, ticking: Ticking, looked: int = 0) -> list[str]:
     """Take what has its turn, each look of which takes a while."""
     paths = []
@@ -44,14 +57,20 @@ def taken(turns: Turns, now: float, ticking: Ticking, looked: int = 0) -> list[s
     return paths
 
 
+def changed(turns: Turns, source: Glances, now: float = 60.0) -> list[str]:
+    """Ask which have to be looked at, on a clock that stands still."""
+    return turns.changed(source.candidates(), now, lambda: 0.0)
+
+
 def test_what_was_never_looked_at_or_could_not_be_seen_clearly_has_changed() -> None:
-    turns = Turns(Glances(a=1, b=None, c=3))
-    assert [turns.is_changed(path) for path in "abc"] == [True, True, True]
+    source = Glances(a=1, b=None, c=3)
+    turns = Turns(source)
+    assert changed(turns, source) == ["a", "b", "c"]
     for path in "abc":
         turns.looked(path, turns.glance(path))
-    assert [turns.is_changed(path) for path in "abc"] == [False, True, False]
+    assert changed(turns, source, now=120.0) == ["b"]
     turns.looked("c", None)
-    assert turns.is_changed("c")
+    assert changed(turns, source, now=180.0) == ["b", "c"]
 
 
 def test_another_look_of_the_entry_is_a_change() -> None:
@@ -59,15 +78,86 @@ def test_another_look_of_the_entry_is_a_change() -> None:
     turns = Turns(source)
     turns.looked("a", 1)
     source.looks["a"] = 2
-    assert turns.is_changed("a")
+    assert changed(turns, source) == ["a"]
     source.looks["a"] = None
-    assert turns.is_changed("a")
+    assert changed(turns, source, now=120.0) == ["a"]
 
 
-def test_a_source_that_cannot_glance_has_always_changed() -> None:
-    turns = Turns(object())
-    turns.looked("a", turns.glance("a"))
-    assert turns.is_changed("a")
+def test_nothing_is_glanced_at_as_long_as_nothing_was_looked_at() -> None:
+    source = Glances(a=1, b=2)
+    assert changed(Turns(source), source) == ["a", "b"]
+    assert not source.glanced
+
+
+def many_looked_at(glance_s: float) -> tuple[Turns, Glances, Ticking]:
+    """Thousands of folders that were all looked at, and glances that take so long."""
+    ticking = Ticking()
+    source = Glances(ticking, glance_s, **{f"{number:04}": 1 for number in range(5000)})
+    turns = Turns(source)
+    for path in source.candidates():
+        turns.looked(path, 1)
+    turns.changed(source.candidates(), 0, ticking)
+    source.glanced.clear()
+    return turns, source, ticking
+
+
+def test_glances_that_are_dear_go_round_and_leave_no_folder_out_for_longer_than_they_may() -> None:
+    turns, source, ticking = many_looked_at(glance_s=1.0)
+    for minute in range(1, int(GLANCED_S // 60) + 1):
+        assert not turns.changed(source.candidates(), minute * 60, ticking)
+    assert set(source.glanced) == set(source.looks)
+    assert max(source.glanced.values()) <= 2
+
+
+def test_as_many_are_glanced_at_as_fit_in_their_share_of_the_time() -> None:
+    turns, source, ticking = many_looked_at(glance_s=60 * GLANCING / 2500)
+    turns.changed(source.candidates(), 60, ticking)
+    assert 2500 <= source.glanced.total() < 3000
+    turns.changed(source.candidates(), 120, ticking)
+    assert set(source.glanced) == set(source.looks)
+
+
+def test_glances_that_are_cheap_show_every_change_at_the_next_rescan() -> None:
+    turns, source, ticking = many_looked_at(glance_s=0.0)
+    for minute, path in enumerate(("0000", "2600", "4999"), 1):
+        source.looks[path] = 2
+        assert turns.changed(source.candidates(), minute * 60, ticking) == [path]
+        turns.looked(path, 2)
+
+
+def test_a_hint_that_anything_may_have_changed_has_everything_glanced_at_however_long_that_takes() -> None:
+    turns, source, ticking = many_looked_at(glance_s=1.0)
+    turns.changed(source.candidates(), 1, ticking, everything=True)
+    assert set(source.glanced) == set(source.looks)
+
+
+def test_glances_go_on_where_they_ended_when_folders_come_and_go_meanwhile() -> None:
+    turns, source, ticking = many_looked_at(glance_s=1.0)
+    turns.changed(source.candidates(), 60, ticking)
+    for path in [path for path in source.candidates() if source.glanced[path]]:
+        del source.looks[path]
+    turns.changed(source.candidates(), 120, ticking)
+    assert source.glanced.most_common(1)[0][1] == 1
+
+
+def test_what_is_remembered_and_not_listed_any_more_is_lost_until_it_is_forgotten() -> None:
+    turns = Turns(Glances())
+    for path in "abc":
+        turns.looked(path, 1)
+    listing = ["a", "c"]
+    assert set(turns.lost(listing)) == set(turns.lost(listing)) == {"b"}
+    turns.forget("b")
+    turns.forget("b")
+    assert not turns.lost(listing)
+    turns.looked("d", 1)
+    assert set(turns.lost(["a", "c"])) == {"d"}
+
+
+def test_absent_is_what_a_listing_lacks_whether_few_or_many_are_asked_for() -> None:
+    listed = [str(number) for number in range(10, 99)]
+    assert absent_from(listed, ["10", "100", "50", "0", "98", "99"]) == {"100", "0", "99"}
+    assert absent_from(listed, [*listed, "0", "99"]) == {"0", "99"}
+    assert absent_from([], ["a"]) == {"a"}
 
 
 def test_every_folder_has_its_turn_within_the_longest_time_and_none_much_sooner_if_looks_are_dear() -> None:
@@ -106,8 +196,7 @@ def test_cheap_looks_let_everybody_have_a_turn_at_every_rescan() -> None:
     turns.looked("b", 1)
     assert list(turns.take(120, lambda: 0.0, 1)) == ["a", "c"]
     turns.forget("a")
-    turns.forget("a")
-    assert turns.paths() == ["b", "c"]
+    assert list(turns.take(180, lambda: 0.0, 0)) == ["b", "c"]
 
 
 class Counted:

@@ -19,6 +19,7 @@ from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket, Stored
 from sealrun.domain.run import Completion
 from sealrun.ports import Store
+from sealrun.services.delivery_parts import AtHand
 from sealrun.services.packing import Packing
 from sealrun.services.reading import Reader
 from sealrun.services.sealing import SealRequest
@@ -56,20 +57,27 @@ def ticket(number: int = 1) -> AttemptTicket:
     return AttemptTicket(attempt=attempt, nonce=f"{number:032}", created_at="2026-01-17T14:30:52Z", owner="me")
 
 
+def at_hand(staged: StagedSealings) -> AtHand:
+    found = staged.at_hand(1)
+    assert found is not None
+    return found
+
+
 def test_a_run_is_read_once_and_published_from_what_waits(store: Store, tmp_path: Path) -> None:
     run = a_folder(tmp_path / "run", FILES)
     registry = opened(store, tmp_path)
     staged = StagedSealings(lambda: registry)
     sealing = staged.seal(LocalFolder(str(run), hashes=NoHashes()), REQUEST)
     staged.keep(1, sealing)
-    (pack,) = staged.packs(1)
+    (pack,) = at_hand(staged).packs
     assert {member.digest for member in pack.members} == {digest(FILES[path]) for path in FILES if path.startswith("d")}
     for path in FILES:
         if path.startswith("d"):
             (run / path).unlink()  # what was copied on the way is not looked for in the folder again
-    done = registry.publish(sealing.run, ticket(), sealing.source, staged.packs(1))
+    done = registry.publish(sealing.run, ticket(), sealing.source, at_hand(staged).packs)
     assert (done.uploaded_objects, done.reused_objects) == (32, 0)
     staged.release(1)
+    assert staged.at_hand(1) is None
     reader = Reader(store, CLOCK, ENTROPY)
     view = reader.load(reader.resolve(done.ref))
     assert {view.objects[digest(body)].offset is None for path, body in FILES.items() if path.startswith("d")} == {
@@ -115,7 +123,7 @@ def test_without_a_stage_the_folder_is_read_and_packed_alike(store: Store, tmp_p
     staged = StagedSealings(lambda: registry)
     sealing = staged.seal(folder, REQUEST)
     staged.keep(1, sealing)
-    (waiting,) = staged.packs(1)
+    (waiting,) = at_hand(staged).packs
     done = registry.publish(sealing.run, ticket(), folder.source)
     view = Reader(store, CLOCK, ENTROPY).load(Reader(store, CLOCK, ENTROPY).resolve(done.ref))
     keys = {stored.key for stored in view.objects.values() if stored.offset is not None}

@@ -65,7 +65,7 @@ class HintRoom:
             connection.executemany(
                 "INSERT OR REPLACE INTO hints (registry, digest, place, size, offset, pack, sealed_by) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
+                (  # sorted: in the order of its key a table grows at its end, which costs less
                     (
                         number,
                         bytes.fromhex(digest),
@@ -75,7 +75,7 @@ class HintRoom:
                         packs.get(stored.key),
                         attempt,
                     )
-                    for digest, stored in places.items()
+                    for digest, stored in sorted(places.items())
                 ),
             )
             connection.executemany(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,6 +19,8 @@ PRIVATE = ".sealrun"
 """Top folder for bytes without a name; no key begins with it and no listing shows it."""
 _REFUSED = {"", ".", ".."}
 _RIVAL_REMOVALS = 32
+_REMEMBERED = 4096
+"""Folders that are known to be durable, the last ones asked about: a daemon that lives for years meets millions."""
 
 T = TypeVar("T")
 
@@ -93,13 +96,14 @@ class Root:
 class Folders:
     """Creates the folders that keys need, and makes them durable.
 
-    Folders of records are never removed, so what this process once made durable stays so.
+    Folders of records are never removed, so what this process once made durable stays so. The last few thousand are
+    remembered, each only when those above it are durable, too; one that was forgotten is synced once more.
     """
 
     def __init__(self, root: Root) -> None:
         """Work below `root`."""
         self._root = root
-        self._durable: set[str] = set()
+        self._durable: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def into(self, path: str, act: Callable[[], T]) -> T:
@@ -127,26 +131,30 @@ class Folders:
         A folder may have been made by another process that has not synced it yet, so "new" means: not yet synced
         by this process.
         """
-        folder = path.rpartition("/")[0]
-        sync_folder(folder)
-        while folder != self._root.path and folder not in self._durable:
-            above = folder.rpartition("/")[0]
-            sync_folder(above)
-            with self._lock:
-                self._durable.add(folder)
-            folder = above
+        sync_folder(path.rpartition("/")[0])
+        made = self.unsettled(path)
+        for folder in made:
+            sync_folder(folder.rpartition("/")[0])
+        self.settled(made)
 
     def unsettled(self, path: str) -> list[str]:
         """Return the folders above `path` whose own entries `settle` would sync, for whoever syncs everything."""
         found = []
         folder = path.rpartition("/")[0]
-        while folder != self._root.path and folder not in self._durable:
-            found.append(folder)
-            folder = folder.rpartition("/")[0]
+        with self._lock:
+            while folder != self._root.path and folder not in self._durable:
+                found.append(folder)
+                folder = folder.rpartition("/")[0]
+            if folder in self._durable:
+                self._durable.move_to_end(folder)
         return found
 
     def settled(self, made: list[str]) -> None:
         """Remember that everything was synced since `unsettled` returned these."""
-        if made:
-            with self._lock:
-                self._durable.update(made)
+        if not made:
+            return
+        with self._lock:
+            for folder in reversed(made):
+                self._durable[folder] = None
+            while len(self._durable) > _REMEMBERED:
+                self._durable.popitem(last=False)

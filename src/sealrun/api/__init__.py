@@ -1,0 +1,1 @@
+"""What Python code imports: the names that `sealrun` itself shows, loaded when they are used."""

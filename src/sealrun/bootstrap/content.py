@@ -1,0 +1,248 @@
+"""Content by its URN in one registry: put, get, exists, and builds that happen once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.file_cache import user_cache_folder
+from sealrun.bootstrap.consuming import whoami
+from sealrun.bootstrap.local_copies import LocalCopies
+from sealrun.bootstrap.parts import Parts
+from sealrun.bootstrap.registries import find_spec, open_reader
+from sealrun.domain.address import RunId
+from sealrun.domain.artifacts import CONTENT_EXPERIMENT, METADATA, as_content, check_json, config_digest, parse_type
+from sealrun.domain.building import BuildStep
+from sealrun.domain.errors import (
+    ConfigurationError,
+    NoRegistryError,
+    NoSpaceError,
+    NotFoundError,
+    UsageError,
+)
+from sealrun.domain.reference import RunReference, UrnReference
+from sealrun.domain.urn import parse_urn
+from sealrun.services.building import BuildLog
+from sealrun.services.reading import Reader
+
+Build = Callable[[Path], str | os.PathLike[str] | None]
+"""Fills the folder it is given, or says which path is the content: in that folder, or anywhere."""
+DEFAULT_LEASE_S = 60.0
+_LEAST_LEASE_S = 0.2
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """What `build_once` returns: the content's URN, the run that holds it, its path here, and if it was there before.
+
+    It is a path itself, so it can be given to `open` and to whatever takes a path. Nobody may write to it.
+    """
+
+    urn: str
+    ref: str
+    path: Path
+    reused: bool
+
+    def __fspath__(self) -> str:
+        """Return the path."""
+        return str(self.path)
+
+
+class Contents:
+    """The content of one registry. Opened when first needed; use it as a context manager, from one thread at a time."""
+
+    def __init__(self, parts: Parts, registry: str | None = None, cache: Path | None = None) -> None:
+        """Work on `registry` (a name or URL; by default the first), in the name of `parts`, which are closed, too."""
+        self._parts = parts
+        self._spec = find_spec(parts.registries, registry)
+        self._clock = SystemClock()
+        self._entropy = SystemEntropy()
+        self._cache = (cache or user_cache_folder(os.environ)).absolute()
+        self._opened: Reader | None = None
+        self._copies: LocalCopies | None = None
+
+    def __enter__(self) -> Self:
+        """Open nothing yet."""
+        self._parts.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close everything."""
+        if self._opened is not None:
+            self._opened.store.close()
+        self._parts.__exit__(kind, error, at)
+
+    def put(self, path: str | os.PathLike[str], kind: str, metadata: Mapping[str, object] | None = None) -> str:
+        """Publish a file or a folder; return its URN. Durable on return. The same content is stored once.
+
+        The metadata of whoever was first stand. Nothing is written if the content is there already.
+        """
+        metadata = dict(metadata or {})
+        check_json(metadata, "metadata")
+        return self._publish(Path(path), parse_type(kind), metadata)[2]
+
+    def get(self, ref: str, *, verify: bool = True) -> Path:
+        """Return where the content is on this machine: a file, or a folder. Any other reference works, too."""
+        reader = self._reader
+        view = reader.load(reader.resolve(ref))
+        return self._local.of(view, verify=verify)
+
+    def exists(self, urn: str) -> bool:
+        """Tell whether the content is there. An outage is raised, and never taken for "no"."""
+        try:
+            self._reader.resolve_reference(UrnReference(parse_urn(urn)))
+        except NoRegistryError:
+            raise
+        except NotFoundError:
+            return False
+        return True
+
+    def metadata(self, ref: str) -> dict[str, Any]:
+        """Return what was said of the content when it was put first."""
+        reader = self._reader
+        return dict(reader.load(reader.resolve(ref)).envelope.producer.get(METADATA, {}))
+
+    def build_once(
+        self,
+        config: object,
+        kind: str,
+        build: Build,
+        *,
+        wait_s: float | None = None,
+        lease_s: float = DEFAULT_LEASE_S,
+        verify: bool = True,
+    ) -> Built:
+        """Return what was built of `config`, or build it: once, however many ask. See `sealrun.build_once`."""
+        if lease_s < _LEAST_LEASE_S:
+            msg = f"lease: {lease_s} s is too short for signs of life; at least {_LEAST_LEASE_S} s"
+            raise UsageError(msg)
+        digest = config_digest(kind, config)
+        log = BuildLog(self._registry_there().store, self._clock, self._entropy, whoami(), kind, digest)
+        step = self._known(log) or log.ask(lease_s, wait_s, self._stands)
+        reused = step.state == "built"
+        if not reused:
+            with log.alive(step, lease_s):
+                step = self._build(log, step, build, kind, {"config": config})
+        experiment, run_id, urn = step.run
+        view = self._reader.load(self._reader.resolve_reference(RunReference(experiment, RunId(run_id))))
+        return Built(urn=urn, ref=view.ref, path=self._local.of(view, verify=verify), reused=reused)
+
+    def _known(self, log: BuildLog) -> BuildStep | None:
+        """Return what is built already, where nothing else is allowed."""
+        if not self._spec.read_only:
+            return None
+        newest = log.newest()
+        if newest is not None and newest.state == "built" and self._stands(newest):
+            return newest
+        msg = f"registry {self._spec.name!r} is read-only, as the settings say, and does not hold what was asked for"
+        raise ConfigurationError(msg)
+
+    def _build(
+        self, log: BuildLog, claim: BuildStep, build: Build, kind: str, metadata: dict[str, object]
+    ) -> BuildStep:
+        """Build in a scratch folder, publish, and say so. What could not be published stays there, and the error tells.
+
+        A crash leaves the scratch folder, which may be deleted, and a claim that somebody takes over.
+        """
+        scratch = self._scratch(kind)
+        folder = scratch / "content"
+        folder.mkdir()
+        try:
+            made = build(folder)
+        except BaseException as error:
+            log.give_up(claim, error)
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        content = folder if made is None else folder / made
+        try:
+            done = log.overtaken(claim, self._stands)
+            if done is None:
+                done = log.conclude(claim, self._publish(content, kind, metadata), self._stands)
+        except BaseException as error:
+            error.add_note(f"what was built is kept in {content}; sealrun scan --once delivers what was queued")
+            log.give_up(claim, error)
+            raise
+        shutil.rmtree(scratch, ignore_errors=True)
+        return done
+
+    def _publish(self, path: Path, kind: str, metadata: dict[str, object]) -> tuple[str, str, str]:
+        """Seal and publish as content; return experiment, run id and URN."""
+        producer = self._parts.producer
+        sealing = producer.seal(str(path), CONTENT_EXPERIMENT)
+        plain = sealing.envelope
+        envelope = as_content(plain, kind, metadata, plain.name if plain.unit == "file" else kind)
+        producer.aim([self._spec.name])
+        run = msgspec.structs.replace(sealing.run, run_json=envelope.encode())
+        (delivered,) = producer.publish_sealed(run).deliveries
+        if delivered.published is None:
+            raise delivered.error or UsageError(f"{path}: was not delivered to {self._spec.name!r}")
+        return delivered.published.experiment, delivered.published.run_id, envelope.urn
+
+    def _stands(self, step: BuildStep) -> bool:
+        experiment, run_id, _ = step.run
+        try:
+            self._reader.resolve_reference(RunReference(experiment, RunId(run_id)))
+        except NotFoundError:
+            return False  # it was retired since
+        return True
+
+    def _scratch(self, kind: str) -> Path:
+        parent = Path(os.environ.get("SEALRUN_SCRATCH") or self._parts.state / "scratch").absolute()
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=parent))
+        except OSError as error:
+            msg = f"{parent}: cannot be written to ({error.strerror}); name another folder in $SEALRUN_SCRATCH"
+            raise NoSpaceError(msg) from error
+
+    def _registry_there(self) -> Reader:
+        """Open the registry; where there never was one, it is made as it is for a first publication."""
+        if self._spec.read_only or not self._spec.create or self._seems_there():
+            with suppress(NoRegistryError):
+                return self._reader
+        with self._alone_here():
+            if not self._seems_there():
+                self._parts.producer.registry(self._spec.name)
+            try:
+                return self._reader  # perhaps another process of this machine made it meanwhile
+            except NoRegistryError:
+                self._parts.producer.registry(self._spec.name)
+                return self._reader
+
+    def _seems_there(self) -> bool:
+        """Tell whether it is worth asking for: a folder that is not there is no outage where none ever was."""
+        url = self._spec.url.removeprefix("file://")
+        return not url.startswith("/") or Path(url).is_dir()
+
+    @contextmanager
+    def _alone_here(self) -> Iterator[None]:
+        """Let one process of this machine at a time make a registry: a thousand probes at once help nobody."""
+        self._parts.state.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._parts.state / "making.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            with suppress(OSError):  # without locks it is only slower
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    @property
+    def _reader(self) -> Reader:
+        if self._opened is None:
+            self._opened = open_reader(self._spec, self._clock, self._entropy)
+        return self._opened
+
+    @property
+    def _local(self) -> LocalCopies:
+        if self._copies is None:
+            self._copies = LocalCopies(self._reader, self._cache)
+        return self._copies

@@ -1,0 +1,87 @@
+"""Commands that record: exec, mark. They need no settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from sealrun.cli.output import print_json, printable
+from sealrun.cli.surroundings import Surroundings, shared_options
+
+
+@click.command("exec", context_settings={"allow_interspersed_args": False})
+@click.option("--pipeline-id", required=True, help="What is run, such as nightly-backfill.")
+@click.option("--pipeline-version", help="Which version of it.")
+@click.option(
+    "--required-env",
+    multiple=True,
+    metavar="NAME",
+    help="A variable without which nothing is run (NAME,NAME too); may be given again.",
+)
+@click.option("--experiment", help="Record below this experiment's folder, as the Python interface does.")
+@click.option("--root", type=click.Path(path_type=Path), help="Record below this folder (default: reports/runs).")
+@click.option("--run-id", help="The run's id (default: <utc>__<pipeline id>__<commit>).")
+@click.option("--tag", "tags", multiple=True, help="Tag the run; may be given again.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, metavar="COMMAND...")
+@shared_options
+def exec_(  # noqa: PLR0913 - one argument for each option
+    around: Surroundings,
+    *,
+    pipeline_id: str,
+    pipeline_version: str | None,
+    required_env: tuple[str, ...],
+    experiment: str | None,
+    root: Path | None,
+    run_id: str | None,
+    tags: tuple[str, ...],
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND and record it as a run: its output, its exit code, what it used, and the files it leaves there.
+
+    Example: sealrun exec --pipeline-id backfill --required-env DATABASE_URL -- python backfill.py
+    """
+    from sealrun.recording import Paths, RunWriter, record_command  # noqa: PLC0415 - not needed by `--help`
+
+    if experiment is not None:
+        root = root or Paths.from_env().runs(experiment)
+    names = [name for given in required_env for name in given.replace(",", " ").split()]
+    writer = RunWriter(pipeline_id, pipeline_version, names, root=root or "reports/runs", run_id=run_id)
+    writer.start()
+    writer.record(tags=tags)
+    if experiment is not None:
+        writer.record(experiment=experiment)
+    code = record_command(writer, command)
+    if around.as_json:
+        said = {"run_id": writer.run_id, "path": str(writer.run_dir), "status": writer.status, "exit_code": code}
+        click.echo(json.dumps(said), err=True)
+    elif not around.quiet:
+        click.echo(f"sealrun: {writer.status}: {printable(str(writer.run_dir))}", err=True)
+    return code
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--status",
+    type=click.Choice(["success", "failed", "partial", "interrupted"]),
+    default="success",
+    help="How the run ended. Default: success.",
+)
+@click.option("--tag", "tags", multiple=True, help="Tag the run; may be given again.")
+@click.option("-m", "--why", help="Why it ended so, for its record.")
+@click.option("--seal", is_flag=True, help="Also write MANIFEST.sha256 into it, for sha256sum -c.")
+@shared_options
+def mark(around: Surroundings, path: Path, status: str, tags: tuple[str, ...], why: str | None, *, seal: bool) -> None:
+    """Declare the run folder at PATH complete, so that a daemon takes it at once. Write everything else first.
+
+    Example: sealrun mark outbox/run-7 --status failed -m "diverged"
+    """
+    from sealrun.recording import mark_complete  # noqa: PLC0415 - not needed by `--help`
+
+    written = mark_complete(path, status, tags=tags, reason=why, seal=seal)
+    if around.as_json:
+        print_json({"path": str(path), "status": status, "declaration": str(written.path), "sealed": seal})
+    elif not around.quiet:
+        click.echo(f"{printable(str(path))}: {status}", err=True)

@@ -1,0 +1,88 @@
+"""Hugging Face's ``Trainer``: results that a script saves at the end, and the state in each checkpoint.
+
+``all_results.json`` is written when training is over and again after each evaluation, so the whole settle time is
+waited for. A script that saves no results is done when a checkpoint says that its training stopped.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded, read_json
+from sealrun.domain.presets.looking import Facts, Look, Preset, running, silent
+from sealrun.domain.records import JsonObject
+from sealrun.domain.settling import FrameworkStatus
+
+_ALL = "all_results.json"
+_STATE = "trainer_state.json"
+_CHECKPOINT = re.compile(r"checkpoint-([0-9]{1,12})\Z")
+_SAVED = "training_args.bin"
+"""``trainer.save_model()`` leaves it at the top, and so does pushing each checkpoint to a hub."""
+_STATE_BYTES = 16 << 20
+_MAX_STEPS = 10**15
+_SETTINGS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
+
+
+def _status(look: Look) -> FrameworkStatus | None:
+    path = _state_path(look)
+    if _ALL in look.files and (path is not None or "train_results.json" in look.files):
+        return _finished(_ALL)
+    if path is None:
+        return None
+    state = _read(look, path, _STATE_BYTES)
+    step, steps = state.get("global_step"), state.get("max_steps")
+    if not isinstance(step, int) or not isinstance(steps, int) or max(abs(step), abs(steps)) > _MAX_STEPS:
+        return silent("hf-trainer", f"{path}: absent, too large or without steps")
+    if path == _STATE or _stopped(state) or 0 < steps <= step:
+        return _finished(f"{path}: step {step} of {steps}")
+    if _SAVED in look.files:
+        awaits = "a model is saved at the top, and no results or last checkpoint, so quiet decides"
+        return silent("hf-trainer", f"{path}: step {step} of {steps}", awaits)
+    return running("hf-trainer", f"{path}: step {step} of {steps}", f"{_ALL}, or a checkpoint of the last step")
+
+
+def _finished(evidence: str) -> FrameworkStatus:
+    return FrameworkStatus(framework="hf-trainer", state="finished", evidence=evidence, status="success", wait="settle")
+
+
+def _state_path(look: Look) -> str | None:
+    """Return the newest state: the one at the top, which is saved at the end, or the last checkpoint's."""
+    if _STATE in look.files:
+        return _STATE
+    steps = [(int(match[1]), name) for name in look.top if (match := _CHECKPOINT.match(name))]
+    known = [(step, name) for step, name in steps if not look.files.keys().isdisjoint(_files_in(name))]
+    return f"{max(known)[1]}/{_STATE}" if known else None
+
+
+def _files_in(checkpoint: str) -> set[str]:
+    return {f"{checkpoint}/{_STATE}", f"{checkpoint}/training_args.bin"}
+
+
+def _stopped(state: JsonObject) -> bool:
+    """Tell whether the callbacks' control says so, as it does in the checkpoint of an early stop."""
+    found: object = state
+    for key in ("stateful_callbacks", "TrainerControl", "args"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return isinstance(found, dict) and found.get("should_training_stop") is True
+
+
+def _facts(look: Look) -> Facts:
+    path = _state_path(look)
+    state = _read(look, path, _STATE_BYTES) if path is not None else {}
+    results = _read(look, _ALL, MAX_RECORD_BYTES)
+    history = state.get("log_history")
+    last = history[-1] if isinstance(history, list) and history and isinstance(history[-1], dict) else {}
+    notes = (f"{_ALL}: not used, it is too large or not a JSON object",) if _ALL in look.files and not results else ()
+    return Facts(
+        params=bounded({key: state[key] for key in _SETTINGS if state.get(key) is not None}),
+        metrics=bounded(results or last),
+        notes=notes,
+    )
+
+
+def _read(look: Look, path: str, limit: int) -> JsonObject:
+    value = read_json(look.read(path, limit))
+    return value if isinstance(value, dict) else {}
+
+
+HF_TRAINER = Preset(name="hf-trainer", status=_status, facts=_facts)
