@@ -30,7 +30,7 @@ class Limits(NamedTuple):
     parts: int = 10_000
     parts_at_once: int = 4
     largest: int = 5 << 40
-    in_flight: int = 80 * _MIB
+    in_flight: int = 56 * _MIB
     copy: int = 1024 * _MIB
     copy_part: int = 128 * _MIB
 
