@@ -47,6 +47,17 @@ _SPARE_CONNECTIONS = 8
 _PLAIN = 64 << 10
 
 
+class _Body(io.BytesIO):
+    """Bytes to be sent, in memory once. aiohttp asks for their buffer to learn their length, and that copies them."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._body = body
+
+    def getbuffer(self) -> memoryview:
+        return memoryview(self._body)
+
+
 class _Client(NamedTuple):
     fs: Any  # the s3fs instance that made the client, and closes it
     api: Any
@@ -79,7 +90,7 @@ class Clients:
         """Begin a request and do not wait for its answer. A parameter that is not known is an error, never dropped."""
         body = parameters.get("Body")
         if body is not None and len(body) > _PLAIN:
-            parameters = {**parameters, "Body": io.BytesIO(body)}  # sent bit by bit, so that others get a turn
+            parameters = {**parameters, "Body": _Body(body)}  # sent bit by bit, so that others get a turn
         return self._start(self._ask(operation, manner, parameters))
 
     async def _ask(self, operation: str, manner: Manner, parameters: Mapping[str, Any]) -> Answer | Refusal:
