@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -18,12 +16,9 @@ from sealrun.adapters.artifact_folders import (
     folders_to_search,
     not_found_text,
 )
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.file_cache import user_cache_folder
+from sealrun.bootstrap.at_hand import RegistryAtHand
 from sealrun.bootstrap.consuming import whoami
-from sealrun.bootstrap.local_copies import LocalCopies, in_place
-from sealrun.bootstrap.parts import Parts
-from sealrun.bootstrap.registries import find_spec, open_reader
+from sealrun.bootstrap.local_copies import in_place
 from sealrun.bootstrap.reports import Delivered
 from sealrun.domain.address import Digest, parse_artifact_name
 from sealrun.domain.artifacts import (
@@ -80,28 +75,8 @@ class ManifestRow(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-class Artifacts:
-    """The published names of one's registries. Use it as a context manager, from one thread at a time."""
-
-    def __init__(self, parts: Parts, registry: str | None = None, cache: Path | None = None) -> None:
-        """Find names in `registry` (a name or URL; by default the first), and publish there, by default everywhere."""
-        self._parts = parts
-        self._registry = registry
-        self._clock = SystemClock()
-        self._entropy = SystemEntropy()
-        self._cache = (cache or user_cache_folder(os.environ)).absolute()
-        self._opened: Reader | None = None
-
-    def __enter__(self) -> Self:
-        """Open nothing yet."""
-        self._parts.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close everything."""
-        if self._opened is not None:
-            self._opened.store.close()
-        self._parts.__exit__(kind, error, at)
+class Artifacts(RegistryAtHand):
+    """The published names of one's registries: found in one, and published there, or without `registry` everywhere."""
 
     def publish(
         self,
@@ -118,7 +93,7 @@ class Artifacts:
         source = file_to_publish(path)
         shown, marks = parse_artifact_name(name or source.name), tags_with_section(tags, section)
         producer = self._parts.producer
-        producer.aim([] if self._registry is None else [find_spec(self._parts.registries, self._registry).name])
+        producer.aim([] if self._registry is None else [self._spec.name])
         sealing = producer.seal(str(source), experiment or os.environ.get("SEALRUN_EXPERIMENT") or ARTIFACTS_EXPERIMENT)
         (entry,) = sealing.manifest.entries
         before = {target: self._before(target, shown, entry.sha256, overwrite=overwrite) for target in self._targets()}
@@ -161,7 +136,7 @@ class Artifacts:
         if prefer_latest:
             view = self._published(name, section)
             if view is not None:
-                return LocalCopies(self._reader, self._cache).of(view, verify=False)
+                return self._local.of(view, verify=False)
         folders = folders_to_search(search_dirs, section)
         found = find_in(folders, name, recursive=recursive)
         if found is None and required:
@@ -190,7 +165,7 @@ class Artifacts:
 
     def _targets(self) -> list[str]:
         if self._registry is not None:
-            return [find_spec(self._parts.registries, self._registry).name]
+            return [self._spec.name]
         return [name for name, spec in self._parts.registries.items() if not spec.read_only]
 
     def _names(self, registry: str) -> Names:
@@ -230,12 +205,6 @@ class Artifacts:
         store = self._parts.producer.registry(registry).store
         reader = Reader(store, self._clock, self._entropy)
         return in_place(reader, reader.load(reader.resolve(ref)))
-
-    @property
-    def _reader(self) -> Reader:
-        if self._opened is None:
-            self._opened = open_reader(find_spec(self._parts.registries, self._registry), self._clock, self._entropy)
-        return self._opened
 
 
 def _row(generation: Generation, view: RunView, path: Path | None) -> ManifestRow:

@@ -9,17 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.file_cache import user_cache_folder
+from sealrun.bootstrap.at_hand import RegistryAtHand
 from sealrun.bootstrap.consuming import whoami
-from sealrun.bootstrap.local_copies import LocalCopies
 from sealrun.bootstrap.parts import Parts
-from sealrun.bootstrap.registries import find_spec, open_reader
+from sealrun.bootstrap.registries import find_spec
 from sealrun.domain.address import RunId
 from sealrun.domain.artifacts import CONTENT_EXPERIMENT, METADATA, as_content, check_json, config_digest, parse_type
 from sealrun.domain.building import BuildStep
@@ -57,29 +54,13 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.path)
 
 
-class Contents:
-    """The content of one registry. Opened when first needed; use it as a context manager, from one thread at a time."""
+class Contents(RegistryAtHand):
+    """The content of one registry."""
 
     def __init__(self, parts: Parts, registry: str | None = None, cache: Path | None = None) -> None:
-        """Work on `registry` (a name or URL; by default the first), in the name of `parts`, which are closed, too."""
-        self._parts = parts
-        self._spec = find_spec(parts.registries, registry)
-        self._clock = SystemClock()
-        self._entropy = SystemEntropy()
-        self._cache = (cache or user_cache_folder(os.environ)).absolute()
-        self._opened: Reader | None = None
-        self._copies: LocalCopies | None = None
-
-    def __enter__(self) -> Self:
-        """Open nothing yet."""
-        self._parts.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close everything."""
-        if self._opened is not None:
-            self._opened.store.close()
-        self._parts.__exit__(kind, error, at)
+        """Work on `registry`; see the base. One that is not known is refused at once."""
+        super().__init__(parts, registry, cache)
+        find_spec(parts.registries, registry)
 
     def put(self, path: str | os.PathLike[str], kind: str, metadata: Mapping[str, object] | None = None) -> str:
         """Publish a file or a folder; return its URN. Durable on return. The same content is stored once.
@@ -234,15 +215,3 @@ class Contents:
             yield
         finally:
             os.close(handle)
-
-    @property
-    def _reader(self) -> Reader:
-        if self._opened is None:
-            self._opened = open_reader(self._spec, self._clock, self._entropy)
-        return self._opened
-
-    @property
-    def _local(self) -> LocalCopies:
-        if self._copies is None:
-            self._copies = LocalCopies(self._reader, self._cache)
-        return self._copies

@@ -15,9 +15,9 @@ from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.sources import open_alone
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.errors import RunChangedError, RunRejectedError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.sealed import SealedRun
 from sealrun.services.attempts import ReadAttempts, ReadRules, SomeAttempts, read_some
-from sealrun.services.fanning import in_groups
 from sealrun.services.listed import ListedAttempt, ReadAttempt
 from sealrun.services.portions import Answer, Depth, Portion, verify_portion
 from sealrun.services.reading import Reader

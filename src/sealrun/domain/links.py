@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 
 _MAX_FOLLOWED = 40
 """So many links in a row the kernel follows (path_resolution(7)); a longer chain or a loop leads nowhere."""
@@ -38,8 +39,19 @@ def _leaves(path: str, target: str) -> str:
 
 def _stays_inside(path: str, links: Mapping[str, str]) -> bool:
     """Follow a link as the kernel would, with the run's folder as the root of all there is."""
-    place = path.split("/")[:-1]
-    ahead = links[path].split("/")[::-1]
+    return follow(path.split("/")[:-1], links[path], links) is not Astray.OUTSIDE
+
+
+class Astray(Enum):
+    """Where a path leads that leads to no place in the run."""
+
+    OUTSIDE = "out of the run"
+    NOWHERE = "through too many links, or round in a circle"
+
+
+def follow(place: list[str], path: str, links: Mapping[str, str]) -> str | Astray:
+    """Return where `path` leads from the folder `place` of a run, a list that is used up, through the run's `links`."""
+    ahead = path.split("/")[::-1]
     followed = 0
     while ahead:
         step = ahead.pop()
@@ -47,7 +59,7 @@ def _stays_inside(path: str, links: Mapping[str, str]) -> bool:
             continue
         if step == "..":
             if not place:
-                return False
+                return Astray.OUTSIDE
             place.pop()
             continue
         place.append(step)
@@ -55,7 +67,7 @@ def _stays_inside(path: str, links: Mapping[str, str]) -> bool:
         if target is not None:
             followed += 1
             if followed > _MAX_FOLLOWED:
-                return True
+                return Astray.NOWHERE
             place.pop()
             ahead.extend(target.split("/")[::-1])
-    return True
+    return "/".join(place)

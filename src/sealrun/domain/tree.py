@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from sealrun.domain.links import Astray, follow
 from sealrun.domain.manifest import Entry, Manifest
-
-_MAX_FOLLOWED = 40
-"""So many links in a row the kernel follows (path_resolution(7)); a longer chain or a loop leads nowhere."""
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
@@ -84,24 +82,5 @@ class RunTree:
 
     def _follow(self, path: str) -> str | None:
         """The path without links, or None if they lead nowhere; a manifest's links never leave the run."""
-        place: list[str] = []
-        ahead = path.split("/")[::-1]
-        followed = 0
-        while ahead:
-            step = ahead.pop()
-            if step in {"", "."}:
-                continue
-            if step == "..":
-                if not place:
-                    return None
-                place.pop()
-                continue
-            place.append(step)
-            target = self._links.get("/".join(place))
-            if target is not None:
-                followed += 1
-                if followed > _MAX_FOLLOWED:
-                    return None
-                place.pop()
-                ahead.extend(target.split("/")[::-1])
-        return "/".join(place)
+        place = follow([], path, self._links)
+        return None if isinstance(place, Astray) else place

@@ -15,11 +15,12 @@ import msgspec
 
 from sealrun.domain.address import Key, outcome_key, refs_key, retired_key
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UnsupportedFormatError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.marking import Uses
 from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.repacking import PackUses
 from sealrun.ports import Store
-from sealrun.services.fanning import fan_out, fan_through, in_groups
+from sealrun.services.fanning import fan_out, fan_through
 from sealrun.services.listed import ListedAttempt, ReadAttempt, ReadRefs
 
 _OUTCOME, _RETIRED = "outcome.json", "retired.json"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -40,13 +39,6 @@ def both(first: Callable[[], A], second: Callable[[], B], width: int) -> tuple[A
         begun = pool.submit(first)
         done = second()
         return begun.result(), done
-
-
-def in_groups(items: Iterable[A], most: int) -> Iterator[list[A]]:
-    """Yield `items` in lists of at most `most`."""
-    rest = iter(items)
-    while group := list(islice(rest, most)):
-        yield group
 
 
 def fan_through(

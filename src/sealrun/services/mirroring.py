@@ -14,11 +14,12 @@ import msgspec
 from sealrun.domain.address import RunId
 from sealrun.domain.declarations import utc_text
 from sealrun.domain.errors import IntegrityError, NoSpaceError, SealrunError, UnavailableError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import RUN_FILE, SUMS_FILE, Entry, Manifest, sum_line
 from sealrun.domain.mirroring import MirroredRun, MirrorPlan, MirrorRow, MirrorSpec, MirrorStep, plan_mirror
 from sealrun.domain.reference import RunReference
 from sealrun.ports import Clock, Events, MirrorIncoming, MirrorPlace
-from sealrun.services.fanning import fan_through, in_groups
+from sealrun.services.fanning import fan_through
 from sealrun.services.pouring import Chunks, pour
 from sealrun.services.reading import Reader, RunView
 

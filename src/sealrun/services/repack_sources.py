@@ -15,7 +15,7 @@ from sealrun.domain.manifest import Entry
 from sealrun.domain.publication import Hint, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Hints, Source, Store
-from sealrun.services.members import MemberSources
+from sealrun.services.members import MemberSource, MemberSources
 
 
 class Emptying:
@@ -74,17 +74,11 @@ class Emptying:
         if stored.key not in self._emptied:
             msg = f"{stored.key}: holds {entry.path!r}, and may not be referenced any more; find out: sealrun verify"
             raise NotFoundError(msg)
-        return _MemberSource(self._members, entry.sha256, stored)
+        return _CheckedMember(self._members, entry.sha256, stored)
 
 
-class _MemberSource:
-    """`ports.Source` of a member. What is read is compared with its digest."""
-
-    def __init__(self, members: MemberSources, digest: Digest, stored: Stored) -> None:
-        self._members = members
-        self._stored = stored
-        self.digest = digest
-        self.size = stored.size
+class _CheckedMember(MemberSource):
+    """A member whose bytes are compared with its digest when they are read."""
 
     def open(self) -> BinaryIO:
         body = self._members.read(self._stored)

@@ -9,11 +9,12 @@ from itertools import chain
 import msgspec
 
 from sealrun.domain.errors import IntegrityError, NoSpaceError, NotFoundError, UsageError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import ARTIFACTS, Entry
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Stored
 from sealrun.ports import Destination
-from sealrun.services.fanning import fan_through, in_groups
+from sealrun.services.fanning import fan_through
 from sealrun.services.pouring import Chunks, pour
 from sealrun.services.reading import Reader, RunFiles
 

@@ -17,6 +17,7 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, RunId, intent_key, parse_name, retired_key, run_key
 from sealrun.domain.errors import UsageError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.indexing import Dropped, Row
 from sealrun.domain.manifest import RUN_FILE
 from sealrun.domain.publication import Outcome, Retired
@@ -25,7 +26,7 @@ from sealrun.domain.run import Envelope
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.announcing import sealed_run_of
 from sealrun.services.certainty import Certainty
-from sealrun.services.fanning import fan_out, in_groups
+from sealrun.services.fanning import fan_out
 from sealrun.services.grounds import Ground, RunKey, pins_on, read_grounds, read_pointed
 from sealrun.services.indexing import Index
 from sealrun.services.reading import no_such_run

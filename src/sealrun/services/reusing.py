@@ -25,9 +25,10 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.collection import Condemned
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.publication import Hint, Refs, Stored
 from sealrun.ports import Hints, ObjectStat, Store
-from sealrun.services.fanning import fan_out, in_groups
+from sealrun.services.fanning import fan_out
 from sealrun.services.standing import read_outcome
 
 _LEARNED_AT_ONCE = 5_000

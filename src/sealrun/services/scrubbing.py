@@ -27,13 +27,14 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.damage import OF_BYTES, SPACE, Damage, VerifyReport, Window, place_of
 from sealrun.domain.errors import IntegrityError, NotFoundError, UnsupportedFormatError, UsageError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Clock, ObjectStat, Store
 from sealrun.services.comparing import every_pointer, live_attempts
-from sealrun.services.fanning import fan_out, in_groups
+from sealrun.services.fanning import fan_out
 from sealrun.services.reading import Reader
 from sealrun.services.rereading import Advance, Rereader
 from sealrun.services.verifying import Verifier

@@ -14,10 +14,11 @@ import msgspec
 from sealrun.domain.address import Key, batch_key, condemned_key
 from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import IntegrityError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.marking import prefix_of_part
 from sealrun.ports import Remover, Store
 from sealrun.services.certainty import Certainty
-from sealrun.services.fanning import fan_out, in_groups
+from sealrun.services.fanning import fan_out
 
 DELETED_FILE = "deleted.jsonl"
 _AT_ONCE = 1000

@@ -12,8 +12,8 @@ import msgspec
 
 from sealrun.domain.address import PROBES, Key, refs_key, run_key
 from sealrun.domain.errors import SealrunError
+from sealrun.domain.grouping import in_groups
 from sealrun.ports import Remover, Store, Unfinished
-from sealrun.services.fanning import in_groups
 from sealrun.services.marks import Dead, Marks
 from sealrun.services.standing import find_standing
 

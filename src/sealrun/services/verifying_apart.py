@@ -14,10 +14,10 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, runs_prefix
 from sealrun.domain.damage import Damage, SeenKeys, VerifyReport
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Stored
 from sealrun.services.comparing import every_pointer
-from sealrun.services.fanning import in_groups
 from sealrun.services.portions import (
     Answer,
     AttemptPortion,

@@ -26,12 +26,12 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.collection import Condemned, Verdict
 from sealrun.domain.errors import CollectionRefusedError, UnsupportedFormatError, UsageError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
 from sealrun.services.attempts import ReadRules, SomeAttempts, read_some
 from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.explaining import explain
-from sealrun.services.fanning import in_groups
 from sealrun.services.listed import ListedAttempt, ReadAttempt, by_attempt
 from sealrun.services.marking import Marker
 from sealrun.services.marks import Marks

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Mapping
 
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
 from sealrun.domain.errors import UnsupportedFormatError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.publication import Hint, Stored
-
-T = TypeVar("T")
 
 _AT_ONCE = 500
 """So many values fit into one statement of every SQLite in use."""
@@ -35,7 +32,7 @@ class HintRoom:
         """The most recent place of each digest that has one; see the port."""
         number = self._number(registry_id)
         found: dict[Digest, Hint] = {}
-        for chunk in _in_groups(digests, _AT_ONCE):
+        for chunk in in_groups(digests, _AT_ONCE):
             marks = ",".join("?" * len(chunk))
             rows = self._file.rows(f"{_PLACES} AND digest IN ({marks})", (number, *map(bytes.fromhex, chunk)))
             for raw, place, size, offset, attempt in rows:
@@ -47,7 +44,7 @@ class HintRoom:
         """Which of `sizes` are known; see the port. A size whose hints were forgotten stays known."""
         number = self._number(registry_id)
         found: set[int] = set()
-        for chunk in _in_groups(set(sizes), _AT_ONCE):
+        for chunk in in_groups(set(sizes), _AT_ONCE):
             marks = ",".join("?" * len(chunk))
             rows = self._file.rows(f"{_SIZES} AND size IN ({marks})", (number, *chunk))
             found.update(size for (size,) in rows)
@@ -119,9 +116,3 @@ def _place(digest: Digest, key: Key) -> str:
 
 def _key(digest: Digest, place: str) -> Key:
     return Key(place) if "/" in place else object_key(digest, AttemptId(place))
-
-
-def _in_groups(items: Iterable[T], most: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while group := list(islice(rest, most)):
-        yield group
