@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,6 +116,24 @@ def test_duckdb_queries_files_and_globs(published: Published) -> None:
         assert many.fetchall() == [(_ROWS,)]
         lines = connection.sql("SELECT count(*) FROM read_csv('sealrun://metrics.csv')")
         assert lines.fetchall() == [(_ROWS,)]
+
+
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """Threads take turns at nearly every step."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("busy_threads")
+def test_duckdb_gets_right_answers_though_its_threads_share_one_open_file(published: Published) -> None:
+    query = "SELECT sum(step), min(step), max(step) FROM read_parquet('sealrun://train@latest/plain/table.parquet')"
+    for _ in range(30):
+        with duckdb.connect(config={"threads": 4}) as connection:
+            connection.register_filesystem(published.fs)
+            assert connection.sql(query).fetchall() == [(sum(range(_ROWS)), 0, _ROWS - 1)]
 
 
 @pytest.mark.parametrize("name", ["cube.zarr", "old.zarr"])

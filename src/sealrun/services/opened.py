@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Any
 
 Fetch = Callable[[int, int], bytes]
@@ -20,8 +20,11 @@ class OpenFile(io.BufferedIOBase):
 
     Reading here and there fetches little more than what is asked for; reading on fetches ever more ahead. Whoever
     reads it from its beginning to its end, without leaving anything out, has it verified: the last read raises what
-    `damaged` returns if the bytes were not those with `sha256`. Threads may share it as far as they can share a
-    position.
+    `damaged` returns if the bytes were not those with `sha256`.
+
+    Threads may share it if each of them seeks before it reads, as DuckDB's do: a read begins where the same thread
+    has sought last, whatever others did in between. Whoever reads on without seeking reads on from where the last
+    read or seek of any thread left off.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class OpenFile(io.BufferedIOBase):
         self._damaged = damaged
         self._first = self._window = min(window or FIRST_WINDOW, _MOST_AHEAD)
         self._at = 0
+        self._sought: dict[int, int] = {}
         self._begin, self._held = 0, b""
         self._hasher, self._hashed = hashlib.sha256(), 0
         self._lock = RLock()
@@ -57,39 +61,39 @@ class OpenFile(io.BufferedIOBase):
     def tell(self) -> int:
         """Return the position."""
         self._check_open()
-        return self._at
+        with self._lock:
+            self._sought.clear()  # who asks where the file stands counts on one position for all
+            return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move; costs nothing until the next read."""
         self._check_open()
         with self._lock:
-            base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
-            if base + offset < 0:
-                msg = f"{self.name}: cannot seek to {base + offset}"
+            at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence] + offset
+            if at < 0:
+                msg = f"{self.name}: cannot seek to {at}"
                 raise ValueError(msg)
-            self._at = base + offset
-            return self._at
+            if whence == io.SEEK_SET:
+                self._sought[get_ident()] = at
+            else:
+                self._sought.clear()
+            self._at = at
+            return at
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return `size` bytes, fewer only at the end; by default all that are left."""
         self._check_open()
         with self._lock:
-            left = max(0, self.size - self._at)
-            wanted = left if size is None or size < 0 else min(size, left)
-            held = self._take(wanted)
-            if len(held) < wanted:
-                missing = wanted - len(held)
-                held += self._get(missing, max(missing, self._ahead()))
-            self._hash(self._at, held)
-            self._at += len(held)
-            return held
+            self._go_where_sought()
+            return self._read_on(self.size if size is None or size < 0 else size)
 
     def read1(self, size: int = -1, /) -> bytes:
         """Return some of the bytes that come next, by at most one request."""
+        self._check_open()
         with self._lock:
-            held = len(self._take(self.size))
-            most = held or self._ahead()
-            return self.read(most if size < 0 else min(size, most))
+            self._go_where_sought()
+            most = len(self._take(self.size)) or self._ahead()
+            return self._read_on(most if size < 0 else min(size, most))
 
     def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - any writable buffer
         """Fill `buffer`, except at the end of the file."""
@@ -102,9 +106,28 @@ class OpenFile(io.BufferedIOBase):
         """Return some of the bytes that come next without moving; reading lines leans on it."""
         self._check_open()
         with self._lock:
+            self._go_where_sought()
             if self._at >= self.size:
                 return b""
             return self._take(self.size) or self._look(self._ahead())
+
+    def _go_where_sought(self) -> None:
+        """Begin where this thread has sought; without that at the position that all share, which settles it for all."""
+        mine = self._sought.pop(get_ident(), None)
+        if mine is None:
+            self._sought.clear()
+        else:
+            self._at = mine
+
+    def _read_on(self, size: int) -> bytes:
+        wanted = min(size, max(0, self.size - self._at))
+        held = self._take(wanted)
+        if len(held) < wanted:
+            missing = wanted - len(held)
+            held += self._get(missing, max(missing, self._ahead()))
+        self._hash(self._at, held)
+        self._at += len(held)
+        return held
 
     def _take(self, wanted: int) -> bytes:
         """What of the bytes that come next is in memory."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -122,3 +123,30 @@ def test_a_closed_file_says_so() -> None:
     with pytest.raises(ValueError, match="cannot seek"):
         Asked().file.seek(-1)
     assert not file.writable()
+
+
+def test_a_thread_reads_where_it_has_sought_whatever_others_did_meanwhile() -> None:
+    file = Asked(window=64).file
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        for read in (file.read, file.read1):
+            one.submit(file.seek, 300).result()
+            other.submit(file.seek, 20).result()
+            assert one.submit(read, 10).result() == _BODY[300:310]
+            assert other.submit(read, 10).result() == _BODY[20:30]
+
+
+def test_threads_that_take_turns_share_one_position() -> None:
+    file = Asked(window=64).file
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        assert one.submit(file.seek, 0, io.SEEK_END).result() == len(_BODY)
+        other.submit(file.seek, 100).result()
+        assert one.submit(file.read, 10).result() == _BODY[100:110]
+        assert other.submit(file.read, 10).result() == _BODY[110:120]
+        one.submit(file.seek, 0).result()
+        assert other.submit(file.read, 5).result() == _BODY[:5]
+        assert one.submit(file.read, 5).result() == _BODY[5:10]
+        one.submit(file.seek, 200).result()
+        assert other.submit(file.tell).result() == 200
+        other.submit(file.seek, 50).result()
+        other.submit(file.tell).result()
+        assert one.submit(file.read, 5).result() == _BODY[50:55]
