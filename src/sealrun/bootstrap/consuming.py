@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -18,10 +18,12 @@ from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import Entry
 from sealrun.domain.pointing import Generation
 from sealrun.domain.reference import NameReference, parse_reference
+from sealrun.domain.run import Envelope
 from sealrun.ports import Clock, Entropy
 from sealrun.services.moving import PlannedMove, PointerMover
 from sealrun.services.reading import Reader, RunFiles, RunView
 from sealrun.services.restoring import Origin, Restored, attempt_name, restore, restore_file
+from sealrun.services.tabulating import with_envelopes
 
 Advance = Callable[[int], None]
 
@@ -58,6 +60,18 @@ class Consumer:
     def show(self, ref: str) -> RunView:
         """Everything known of the run that `ref` names; `path` of the view is the file, if it names one."""
         return self._reader.load(self._reader.resolve(ref))
+
+    def files(self, ref: str) -> RunFiles:
+        """Do the same without holding the records: for runs with very many files."""
+        return self._reader.load_files(self._reader.resolve(ref))
+
+    def body(self, view: RunFiles, entry: Entry) -> bytes:
+        """Return one file's bytes, verified; for files that are known to be small."""
+        return b"".join(self._reader.chunks(view, entry))
+
+    def tabulated(self, rows: Sequence[Row]) -> Iterator[tuple[Row, Envelope | None]]:
+        """Yield each row with its run's envelope; see `with_envelopes`."""
+        return with_envelopes(self._reader.store, rows)
 
     def resolve(self, ref: str) -> RunView:
         """Find what a name, pointer, run or URN stands for."""

@@ -1,4 +1,4 @@
-"""Commands that read: ls, show, get, cat, verify."""
+"""Commands that read one run: show, get, cat, verify."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from sealrun.cli import exits
 from sealrun.cli.engines import engine_option, working_on
-from sealrun.cli.output import human_size, print_json, print_rows, printable, progress
+from sealrun.cli.output import human_size, print_json, printable, progress
 from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.settings.quantities import parse_duration, parse_share
 
@@ -23,30 +23,6 @@ if TYPE_CHECKING:
 registry_option = click.option(
     "--registry", metavar="NAME|URL", help="Which registry to read (default: the first in the settings)."
 )
-
-
-@click.command()
-@click.argument("experiment", required=False)
-@registry_option
-@click.option("--error-on-nothing", is_flag=True, help="Exit with 4 if there is nothing to list.")
-@shared_options
-def ls(around: Surroundings, experiment: str | None, registry: str | None, *, error_on_nothing: bool) -> int:
-    """List experiments, or the runs of one EXPERIMENT, oldest first.
-
-    Example: sealrun ls training
-    """
-    with around.parts() as parts:
-        consumer = parts.consumer(registry)
-        if experiment is None:
-            rows: list[dict[str, Any]] = [
-                {"experiment": name, "runs": len(consumer.runs(name))} for name in consumer.experiments()
-            ]
-            print_rows(rows, ("experiment", "runs"), as_json=around.as_json)
-        else:
-            rows = [row.to_json() for row in consumer.runs(experiment)]
-            shown = rows if around.as_json else [{**row, "size": human_size(row["size"])} for row in rows]
-            print_rows(shown, ("run_id", "status", "finished_at", "files", "size", "name"), as_json=around.as_json)
-    return exits.NOTHING if error_on_nothing and not rows else exits.OK
 
 
 @click.command()

@@ -12,7 +12,7 @@ import click
 
 from sealrun import __version__
 from sealrun.cli import exits
-from sealrun.cli.output import printable
+from sealrun.cli.output import printable_lines
 from sealrun.cli.surroundings import Surroundings
 from sealrun.domain.errors import SealrunError
 
@@ -31,12 +31,13 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "exec": ("sealrun.cli.recording:exec_", "Run a command and record it as a run."),
     "mark": ("sealrun.cli.recording:mark", "Declare a run folder complete."),
     "import": ("sealrun.cli.importing:import_", "Seal and publish every run folder below a folder."),
-    "ls": ("sealrun.cli.consuming:ls", "List experiments or runs."),
+    "ls": ("sealrun.cli.listing:ls", "List experiments or runs."),
     "show": ("sealrun.cli.consuming:show", "Show a run: its envelope and its files."),
     "get": ("sealrun.cli.consuming:get", "Restore a run or a file, verified."),
     "cat": ("sealrun.cli.consuming:cat", "Print one file of a run."),
     "resolve": ("sealrun.cli.artifacts:resolve", "Tell what a reference stands for, and where."),
     "latest-manifest": ("sealrun.cli.artifacts:latest_manifest", "List what stands under each published name."),
+    "diff": ("sealrun.cli.listing:diff", "Compare two runs, or two text files."),
     "verify": ("sealrun.cli.consuming:verify", "Check seals and stored bytes."),
     "pointer": ("sealrun.cli.pointing:pointer", "List, read, move and roll back pointers."),
     "promote": ("sealrun.cli.pointing:promote", "Point a pointer at a run."),
@@ -150,4 +151,4 @@ def _tell(error: Exception, message: str, code: int, arguments: list[str]) -> No
         said = {"error": {"class": type(error).__name__, "message": message, "exit_code": code}}
         click.echo(json.dumps(said), err=True)
     else:
-        click.echo(f"sealrun: {printable(message)}", err=True)
+        click.echo(f"sealrun: {printable_lines(message)}", err=True)
