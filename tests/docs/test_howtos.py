@@ -98,3 +98,35 @@ def test_the_page_on_importing_imports_old_runs(tmp_path: Path) -> None:
     old = "sealrun init . > /dev/null; for n in 1 2 3; do mkdir -p old-runs/run-$n; echo $n > old-runs/run-$n/n; done\n"
     said = shell(old + scripts("import-old-runs.md", "import"), tmp_path, reader_environment(tmp_path / "home"))
     assert "3 of 3 folders imported" in said
+
+
+_TO_COMPARE = """
+sealrun init . --experiment training > /dev/null
+made() {
+  mkdir -p outbox/$1/.sealrun
+  echo "lr: $3" > outbox/$1/config.yaml
+  echo "<svg xmlns='http://www.w3.org/2000/svg'/>" > outbox/$1/loss.svg
+  echo "{\\"status\\": \\"success\\", \\"params\\": {\\"lr\\": $3, \\"optimizer\\": \\"$2\\", \\"seed\\": 1},
+    \\"metrics\\": {\\"loss\\": $4}, \\"finished_at\\": \\"$5\\"}" > outbox/$1/.sealrun/done.json
+}
+made 20260111T000000Z-sgd-0000a1 sgd 0.1 0.5 2026-01-11T00:00:00Z
+made 20260112T000000Z-adam-0000a2 adam 0.2 0.25 2026-01-12T00:00:00Z
+made 20260113T000000Z-adam-0000a3 adam 0.3 0.125 2026-01-13T00:00:00Z
+sealrun scan --once > /dev/null
+"""
+
+
+def test_the_page_on_comparing_runs_prints_what_it_shows(tmp_path: Path) -> None:
+    page = DOCS / "how-to" / "compare-runs.md"
+    said = shell(_TO_COMPARE + scripts(page.name, "compare"), tmp_path, reader_environment(tmp_path / "home"))
+    (shown,) = [fence.text for fence in fences(page) if fence.language == "text"]
+    assert said.startswith(shown)
+    assert "lr: 0.1 -> 0.3  (+0.2)" in said
+    assert "-lr: 0.1\n+lr: 0.3" in said
+    assert {path.name for path in (tmp_path / "gallery").iterdir()} == {
+        "gallery.html",
+        "gallery.json",
+        "gallery.md",
+        "adam.svg",
+        "sgd.svg",
+    }

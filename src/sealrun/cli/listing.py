@@ -203,7 +203,7 @@ def _diff_texts(
     lines: list[str] = []
     if not same:
         old, new = (_text(consumer, view, path) for view, path in (before, after))
-        lines = list(difflib.unified_diff(old, new, *map(printable, names)))
+        lines = list(difflib.unified_diff(old, new, printable(names[0]), printable(names[1])))
     if around.as_json:
         print_json({"before": names[0], "after": names[1], "same": same, "diff": "".join(lines)})
     else:

@@ -1,0 +1,157 @@
+"""What is made of many runs, on a directory and on a server: TensorBoard's own reader opens it, pages show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tests.builders.libraries import Library
+from tests.conformance.libraries import KINDS, a_library
+
+from sealrun.bootstrap.parts import Parts
+from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.bootstrap.viewing import Choice, Viewer, Wanted, is_event_file
+from sealrun.domain.errors import NotFoundError, UsageError
+from sealrun.domain.tabulating import parse_condition
+
+PICTURE = b"\x89PNG, as far as a gallery cares: "
+
+
+@pytest.fixture(params=KINDS)
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
+    return a_library(request.param, tmp_path)
+
+
+@contextmanager
+def a_viewer(library: Library) -> Iterator[Viewer]:
+    spec = RegistrySpec(name="main", url=library.url, storage_options=library.storage_options)
+    with Viewer(Parts(library.room / "reading", {"main": spec}, ()), cache=library.room / "cache") as viewer:
+        yield viewer
+
+
+def a_run(library: Library, second: int, losses: list[float], sampler: str = "hmc", **pictures: bytes) -> str:
+    """Publish a run as a training script leaves it: event files, metrics, pictures."""
+    folder = library.room / f"made-{second}"
+    (folder / "plots").mkdir(parents=True)
+    if losses:
+        writer = EventFileWriter(str(folder / "tb" / "train"))
+        for step, loss in enumerate(losses):
+            summary = Summary(value=[Summary.Value(tag="loss", simple_value=loss)])
+            writer.add_event(Event(step=step, wall_time=1e9 + step, summary=summary))
+        writer.close()
+    finished = f"2026-01-17T14:30:{second:02}Z"
+    metrics = {"loss": losses[-1]} if losses else {}
+    said = {"finished_at": finished, "pipeline_id": sampler, "metrics": metrics, "params": {"depth": second}}
+    (folder / "run.json").write_text(json.dumps(said))
+    for name, body in pictures.items():
+        (folder / "plots" / f"{name}.png").write_bytes(PICTURE + body)
+    return library.publish(folder)
+
+
+def scalars(path: Path) -> dict[str, list[float]]:
+    """What TensorBoard shows of a directory: each of its runs with the losses."""
+    shown = EventMultiplexer().AddRunsFromDirectory(str(path)).Reload()
+    return {
+        run: [event.tensor_proto.float_val[0] for event in shown.Tensors(run, "loss")] for run in sorted(shown.Runs())
+    }
+
+
+def test_tensorboard_reads_every_run_of_an_experiment_and_follows_what_is_published_and_retired(
+    library: Library,
+) -> None:
+    first, second = a_run(library, 1, [3.0, 2.0]), a_run(library, 2, [5.0])
+    a_run(library, 3, [])
+    with a_viewer(library) as viewer:
+        found = viewer.tensorboard(Choice("train"))
+    ids = [ref.partition("/")[2] for ref in (first, second)]
+    assert scalars(found.path) == {f"{ids[0]}/tb/train": [3.0, 2.0], f"{ids[1]}/tb/train": [5.0]}
+    assert (list(found.runs), list(found.added), len(found.without)) == (ids, ids, 1)
+
+    library.forget(first)
+    third = a_run(library, 4, [7.0]).partition("/")[2]
+    with a_viewer(library) as viewer:
+        again = viewer.tensorboard(Choice("train"))
+    assert (again.path, again.added, again.removed) == (found.path, (third,), (ids[0],))
+    assert scalars(again.path) == {f"{ids[1]}/tb/train": [5.0], f"{third}/tb/train": [7.0]}
+
+
+def test_only_the_runs_that_are_meant_are_shown(library: Library) -> None:
+    refs = [a_run(library, second, [float(second)]) for second in range(1, 5)]
+    ids = [ref.partition("/")[2] for ref in refs]
+    with a_viewer(library) as viewer:
+        assert viewer.tensorboard(Choice("train", limit=2)).runs == tuple(ids[2:])
+        chosen = viewer.tensorboard(Choice("train", [parse_condition("params.depth<3")]))
+        assert (chosen.runs, chosen.removed) == (tuple(ids[:2]), tuple(ids[2:]))
+        with pytest.raises(NotFoundError, match="no experiment 'other'"):
+            viewer.tensorboard(Choice("other"))
+
+
+def test_a_folder_of_somebody_elses_is_not_touched(library: Library) -> None:
+    a_run(library, 1, [1.0], trace=b"1")
+    mine = library.room / "mine"
+    mine.mkdir()
+    (mine / "hmc.png").write_bytes(b"mine")
+    with a_viewer(library) as viewer:
+        with pytest.raises(UsageError, match="was not made by sealrun"):
+            viewer.tensorboard(Choice("train"), mine)
+        page = viewer.plan_gallery([Choice("train")], Wanted(pictures=("trace.png",)))
+        with pytest.raises(UsageError, match=r"hmc\.png: is there already"):
+            viewer.write_gallery(page, mine, markdown=True, as_page=True)
+    assert [path.name for path in mine.iterdir()] == ["hmc.png"]
+    assert (mine / "hmc.png").read_bytes() == b"mine"
+
+
+def test_a_gallery_shows_of_each_group_the_newest_run_that_has_the_picture(library: Library) -> None:
+    a_run(library, 1, [0.5], "hmc", trace=b"old")
+    newest = a_run(library, 2, [0.25], "hmc", trace=b"new")
+    a_run(library, 3, [0.1], "hmc")
+    other = a_run(library, 4, [0.75], "vi/<b>", trace=b"vi")
+    a_run(library, 5, [0.9], "sgld", other=b"x")
+    into = library.room / "gallery"
+    with a_viewer(library) as viewer:
+        page = viewer.plan_gallery([Choice("train")], Wanted(pictures=("trace.png",), metrics=("loss",)))
+        assert not into.exists()
+        assert viewer.write_gallery(page, into, markdown=True, as_page=True) == []
+    assert [(shown.file, shown.ref, shown.metrics) for shown in page.pictures] == [
+        ("hmc.png", newest, {"loss": 0.25}),
+        ("vi-b.png", other, {"loss": 0.75}),
+    ]
+    assert page.without == ("sgld",)
+    assert (into / "hmc.png").read_bytes() == PICTURE + b"new"
+    assert (into / "vi-b.png").read_bytes() == PICTURE + b"vi"
+    text = (into / "gallery.html").read_text()
+    assert "vi/&lt;b&gt;" in text
+    assert "<b>" not in text
+    assert "0.25" in text
+    assert "| ![hmc](hmc.png) |" in (into / "gallery.md").read_text()
+
+
+def test_a_gallery_is_brought_up_to_date_and_forgets_what_it_shows_no_longer(library: Library) -> None:
+    into = library.room / "gallery"
+    gone = a_run(library, 1, [], "vi", trace=b"vi")
+    a_run(library, 2, [], "hmc", trace=b"one", rank=b"two")
+    wanted = Wanted(pictures=("trace.png",))
+    with a_viewer(library) as viewer:
+        page = viewer.plan_gallery([Choice("train")], wanted)
+        viewer.write_gallery(page, into, markdown=True, as_page=False)
+        viewer.write_gallery(page, into, markdown=True, as_page=False)
+    assert {path.name for path in into.iterdir()} == {"vi.png", "hmc.png", "gallery.md", "gallery.json"}
+    library.forget(gone)
+    with a_viewer(library) as viewer:
+        page = viewer.plan_gallery([Choice("train")], Wanted(pictures=("trace.png", "plots/r*.png")))
+        assert viewer.write_gallery(page, into, markdown=False, as_page=True) == ["gallery.md", "hmc.png", "vi.png"]
+    assert {path.name for path in into.iterdir()} == {"hmc-trace.png", "hmc-r.png", "gallery.html", "gallery.json"}
+
+
+def test_event_files_are_known_as_tensorboard_knows_them() -> None:
+    assert is_event_file("tb/events.out.tfevents.1.host.1.0")
+    assert is_event_file("tb/plugins/profile/x.trace.json.gz")
+    assert not is_event_file("tb/metrics.csv")
+    assert not is_event_file("plugins")
