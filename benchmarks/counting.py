@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, TypeVar
 
 from sealrun.domain.address import Key
+from sealrun.domain.pieces import Body
 from sealrun.ports import Capabilities, Creation, ObjectStat, Remover, Source, Stage, Store, Unfinished
 
 PAGE = 1000
@@ -52,7 +53,7 @@ class CountingStore:
         """See the port."""
         return self._store.capabilities
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         """See the port."""
         self.count("put", key)
         return self._store.create(key, body)

@@ -20,6 +20,10 @@ _PIECE = 4 << 20
 _PROVED_BY_ATTEMPT = 3
 _WORTH_A_LISTING = 25
 _LISTED_PER_QUESTION = 20
+_TOGETHER = 4
+"""So many batches share a mark."""
+_HELD = 20_000
+"""A listing of ``attempts/`` that is shorter is made once for the first mark."""
 _PART = 16 << 20
 _SINGLE = 32 << 20
 
@@ -201,31 +205,39 @@ class Extent(NamedTuple):
     pending: int = 0
     intents: int = 0
     pins: int = 0
-    heads: int = 1
+    heads: int = 0
+    in_base: int = 0
+
+    @property
+    def attempt_keys(self) -> int:
+        """How many keys there are in ``attempts/``."""
+        return round(self.attempts * self.records) + self.intents
 
     @property
     def attempt_pages(self) -> int:
         """Pages of one look at ``attempts/``."""
-        return pages(round(self.attempts * self.records) + self.intents)
+        return pages(self.attempt_keys)
 
 
 def requests_of_mark(extent: Extent, *, fresh: int | None = None) -> Requests:
     """One mark that reads `fresh` attempts (by default all of them, for the first time, and the indexes before).
 
-    `heads`: how many attempts pointers stand on whose refs were not read before as a pointer's.
+    `heads`: how many attempts pointers stand on that are retired. `in_base`: how many that are not are in a base.
     """
     first = fresh is None
     read = extent.attempts if fresh is None else fresh
     each = extent.experiments
-    index = Requests(list=pages(each)).plus(_listed(extent.pending, each)) if first else Requests()
+    index = Requests(list=each * (pages(extent.pending // each) + 1), get=each) if first else Requests()
+    again = 0 if first and extent.attempt_keys < _HELD else extent.attempt_pages
     return index.plus(
-        Requests(list=extent.attempt_pages, get=2 * extent.intents),  # intents, and the outcome of each
-        Requests(list=pages(each) + each * pages(extent.pins // each), get=extent.pins),
-        Requests(list=pages(each) + each + 1),  # pointers by experiment, names
+        Requests(list=pages(each) + 1),  # experiments, names
+        Requests(list=again, get=2 * extent.intents),  # intents, and the outcome of each
+        Requests(list=each * pages(extent.pins // each), get=extent.pins),
+        Requests(list=each),  # pointers
         Requests(list=1, get=1).times(extent.pointers + extent.names),
         Requests(get=extent.heads if first else 0),
         Requests(list=extent.attempt_pages, get=2 * read),  # outcome and refs
-        Requests(list=pages(each)),
+        Requests(get=-extent.in_base if first else 0),  # a row says what the outcome would
     )
 
 
@@ -243,12 +255,14 @@ def requests_of_plan(extent: Extent, history: History = NO_HISTORY) -> Requests:
 
 
 def requests_of_sweep(extent: Extent, deleted: int, *, batch: int = 50_000) -> Requests:
-    """What follows a plan that deletes so many objects, but for the tidying: each batch has a mark of its own."""
+    """What follows a plan that deletes so many objects, but for the tidying: some batches share a mark."""
     whole, rest = divmod(deleted, batch)
     sizes = [batch] * whole + [rest] * (rest > 0)
-    per_batch = Requests(put=3, delete=1, list=1)  # condemned, verdict, log; its end; quarantine
+    per_batch = Requests(put=3, head=1, delete=1)  # condemned, verdict, does it stand, log; its end
+    per_mark = Requests(list=1).plus(requests_of_mark(extent, fresh=0))  # and quarantine
     return Requests(list=1).plus(
-        per_batch.plus(requests_of_mark(extent, fresh=0)).times(len(sizes)),
+        per_batch.times(len(sizes)),
+        per_mark.times(-(-len(sizes) // _TOGETHER)),
         Requests(delete=sum(-(-size // _PAGE) for size in sizes)),
         *(requests_of_look(extent.objects, size, deleted) for size in {*sizes} for _ in range(sizes.count(size))),
     )
@@ -298,6 +312,7 @@ def _rows(files: int, *, packed: bool) -> list[str]:
     attempts = files // FILES_PER_RUN
     objects, packs = (0, attempts) if packed else (files, 0)
     extent = Extent(objects=objects, packs=packs, attempts=attempts, records=2.1, moves=attempts)
+    extent = extent._replace(in_base=attempts * 9 // 10)
     stored = objects + packs
     acts = {
         "plan": requests_of_plan(extent),

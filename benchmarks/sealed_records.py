@@ -62,7 +62,7 @@ def records_of(run: SealedRun, row: Row, objects: Mapping[Digest, Stored]) -> di
     )
     return {
         run_key(EXPERIMENT, row.run_id, RUN_FILE): run.run_json,
-        run_key(EXPERIMENT, row.run_id, MANIFEST_FILE): run.manifest_json,
+        run_key(EXPERIMENT, row.run_id, MANIFEST_FILE): bytes(run.manifest_json),
         run_key(EXPERIMENT, row.run_id, SUMS_FILE): run.sums().encode(),
         refs_key(row.attempt): Refs(attempt=row.attempt, objects=dict(objects)).encode(),
         outcome_key(row.attempt): outcome.encode(),

@@ -16,7 +16,17 @@
 #define OLD_RETIRED /* how attempt 0, which uploaded long ago, has ended */
 #endif
 
+#ifdef REPACKER
+#define PACKS
+#define NEW (PUBLISHERS + 1)    /* seals the run of attempt 0 again */
+#define ATTEMPTS (PUBLISHERS + 2)
+#define FOLLOW (ATTEMPTS + 1)   /* moves the pointer from attempt 0 to NEW */
+#define ELSEWHERE BIT(7)        /* the rest of that run: a key that somebody uploaded long ago */
+#define OF_RUN(attempt) ((attempt) == 0 || (attempt) == NEW)
+#else
 #define ATTEMPTS (PUBLISHERS + 1)
+#define ELSEWHERE 0
+#endif
 #define MOVE ATTEMPTS /* the attempt that moves the pointer: it has an intent and an outcome, but no key */
 #define EVERY_KEY ((1 << ATTEMPTS) - 1)
 #define NOBODY 7
@@ -27,9 +37,9 @@
 #define drop(set, n) set = (set) & ~BIT(n)
 
 #ifdef BARE_KEYS
-#define own_key(attempt) 0
+#define own_key(attempt) BIT(0)
 #else
-#define own_key(attempt) attempt
+#define own_key(attempt) BIT(attempt)
 #endif
 
 /* ---- The store. A byte is a set of attempts, keys or batches, one bit each. ---- */
@@ -40,9 +50,9 @@ byte sealed;          /* outcome.json says so; of three sets, an attempt is in o
 byte voided;
 byte moved;
 byte retired;         /* attempts with a retired.json */
-byte refs[ATTEMPTS];  /* the key that an attempt's refs.json names, or NOBODY */
+byte refs[ATTEMPTS];  /* the keys that an attempt's refs.json names: one, or with ELSEWHERE two */
 #ifdef PACKS
-byte named[ATTEMPTS + 1]; /* the keys whose digests an attempt's intent.json names: here every key has its own */
+byte named[ATTEMPTS + 2]; /* the keys whose digests an attempt's intent.json names: here every key has its own */
 #endif
 
 byte batch[COLLECTORS]; /* keys that a condemned record (gc/condemned/) names, */
@@ -50,6 +60,14 @@ byte condemned;         /* and the batches in which it stands */
 mtype = { none, sweep, cancel };
 mtype verdict[COLLECTORS] = none;
 byte swept[COLLECTORS]; /* keys that a verdict sweeps: deletes of them may arrive at any time from then on */
+#ifdef CLEARING
+byte proposed[COLLECTORS]; /* the same, before anybody has seen that the condemned record stands beside the verdict */
+byte cleared;              /* batches that were over, and whose verdict is not there any more */
+#define to_sweep(b) proposed[b]
+#else
+#define cleared 0
+#define to_sweep(b) swept[b]
+#endif
 
 byte pointer = NOBODY;  /* the attempt in the newest generation */
 byte proposal = NOBODY; /* the attempt in the mover's intent */
@@ -61,29 +79,38 @@ byte confirmed; /* those whose pinner was told that the pin holds */
 /* What no record says, but the properties speak of. */
 byte ended;  /* attempts that ever had an outcome */
 byte judged; /* batches that ever had a verdict */
+#ifdef REPACKER
+bool given_up; /* somebody retired the run of attempts 0 and NEW, and not because it was repacked */
+#endif
+
+#define decided(attempt) has(sealed | voided | moved, attempt)
+#define stands(attempt) (has(sealed, attempt) && !has(retired, attempt))
 
 /* ---- What must hold ---- */
 
 #define wanted(attempt) \
     (has(sealed, attempt) && \
      (!has(retired, attempt) || pointer == attempt || latest == attempt || has(confirmed, attempt)))
-#define lost(attempt) (wanted(attempt) && !has(objects, refs[attempt]))
+#define lost(attempt) (wanted(attempt) && (refs[attempt] & ~objects) != 0)
 #define dangles(target) (target != NOBODY && !has(sealed, target))
 
-#if PUBLISHERS > 1
+#if ATTEMPTS > 2
 #define any_lost (lost(0) || lost(1) || lost(2))
 #else
 #define any_lost (lost(0) || lost(1))
 #endif
 
+/* Its run stands, and all of it is there. */
+#define whole(attempt) (stands(attempt) && (refs[attempt] & ~objects) == 0)
+
 #if COLLECTORS > 1
-#define ever_swept(key) has(swept[0] | swept[1], key)
+#define ever_swept(keys) (((swept[0] | swept[1]) & (keys)) != 0)
 #else
-#define ever_swept(key) has(swept[0], key)
+#define ever_swept(keys) ((swept[0] & (keys)) != 0)
 #endif
 
 /* The one that is reported names the property that fails. */
-bool bytes_lost, pointer_dangles, outcome_changes, verdict_changes, swept_key_referenced, witnessed;
+bool bytes_lost, pointer_dangles, outcome_changes, verdict_changes, swept_key_referenced, witnessed, run_gone;
 
 inline report(flag)
 {
@@ -99,6 +126,9 @@ active proctype Monitor()
 #else
     :: d_step { any_lost -> report(bytes_lost) }
     :: d_step { dangles(pointer) || dangles(latest) -> report(pointer_dangles) }
+#ifdef REPACKER
+    :: d_step { has(sealed, 0) && !given_up && !whole(0) && !whole(NEW) -> report(run_gone) }
+#endif
 #endif
     fi
 }
@@ -125,14 +155,11 @@ inline write_outcome(set, attempt)
 
 inline write_verdict(b, keys)
 {
-    must_not(has(judged, b), verdict_changes);
+    must_not(has(judged & ~cleared, b), verdict_changes);
     add(judged, b);
-    swept[b] = keys;
+    to_sweep(b) = keys;
     verdict[b] = (keys != 0 -> sweep : cancel)
 }
-
-#define decided(attempt) has(sealed | voided | moved, attempt)
-#define stands(attempt) (has(sealed, attempt) && !has(retired, attempt))
 
 /* ---- Publish: hint, intent, condemned batches, reuse or upload, refs, outcome, end of the intent ---- */
 
@@ -155,7 +182,7 @@ inline name_packs()
         if
         :: named[me] = BIT(0)
         :: me != 1 -> named[me] = BIT(1)
-#if PUBLISHERS > 1
+#if ATTEMPTS > 2
         :: me != 2 -> named[me] = BIT(2)
 #endif
         :: skip
@@ -167,15 +194,15 @@ inline name_packs()
     }
 }
 #if defined(INTENT_WITHOUT_PACKS)
-#define may_take(candidate) !has(avoid, candidate)
+#define may_take(candidate) ((avoid & (candidate)) == 0)
 #elif defined(RESUMED_TAKES_ANY)
-#define may_take(candidate) (!has(avoid, candidate) && (resumed || has(named[me], candidate)))
+#define may_take(candidate) ((avoid & (candidate)) == 0 && (resumed || (named[me] & (candidate)) != 0))
 #else
-#define may_take(candidate) (!has(avoid, candidate) && has(named[me], candidate))
+#define may_take(candidate) ((avoid & (candidate)) == 0 && (named[me] & (candidate)) != 0)
 #endif
 #else
 #define name_packs() /* its digest is that of the content, which every intent names */
-#define may_take(candidate) !has(avoid, candidate)
+#define may_take(candidate) ((avoid & (candidate)) == 0)
 #endif
 
 /* The listing, then batch by batch: one that vanishes midway is finished. */
@@ -208,35 +235,29 @@ inline read_condemned()
 }
 #endif
 
-/* A hint may name any key. Ends with `key` chosen and its creator not void, or NOBODY. */
+/* A hint may name any key. Ends with `key` chosen and its creator not void, or no key. */
 inline take_hint()
 {
     atomic {
         if
-        :: may_take(0) -> key = 0
-        :: me != 1 && may_take(1) -> key = 1
-#if PUBLISHERS > 1
-        :: me != 2 && may_take(2) -> key = 2
+        :: may_take(BIT(0)) -> key = BIT(0)
+        :: me != 1 && may_take(BIT(1)) -> key = BIT(1)
+#if ATTEMPTS > 2
+        :: me != 2 && may_take(BIT(2)) -> key = BIT(2)
 #endif
-        :: key = NOBODY
+        :: key = 0
         fi;
 #ifndef REUSE_OF_VOID
-        if
-        :: key != NOBODY && has(voided, key) -> key = NOBODY
-        :: else
-        fi;
+        key = key & ~voided; /* the creator of a key has its number */
 #endif
-        printf("publisher %d: hint %d\n", me, key)
+        printf("publisher %d: hint of key %d\n", me, key)
     }
 }
 
 inline stat_key()
 {
     d_step {
-        if
-        :: key != NOBODY && !has(objects, key) -> key = NOBODY
-        :: else
-        fi;
+        key = key & objects;
         printf("publisher %d: found %d\n", me, key)
     }
 }
@@ -246,11 +267,12 @@ inline stat_key()
  * made with are for ever, so that reading them takes one step.
  */
 #ifdef UNSEALED_IS_TRUSTED
-#define has_refs(attempt) (refs[attempt] != NOBODY)
+#define has_refs(attempt) (refs[attempt] != 0)
 #else
 #define has_refs(attempt) has(sealed, attempt)
 #endif
-#define may_trust(attempt) (has_refs(attempt) && refs[attempt] != own_key(me) && may_take(refs[attempt]))
+#define content(attempt) (refs[attempt] & ~ELSEWHERE)
+#define may_trust(attempt) (has_refs(attempt) && content(attempt) != own_key(me) && may_take(content(attempt)))
 
 inline trust()
 {
@@ -258,11 +280,11 @@ inline trust()
         if
         :: may_trust(0) -> by = 0
         :: me != 1 && may_trust(1) -> by = 1
-#if PUBLISHERS > 1
+#if ATTEMPTS > 2
         :: me != 2 && may_trust(2) -> by = 2
 #endif
         fi;
-        key = refs[by];
+        key = content(by);
         printf("publisher %d: attempt %d sealed key %d\n", me, by, key)
     }
 }
@@ -271,7 +293,7 @@ inline look_whether_retired()
 {
     d_step {
         if
-        :: has(retired, by) -> key = NOBODY
+        :: has(retired, by) -> key = 0
         :: else
         fi;
         by = 0;
@@ -317,7 +339,7 @@ inline end_intent(attempt)
 
 proctype Publisher(byte me)
 {
-    byte listed, avoid, by, key = NOBODY;
+    byte listed, avoid, by, key;
 #ifdef RESUMED_TAKES_ANY
     bool resumed;
 #endif
@@ -337,7 +359,7 @@ begin:
     read_condemned();
     d_step {
         if
-        :: key != NOBODY && has(avoid, key) -> key = NOBODY
+        :: (avoid & key) != 0 -> key = 0
         :: else
         fi
     }
@@ -345,7 +367,7 @@ begin:
     read_condemned();
     d_step {
         if
-        :: key != NOBODY && has(avoid, key) -> key = NOBODY
+        :: (avoid & key) != 0 -> key = 0
         :: else
         fi
     }
@@ -365,24 +387,24 @@ begin:
 #endif
     if
     :: d_step {
-           key == NOBODY ->
+           key == 0 ->
            key = own_key(me);
-           add(objects, key);
+           objects = objects | key;
            printf("publisher %d: uploads to %d\n", me, key)
        }
-    :: key != NOBODY && key != own_key(me)
+    :: key != 0 && key != own_key(me)
     fi;
     if
     :: d_step { /* what an earlier life of this attempt has chosen stands: its intent has stood ever since */
            if
-           :: refs[me] == NOBODY -> refs[me] = key
+           :: refs[me] == 0 -> refs[me] = key
            :: else
            fi;
-           key = NOBODY;
+           key = 0;
            printf("publisher %d: refs name %d\n", me, refs[me])
        }
 #ifdef RESTARTS
-    :: d_step { key = NOBODY; starts_again() } -> goto begin
+    :: d_step { key = 0; starts_again() } -> goto begin
 #endif
     fi;
     if
@@ -417,12 +439,12 @@ proctype Mover()
         if
         :: stands(0) && pointer != 0 -> target = 0
         :: stands(1) && pointer != 1 -> target = 1
-#if PUBLISHERS > 1
+#if ATTEMPTS > 2
         :: stands(2) && pointer != 2 -> target = 2
 #endif
         fi;
 #if defined(PACKS) && !defined(MOVE_WITHOUT_PACKS)
-        named[MOVE] = BIT(refs[target]);
+        named[MOVE] = refs[target];
 #endif
         printf("mover: chooses attempt %d\n", target)
     }
@@ -452,6 +474,172 @@ proctype Mover()
         printf("mover: decided: moved %d void %d\n", has(moved, MOVE), has(voided, MOVE))
     }
     /* The generation and the end of the intent: by whoever finds them undone, see Others. */
+}
+#endif
+
+/* ---- Leave a pack of which little is alive: seal the run again, let the pointer follow, retire the old attempt ---- */
+
+#ifdef REPACKER
+/* By a look at the key; or at the attempt that sealed it, and then at whether that is retired. */
+inline look_at_elsewhere()
+{
+    atomic {
+        if
+        :: (objects & ELSEWHERE) == 0 -> key = 0
+        :: (objects & ELSEWHERE) != 0
+        :: !has(retired, 0)
+        fi;
+        printf("repacker: finds keys %d\n", key)
+    }
+}
+
+inline retire_old()
+{
+    d_step {
+        add(retired, 0);
+        printf("repacker: RETIRES attempt 0\n")
+    }
+}
+
+inline delete_pack()
+{
+    d_step {
+        drop(objects, 0);
+        printf("repacker: DELETES key 1\n")
+    }
+}
+
+/* Like Mover, with NEW as its target; but whoever moved the pointer away from attempt 0 has decided. */
+#ifdef FOLLOWS_WITHOUT_INTENT
+inline follow()
+{
+    d_step {
+        if
+        :: pointer == 0 ->
+            must_not(ever_swept(refs[NEW]), swept_key_referenced);
+            pointer = NEW
+        :: else
+        fi;
+        printf("repacker: pointer stands on %d\n", pointer)
+    }
+}
+#else
+inline follow()
+{
+    if
+    :: d_step { pointer != 0 -> printf("repacker: no pointer follows\n") }
+    :: d_step {
+           pointer == 0 ->
+#ifndef FOLLOW_WITHOUT_PACKS
+           named[FOLLOW] = refs[NEW];
+#endif
+           add(intents, FOLLOW);
+           printf("repacker: intent of its move\n")
+       }
+       d_step {
+           if
+           :: decided(FOLLOW)
+           :: !decided(FOLLOW) && stands(NEW) -> write_outcome(moved, FOLLOW)
+#ifdef FOLLOWS_WITHOUT_CHECK
+           :: !decided(FOLLOW) && !stands(NEW) -> write_outcome(moved, FOLLOW)
+#else
+           :: !decided(FOLLOW) && !stands(NEW) -> write_outcome(voided, FOLLOW)
+#endif
+           fi;
+           printf("repacker: decided: moved %d void %d\n", has(moved, FOLLOW), has(voided, FOLLOW))
+       }
+    fi
+}
+#endif
+
+/*
+ * Attempt 0 uses key 0, a pack that is to be emptied, and ELSEWHERE. NEW copies out of key 0 what is alive, to a pack of
+ * its own, and references ELSEWHERE, which its intent names. It never deletes anything.
+ */
+proctype Repacker(byte me)
+{
+    byte listed, avoid, key = ELSEWHERE;
+
+    stands(0);
+#ifdef REPACK_LOOKS_BEFORE_INTENT
+    look_at_elsewhere();
+#endif
+#ifdef OLD_RETIRED_BEFORE_SEAL
+    retire_old();
+#endif
+#ifndef REPACK_WITHOUT_INTENT
+    d_step {
+#ifndef REPACK_INTENT_WITHOUT_PACKS
+        named[NEW] = ELSEWHERE;
+#endif
+        add(intents, NEW);
+        printf("repacker: intent\n")
+    }
+#endif
+#ifndef REPACK_CONDEMNED_NOT_READ
+    read_condemned();
+#endif
+    d_step {
+        if
+        :: (avoid & key) != 0 -> key = 0
+        :: else
+        fi;
+        avoid = 0
+    }
+#ifndef REPACK_LOOKS_BEFORE_INTENT
+    look_at_elsewhere();
+#endif
+    if
+    :: key == 0 -> goto gives_up /* nor is it copied: only what lies in the pack is */
+    :: key != 0
+    fi;
+#ifdef PACK_DELETED_BEFORE_SEAL
+    delete_pack();
+#endif
+#ifdef PACK_IS_NOT_READ
+    skip;
+#else
+    if
+    :: !has(objects, 0) -> goto gives_up
+    :: has(objects, 0)
+    fi;
+#endif
+    d_step {
+        add(objects, NEW);
+        printf("repacker: copies to key %d\n", BIT(NEW))
+    }
+    d_step {
+        refs[NEW] = BIT(NEW) | ELSEWHERE;
+        key = 0;
+        printf("repacker: refs name %d\n", refs[NEW])
+    }
+    if
+    :: d_step {
+           !decided(NEW) ->
+           must_not(ever_swept(refs[NEW]), swept_key_referenced);
+           write_outcome(sealed, NEW);
+           printf("repacker: SEALED\n")
+       }
+    :: has(voided, NEW) -> goto gives_up
+    fi;
+    !has(intents, NEW); /* announced, by it or by somebody else */
+    follow();
+#ifdef PACK_DELETED_AT_ONCE
+    delete_pack();
+#endif
+    retire_old();
+    goto done;
+gives_up:
+    skip;
+    d_step {
+        if
+        :: !decided(NEW) && has(intents, NEW) -> write_outcome(voided, NEW)
+        :: else
+        fi;
+        key = 0
+    }
+done:
+    skip
 }
 #endif
 
@@ -494,8 +682,8 @@ inline list_intents()
 #ifdef PAGES
     d_step { listed = intents & BIT(1); printf("collector %d: intents %d\n", me, listed) }
     d_step { listed = listed | (intents & BIT(2)); printf("collector %d: intents %d\n", me, listed) }
-#if PUBLISHERS > 1 && defined(MOVER)
-    d_step { listed = listed | (intents & BIT(3)); printf("collector %d: intents %d\n", me, listed) }
+#if ATTEMPTS > 2 && (defined(MOVER) || defined(REPACKER))
+    d_step { listed = listed | (intents & ~(BIT(1) | BIT(2))); printf("collector %d: intents %d\n", me, listed) }
 #endif
 #else
     d_step {
@@ -527,8 +715,11 @@ inline resolve_intents()
 #ifdef PACKS
         need_named(1);
         need_named(2);
-#if PUBLISHERS > 1 && defined(MOVER)
+#if ATTEMPTS > 2 && (defined(MOVER) || defined(REPACKER))
         need_named(3);
+#endif
+#ifdef REPACKER
+        need_named(FOLLOW);
 #endif
 #else
         if
@@ -547,7 +738,7 @@ inline need_pinned(attempt)
 {
     if
 #ifndef PINS_NOT_READ_AGAIN
-    :: has(pinned & known & sealed, attempt) -> add(needed, refs[attempt])
+    :: has(pinned & known & sealed, attempt) -> needed = needed | refs[attempt]
 #endif
     :: else
     fi
@@ -569,16 +760,16 @@ inline read_pins()
 #define read_pins() /* nobody writes any */
 #endif
 
-#if defined(MOVER) || defined(LATEST) || defined(OLD_POINTED)
+#if defined(MOVER) || defined(LATEST) || defined(OLD_POINTED) || defined(REPACKER)
 inline read_pointers()
 {
     d_step {
         if
-        :: pointer != NOBODY -> add(needed, refs[pointer])
+        :: pointer != NOBODY -> needed = needed | refs[pointer]
         :: else
         fi;
         if
-        :: latest != NOBODY -> add(needed, refs[latest])
+        :: latest != NOBODY -> needed = needed | refs[latest]
         :: else
         fi;
         printf("collector %d: pointers read, needs keys %d\n", me, needed)
@@ -601,7 +792,8 @@ inline note(attempt)
     gone = retired;
 #endif
     if
-    :: has(sealed & ~known, attempt) && (!has(gone, attempt) || has(pinned, attempt)) -> add(needed, refs[attempt])
+    :: has(sealed & ~known, attempt) && (!has(gone, attempt) || has(pinned, attempt)) ->
+        needed = needed | refs[attempt]
     :: else
     fi;
     known = known | ((sealed | voided) & BIT(attempt));
@@ -613,7 +805,7 @@ inline read_attempts()
 #ifdef PAGES
     d_step { note(0) }
     d_step { note(1) }
-#if PUBLISHERS > 1
+#if ATTEMPTS > 2
     d_step { note(2) }
 #endif
     pinned = 0
@@ -621,7 +813,7 @@ inline read_attempts()
     d_step {
         note(0);
         note(1);
-#if PUBLISHERS > 1
+#if ATTEMPTS > 2
         note(2);
 #endif
         pinned = 0
@@ -643,6 +835,9 @@ inline end_batch(b)
 proctype Collector(byte me)
 {
     byte gone, known, needed, pinned, listed;
+#ifdef FIRST_MARK_IN_ANY_ORDER
+    byte found;
+#endif
 #ifdef RETIRED_WHEN_READ
     bool again;
 #endif
@@ -651,11 +846,27 @@ proctype Collector(byte me)
         gone = retired; /* by the store's clock, older than the beginning */
         printf("collector %d: begins\n", me)
     }
+#ifdef FIRST_MARK_IN_ANY_ORDER
+    d_step {
+        found = objects;
+        printf("collector %d: objects listed\n", me)
+    }
+    read_pins();
+    read_attempts();
+    read_pointers();
+#define listed_objects found
+#else
     read_pins();
     read_pointers();
     read_attempts();
+#define listed_objects objects
+#endif
     d_step {
-        (objects & known & ~needed) != 0 -> batch[me] = objects & known & ~needed;
+        (listed_objects & (known | ELSEWHERE) & ~needed) != 0 ->
+        batch[me] = listed_objects & (known | ELSEWHERE) & ~needed;
+#ifdef FIRST_MARK_IN_ANY_ORDER
+        found = 0;
+#endif
 #ifdef RETIRED_WHEN_READ
         again = true;
 #endif
@@ -703,6 +914,19 @@ proctype Collector(byte me)
         needed = 0;
         printf("collector %d: VERDICT %e, sweeps keys %d\n", me, verdict[me], swept[me])
     }
+#ifdef CLEARING
+    d_step { /* its verdict may be that of a batch which was over long ago: then it decides nothing */
+        if
+#ifdef OVER_IS_NOT_NOTICED
+        :: verdict[me] == sweep -> swept[me] = proposed[me]
+#else
+        :: verdict[me] == sweep && has(condemned, me) -> swept[me] = proposed[me]
+#endif
+        :: else
+        fi;
+        printf("collector %d: deletes keys %d\n", me, swept[me])
+    }
+#endif
     /* The deletes: see Others. */
 #ifndef CONDEMNED_REMOVED_EARLY
     (objects & swept[me]) == 0;
@@ -728,6 +952,9 @@ inline other_acts_on_attempt(attempt)
            stands(attempt) ->
 #endif
            add(retired, attempt);
+#ifdef REPACKER
+           given_up = given_up || OF_RUN(attempt);
+#endif
            printf("others: RETIRE attempt %d\n", attempt)
        }
     :: d_step { /* an upload arrives late; those of other attempts find their key there still */
@@ -740,9 +967,9 @@ inline other_acts_on_attempt(attempt)
            printf("others: late upload to %d\n", attempt)
        }
     :: d_step { /* a delete arrives: of the batch's collector, of another one, or long under way */
-           ever_swept(attempt) && has(objects, attempt) ->
+           ever_swept(BIT(attempt)) && has(objects, attempt) ->
            drop(objects, attempt);
-           printf("others: DELETE key %d\n", attempt)
+           printf("others: DELETE key %d\n", BIT(attempt))
        }
     fi
 }
@@ -759,7 +986,7 @@ inline other_acts_on_batch(b)
 #ifdef CANCEL_AFTER_VERDICT
            has(condemned, b) && verdict[b] != none ->
 #else
-           has(condemned, b) && verdict[b] != none && (objects & swept[b]) == 0 ->
+           has(condemned, b) && verdict[b] != none && (objects & to_sweep(b)) == 0 ->
 #endif
            drop(condemned, b);
 #ifdef VERDICT_DELETED
@@ -769,10 +996,34 @@ inline other_acts_on_batch(b)
        }
 #ifndef NO_CONDEMNED_RECORD
     :: d_step { /* its creation arrives once more */
-           !has(condemned, b) && verdict[b] != none ->
+           !has(condemned, b) && verdict[b] != none && !has(cleared, b) ->
            add(condemned, b);
            printf("others: condemned record %d comes back\n", b)
        }
+#endif
+#ifdef CLEARING
+    :: d_step { /* somebody reads both, and begins to delete */
+           has(condemned, b) && verdict[b] == sweep && swept[b] != proposed[b] ->
+           swept[b] = proposed[b];
+           printf("others: delete keys %d\n", swept[b])
+       }
+    :: d_step {
+#ifdef CLEARED_WHILE_IT_STANDS
+           verdict[b] != none ->
+#else
+           !has(condemned, b) && verdict[b] != none ->
+#endif
+           verdict[b] = none;
+           add(cleared, b);
+           printf("others: verdict of batch %d CLEARED away\n", b)
+       }
+#ifdef COMES_BACK_AFTER_CLEARING
+    :: d_step {
+           has(cleared, b) && !has(condemned, b) ->
+           add(condemned, b);
+           printf("others: condemned record %d comes back at last\n", b)
+       }
+#endif
 #endif
     fi
 }
@@ -782,8 +1033,31 @@ active proctype Others()
     do
     :: other_acts_on_attempt(0)
     :: other_acts_on_attempt(1)
-#if PUBLISHERS > 1
+#if ATTEMPTS > 2
     :: other_acts_on_attempt(2)
+#endif
+#ifdef REPACKER
+    :: d_step {
+           ever_swept(ELSEWHERE) && (objects & ELSEWHERE) != 0 ->
+           objects = objects & ~ELSEWHERE;
+           printf("others: DELETE what lies elsewhere\n")
+       }
+    :: d_step { /* the repacker's own move, once it is decided */
+           has(moved, FOLLOW) && pointer == 0 ->
+           must_not(ever_swept(refs[NEW]), swept_key_referenced);
+           pointer = NEW;
+           printf("others: pointer FOLLOWS to attempt %d\n", NEW)
+       }
+    :: d_step {
+           has(intents, FOLLOW) && !decided(FOLLOW) ->
+           write_outcome(voided, FOLLOW);
+           printf("others: VOID the repacker's move\n")
+       }
+    :: d_step {
+           has(intents, FOLLOW) && (has(voided, FOLLOW) || (has(moved, FOLLOW) && pointer != 0)) ->
+           drop(intents, FOLLOW);
+           printf("others: end the intent of the repacker's move\n")
+       }
 #endif
 #ifdef LATEST /* attempt 0 is of another experiment, or was announced long ago */
     :: move_latest(1)
@@ -827,12 +1101,8 @@ active proctype Others()
 init
 {
     d_step {
-        refs[1] = NOBODY;
-#if PUBLISHERS > 1
-        refs[2] = NOBODY;
-#endif
-        objects = BIT(0);
-        refs[0] = 0;
+        objects = BIT(0) | ELSEWHERE;
+        refs[0] = objects;
 #ifdef OLD_VOID
         voided = BIT(0); /* it came as far as its refs */
 #else
@@ -860,6 +1130,9 @@ init
 #endif
 #ifdef PINNER
         run Pinner();
+#endif
+#ifdef REPACKER
+        run Repacker(NEW);
 #endif
     }
 }

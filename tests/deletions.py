@@ -46,6 +46,7 @@ class _Past:
         self._condemned: dict[str, bytes] = {}
         self._left: dict[str, set[str]] = {}
         self._swept: set[str] = set()
+        self._over: set[str] = set()
 
     def add(self, change: Change) -> Iterator[str]:
         """Take one more change, and yield what is wrong with it."""
@@ -76,12 +77,16 @@ class _Past:
             yield f"I5: {change.key} was removed before there was a verdict"
         elif self._left[batch]:
             yield f"I5: {change.key} was removed, but {min(self._left[batch])} is not deleted yet"
+        else:
+            self._over.add(batch)
 
     def _verdict(self, batch: str, change: Change) -> Iterator[str]:
+        if batch in self._over:
+            return  # it may be cleared away; and one that is written late by its owner decides nothing any more
         if not change.written:
-            yield f"I5: {change.key} was deleted"
+            yield f"I5: {change.key} was deleted before its batch was over"
             return
-        verdict = Verdict.decode(self._history[change.key], change.key)
+        verdict = Verdict.decode(change.body, change.key)
         body = self._condemned.get(batch)
         if verdict.decision == "sweep" and (body is None or sha256(body) != verdict.condemned_sha256):
             yield f"I4: {change.key} is not about a condemned record that was durable before it"

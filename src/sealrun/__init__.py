@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from sealrun.api.artifacts import ManifestRow, PublishedFile, latest_manifest, publish, resolve
     from sealrun.api.content import Built, build_once, exists, get, get_metadata, put
     from sealrun.api.reading import RegistryReader, SealedFolder, open_registry
+    from sealrun.api.types import Dependency, depends_on
     from sealrun.notebook import load_ipython_extension, unload_ipython_extension
     from sealrun.recording import (
         Paths,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Built",
+    "Dependency",
     "ManifestRow",
     "Paths",
     "PublishedFile",
@@ -40,6 +42,7 @@ __all__ = [
     "Written",
     "__version__",
     "build_once",
+    "depends_on",
     "detect_trigger",
     "exists",
     "get",
@@ -68,6 +71,7 @@ _CONTENT = "sealrun.api.content"
 _NOTEBOOK = "sealrun.notebook"
 _READING = "sealrun.api.reading"
 _RECORDING = "sealrun.recording"
+_TYPES = "sealrun.api.types"
 _HOMES = {
     "ManifestRow": _ARTIFACTS,
     "PublishedFile": _ARTIFACTS,
@@ -85,6 +89,8 @@ _HOMES = {
     "RegistryReader": _READING,
     "SealedFolder": _READING,
     "open_registry": _READING,
+    "Dependency": _TYPES,
+    "depends_on": _TYPES,
     "Paths": _RECORDING,
     "RunContext": _RECORDING,
     "RunWriter": _RECORDING,

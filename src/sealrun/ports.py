@@ -19,8 +19,11 @@ from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.manifest import Entry, Link
 from sealrun.domain.mirroring import MirroredRun, MirrorRecord
 from sealrun.domain.packing import Member
+from sealrun.domain.pieces import Body
 from sealrun.domain.publication import Hint, Stored
+from sealrun.domain.recorder import Recorder
 from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.signing import Checked
 
 # ---------------------------------------------------------------- stores
 
@@ -121,7 +124,7 @@ class Store(Protocol):
         """What the store claims."""
         ...
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         """Create `key` with `body`, exclusively. Durable and visible to everybody, listings included, on CREATED.
 
         Of any number of callers one gets CREATED. No reader ever sees a part. Anything ambiguous (time-out,
@@ -254,7 +257,7 @@ class FileFacts(msgspec.Struct, frozen=True, gc=False):
 
 
 class Tree(msgspec.Struct, frozen=True):
-    """A scan of a folder: files by path, empty folders, inner links."""
+    """A scan of a folder: files by path and in order of their paths, empty folders, inner links."""
 
     files: Mapping[str, FileFacts]
     directories: tuple[str, ...]
@@ -307,16 +310,32 @@ class RunFolder(Protocol):
         ...
 
 
+class FolderSeals(Protocol):
+    """Writes seals into runs' own folders, for watches that ask for it. The only writer in a watched folder."""
+
+    def write(self, run: str, body: bytes, mtime_ns: int) -> None:
+        """Put ``MANIFEST.sha256`` with `body` into the folder `run`, whole or not at all, in place of what is there.
+
+        It is dated `mtime_ns`: sealing does not make a run newer.
+
+        On return it is durable, and so is every byte that was in the folder before. Leaves nothing else there, whatever
+        happens; a crash may leave a file in ``.sealrun/tmp``. `AccessDeniedError`: not writable. `UnavailableError`:
+        not now. `RunChangedError`: the folder is gone.
+        """
+        ...
+
+
 class Copying(msgspec.Struct, frozen=True, kw_only=True):
     """What is copied to `stage` while a folder is hashed, so that its files are read once.
 
-    Files for which `alone(path, facts)` wait there each by itself; `packs` are lists of paths, and each becomes one
-    pack, without the files whose bytes the registry `knows` already. A path belongs to one of them at most.
+    Files for which `alone(path, facts)` wait there each by itself. `packs` are lists of files, by their positions in
+    the tree from the first on, and each becomes one pack, without the files whose bytes the registry `knows` already.
+    A file belongs to one of them at most, and is not asked about alone.
     """
 
     stage: Stage
     alone: Callable[[str, FileFacts], bool]
-    packs: Sequence[Sequence[str]] = ()
+    packs: Sequence[Sequence[int]] = ()
     knows: Callable[[Digest, int], bool] = lambda _digest, _size: False
 
 
@@ -324,13 +343,13 @@ class StagedPack(msgspec.Struct, frozen=True):
     """A complete pack that waits in a stage, as a source that `put_many` of the same store takes."""
 
     source: Source
-    members: tuple[Member, ...]
+    members: Sequence[Member]
 
 
 class Hashed(msgspec.Struct, frozen=True):
-    """Result of hashing: entries (unsorted), and what waits in the stage: sources by digest, and packs."""
+    """Result of hashing: entries in order of their paths, and what waits in the stage: sources by digest, and packs."""
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     staged: Mapping[Digest, Source] = msgspec.field(default_factory=dict)
     packs: tuple[StagedPack, ...] = ()
 
@@ -450,10 +469,14 @@ class SourceRemover(Protocol):
 
 
 class OpenWriters(Protocol):
-    """Knows who still has a run's files open."""
+    """Knows who still has a run's files open, and who still lives."""
 
     def writers(self, path: str) -> Sequence[str]:
         """Names of processes that hold a file below `path` open for writing, as far as this machine lets us see."""
+        ...
+
+    def lives(self, recorder: Recorder) -> bool | None:
+        """Whether that very process lives; None if it is not of this system, or cannot be told."""
         ...
 
 
@@ -467,6 +490,13 @@ class Destination(Protocol):
 
     def has(self, path: str, entry: Entry) -> bool:
         """Tell whether the file with the bytes and the executable bit of `entry` is there; reads it to find out."""
+        ...
+
+    def begun(self, path: str, step: int, most: int) -> Iterator[bytes | memoryview] | None:
+        """Return what an interrupted attempt left of a file, cut to a multiple of `step` and at most `most` bytes.
+
+        The next `write` of `path` is given what follows. None: nothing was left. Callable from many threads.
+        """
         ...
 
     def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
@@ -509,12 +539,12 @@ class Destination(Protocol):
 class HashCache(Protocol):
     """Digests of files whose facts were seen before. Losing it costs re-hashing."""
 
-    def known(self, folder: str) -> Mapping[str, tuple[FileFacts, Digest]]:
-        """Everything cached for a folder, by path inside it."""
+    def known(self, folder: str) -> Iterable[tuple[str, FileFacts, Digest]]:
+        """Everything cached for a folder, by the paths inside it and in their order."""
         ...
 
-    def remember(self, folder: str, digests: Mapping[str, tuple[FileFacts, Digest]]) -> None:
-        """Replace what is cached for `folder`, in one transaction."""
+    def remember(self, folder: str, digests: Iterable[tuple[str, FileFacts, Digest]]) -> None:
+        """Replace what is cached for `folder` by `digests`, which come in order of their paths, in one transaction."""
         ...
 
 
@@ -667,6 +697,14 @@ class Events(Protocol):
 
     def recent(self, limit: int = 100, kind: str | None = None) -> Sequence[Mapping[str, Any]]:
         """Newest first: ``{"at", "kind", "subject", ...}``."""
+        ...
+
+    def after(self, number: int, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        """Oldest first, those that were recorded after the event of that number: the same with their ``"id"``."""
+        ...
+
+    def newest(self) -> int:
+        """Number of the newest event; 0 if there never was one. Numbers only grow."""
         ...
 
 
@@ -824,4 +862,38 @@ class MirrorPlace(Protocol):
 
     def close(self) -> None:
         """Let go of the disk. Harmless twice."""
+        ...
+
+
+# ---------------------------------------------------------------- schemas
+
+
+class SchemaLanguage(Protocol):
+    """What understands JSON Schema 2020-12. `ConfigurationError` if what it needs is not installed."""
+
+    def refuse_broken(self, schema: object, where: str) -> None:
+        """Raise `UsageError` that names `where` if `schema` is none, or needs anything outside itself."""
+        ...
+
+    def checker(self, schema: object) -> Callable[[object], list[str]]:
+        """Return what says of a decoded JSON value why it does not conform: the first few reasons, or nothing."""
+        ...
+
+
+# ---------------------------------------------------------------- signatures
+
+
+class Signer(Protocol):
+    """Somebody's key, ready to sign."""
+
+    def sign(self, text: bytes) -> bytes:
+        """Return an SSH signature over `text`, for the namespace of sealrun. `UsageError` if the key cannot be used."""
+        ...
+
+
+class SignatureChecker(Protocol):
+    """Knows who may sign. May be asked from several threads."""
+
+    def check(self, text: bytes, signature: bytes) -> Checked:
+        """Tell who of them made `signature` over `text`, or why that can be said of nobody."""
         ...

@@ -14,6 +14,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 
 from sealrun.adapters.sources import LocalFolderSource
+from sealrun.domain.recorder import Recorder
 from sealrun.domain.run import Completion, Envelope
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Journal, OpenWriters, RunFolder, Watcher
@@ -50,11 +51,15 @@ class Writers:
 
     def __init__(self) -> None:
         self.writing: list[str] = []
+        self.living: bool | None = None
         self.asked = 0
 
     def writers(self, path: str) -> Sequence[str]:  # noqa: ARG002 - the port's signature
         self.asked += 1
         return self.writing
+
+    def lives(self, recorder: Recorder) -> bool | None:  # noqa: ARG002 - the port's signature
+        return self.living
 
 
 class CountingSealer:

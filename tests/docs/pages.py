@@ -45,17 +45,6 @@ def fences(page: Path) -> Iterator[Fence]:
         yield Fence(match["language"], match["mark"] or "", text)
 
 
-def commands(text: str) -> str:
-    """The commands of a ``console`` fence: what follows ``$`` and the lines that continue it; output is left out."""
-    lines: list[str] = []
-    continued = False
-    for line in text.splitlines():
-        if line.startswith("$ ") or continued:
-            lines.append(line.removeprefix("$ "))
-            continued = line.endswith("\\")
-    return "\n".join(lines) + "\n"
-
-
 def shell(script: str, cwd: Path, environ: Mapping[str, str] | None = None) -> str:
     """Run a script by bash, stopping at the first failure; return what it prints."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -70,13 +59,15 @@ def shell(script: str, cwd: Path, environ: Mapping[str, str] | None = None) -> s
             start_new_session=True,
         )
         try:
-            code = process.wait(_PATIENCE_S)
+            code: int | None = process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            code = None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # whatever it left in the background, too
         said, complained = _whole(out), _whole(err)
-    if code:
-        raise AssertionError(f"exit code {code}\n{script}\n{said}\n{complained}")
+    if code != 0:
+        raise AssertionError(f"exit code {code} (None: too late)\n{script}\n{said}\n{complained}")
     return said
 
 
@@ -89,9 +80,10 @@ def reader_environment(home: Path) -> dict[str, str]:
     """Surroundings of somebody who installed sealrun: it is on the path, and nothing is configured."""
     tools = home / "bin"
     tools.mkdir(parents=True, exist_ok=True)
-    program = tools / "sealrun"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sealrun "$@"\n')
-    program.chmod(0o755)
+    for name, arguments in (("sealrun", "-m sealrun "), ("python", "")):
+        program = tools / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n')
+        program.chmod(0o755)
     return {
         "HOME": str(home),
         "LANG": "C.UTF-8",

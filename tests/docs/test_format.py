@@ -215,7 +215,11 @@ def test_every_key_of_the_sample_is_one_that_the_format_page_lists() -> None:
     packed = {"store/packs/sha256/<2>/<2>/<60>.<attempt>.zip", "quarantine/<digest>.<attempt>.zip.json"}
     # Nothing is built in the sample; tests/unit/services/test_building.py does that in a store that knows these keys.
     built = {"builds/<type>/<config digest>/log/<n>.json", "builds/<type>/<config digest>/beat.json"}
-    assert missing == {"probe/<random>/…", *packed, *built}
+    # Nor has it schemas of users: tests/unit/services/test_schemata.py.
+    kept = {"catalog/schemas/<name>/<version>.json"}
+    # Nor is anything in it signed: tests/conformance/test_signing.py and tests/docs/test_sign_runs.py.
+    signed = {"experiments/<e>/signatures/<run_id>/<digest>.sig"}
+    assert missing == {"probe/<random>/…", *packed, *built, *kept, *signed}
 
 
 def _pattern(name: str) -> str:

@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import DOCS, ROOT, all_pages, commands, fences, reader_environment, shell
+from tests.docs.pages import DOCS, ROOT, all_pages, fences, reader_environment, shell
+from tests.docs.sessions import SESSIONS
 
 from sealrun.settings import load_settings
 
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"(?m)^#+ (.+)$")
 _NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
-_UNTIL_LISTED = "until sealrun ls training --error-on-nothing > /dev/null; do sleep 0.2; done\n"
 
 
 def relative(page: Path) -> str:
@@ -61,34 +61,11 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert set(DOCS.rglob("*.md")) <= reached
 
 
-def test_the_readme_takes_a_newcomer_to_a_verified_run(tmp_path: Path) -> None:
-    first, second = (commands(fence.text) for fence in fences(ROOT / "README.md") if fence.mark == "run: readme")
-    here = tmp_path / "here"
-    here.mkdir()
-    said = shell(f"{first}{_UNTIL_LISTED}{second}kill %1\nwait %1\n", here, reader_environment(tmp_path / "home"))
-    assert '{"loss": 0.1}' in said
-    assert "artifacts/metrics.json: OK" in said
-    assert (here / "restored" / "metrics.json").read_text() == '{"loss": 0.1}\n'
-
-
-def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
-    script = "".join(commands(fence.text) for fence in fences(DOCS / "tutorial.md") if fence.mark == "run: tutorial")
-    here = tmp_path / "here"
-    here.mkdir()
-    said = shell(script, here, reader_environment(tmp_path / "home"))
-    assert "waiting: changed within the last 30 s" in said
-    assert "artifacts/model/weights.bin: OK" in said
-    assert "\n4\n" in said, "four objects"
-    assert "training@active moved from nothing to training/" in said
-    assert "'users'" in said or "users" in said
-    rows = shell("sealrun ls training --json", here, reader_environment(tmp_path / "home")).splitlines()
-    assert [bool(json.loads(row).get("supersedes")) for row in rows].count(True) == 1
-
-
-def test_every_console_fence_is_run_by_a_test() -> None:
-    marks = {relative(page): {f.mark for f in fences(page) if f.language == "console"} for page in all_pages()}
-    shown = {page: found for page, found in marks.items() if found}
-    assert shown == {"README.md": {"run: readme"}, "docs/tutorial.md": {"run: tutorial"}}
+def test_every_console_fence_is_played_by_a_test() -> None:
+    for page in all_pages():
+        marks = [fence.mark for fence in fences(page) if fence.language == "console"]
+        assert all(mark.split()[0] == "session" for mark in marks), page
+        assert bool(marks) == (page in SESSIONS), page
 
 
 def test_every_toml_fence_is_valid_settings(tmp_path: Path) -> None:

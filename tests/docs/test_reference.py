@@ -21,10 +21,13 @@ ERRORS = DOCS / "reference" / "errors-and-exit-codes.md"
 TABLES: dict[str, type[msgspec.Struct]] = {
     "[registry.NAME]": schema.RegistryTable,
     "[[watch]]": schema.WatchTable,
+    "[[derive]]": schema.DeriveTable,
+    "[[notify]]": schema.NotifyTable,
     "[mirror.NAME]": schema.MirrorTable,
     "[retention.EXPERIMENT]": schema.RetentionTable,
     "[gc]": schema.GcTable,
     "[verify]": schema.VerifyTable,
+    "[gate.POINTER]": schema.GateTable,
 }
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
@@ -110,7 +113,6 @@ def later() -> list[list[str]]:
 
 def test_every_setting_without_effect_is_listed_with_its_keys() -> None:
     tables: dict[str, type[msgspec.Struct]] = {
-        "notify": schema.NotifyTable,
         "http": schema.HttpTable,
     }
     for row in later():

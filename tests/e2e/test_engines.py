@@ -26,7 +26,7 @@ from sealrun.services.verifying import Verifier
 from sealrun.services.verifying_apart import Engine, SpreadVerifier
 
 REQUEST = SealRequest(experiment="old", completion=Completion(method="command", evidence="test", confidence="declared"))
-ENGINES = ["threads", "processes", "dask", "tests.e2e.test_engines:an_executor"]
+ENGINES = ["threads", "processes", "dask", "parsl", "tests.e2e.test_engines:an_executor"]
 
 
 def an_executor() -> Executor:

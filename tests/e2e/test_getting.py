@@ -32,11 +32,11 @@ from sealrun.bootstrap.consuming import Consumer
 from sealrun.bootstrap.registries import RegistrySpec
 told = []
 def advance(size):
-    told.append(size)
+    told.extend([size] * (size == {piece}))
     if len(told) == {after}:
         os.kill(os.getpid(), signal.SIGKILL)
 spec = RegistrySpec(name="main", url={url!r})
-Consumer(spec, SystemClock(), SystemEntropy()).restore("e@latest", Path({out!r}), advance=advance)
+Consumer(spec, SystemClock(), SystemEntropy()).restore({ref!r}, Path({out!r}), advance=advance)
 """
 
 
@@ -62,9 +62,9 @@ class Place:
         said: dict[str, Any] = json.loads(done.stdout)
         return said
 
-    def killed(self, out: Path, after: int) -> None:
-        """Restore in a process that is killed once so many files are there."""
-        program = DIE.format(url=str(self.registry), out=str(out), after=after)
+    def killed(self, out: Path, after: int, ref: str = "e@latest", piece: int = 100_000) -> None:
+        """Restore in a process that is killed once so many files, or pieces of a large one, are there."""
+        program = DIE.format(url=str(self.registry), out=str(out), after=after, ref=ref, piece=piece)
         done = subprocess.run([sys.executable, "-c", program], cwd=self.folder, capture_output=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
@@ -98,6 +98,19 @@ def test_a_get_that_was_killed_is_gone_on_with_by_the_next(place: Place) -> None
     assert said["files"] == len(FILES)
     assert 12 <= said["kept"] < len(FILES)
     assert tree(out) == FILES
+    assert not place.rooms()
+
+
+def test_a_large_file_that_was_killed_is_gone_on_with_by_the_next(place: Place) -> None:
+    out = place.folder / "model"
+    place.killed(out, 6, "e@latest:model.bin", 1 << 20)
+    assert not out.exists()
+    (room,) = place.rooms()
+    begun = (room / "model.bin").stat()
+    assert 6 << 20 <= begun.st_size < len(FILES["model.bin"])
+    assert place("get", "e@latest:model.bin", str(out))["kept"] == 0
+    assert out.read_bytes() == FILES["model.bin"]
+    assert out.stat().st_ino == begun.st_ino
     assert not place.rooms()
 
 

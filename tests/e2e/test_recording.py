@@ -32,8 +32,7 @@ def start(tmp_path: Path, *command: str, **options: Any) -> subprocess.Popen[byt
     return subprocess.Popen(
         [*SEALRUN, "exec", "--pipeline-id", "P", "--pipeline-version", "2", *command],
         cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
 
 
@@ -213,18 +212,45 @@ def test_a_run_that_lives_is_not_taken_and_one_that_was_killed_is_interrupted(
     process = context(tmp_path)
     report = deployment.json("scan", "--once")
     assert report["published"] == []
-    assert "open for writing" in next(iter(report["waiting"].values()))
+    waiting = next(iter(report["waiting"].values()))
+    assert f"process {process.pid} on {os.uname().nodename}, which records it, lives" in waiting
+    shown = deployment.run("detect", str(only_run(tmp_path)), "--explain").stdout
+    assert f"process {process.pid} on {os.uname().nodename}: lives" in shown
     process.kill()
     process.wait()
+    assert ": is gone" in deployment.run("detect", str(only_run(tmp_path)), "--explain").stdout
     said = envelope(deployment)["run"]
     assert said["status"] == "interrupted"
     assert said["completion"]["method"] == "quiet"
+    assert "its producer is gone" in said["completion"]["evidence"]
+
+
+def test_a_run_on_another_machine_is_interrupted_when_it_gives_no_sign_of_life_any_more(tmp_path: Path) -> None:
+    runs = tmp_path / "reports/runs"
+    runs.mkdir(parents=True)
+    watch = {"name": "training", "path": str(runs), "experiment": "train", "settle": "0s", "gone_after": "3s"}
+    deployment = Deployment(tmp_path, registries={"main": {"url": str(tmp_path / "registry")}}, watch=watch)
+    process = context(tmp_path)
+    recording = only_run(tmp_path) / ".sealrun/recording.json"
+    said = json.loads(recording.read_text()) | {"boot": "another", "heartbeat_s": 1.0}
+    recording.write_text(json.dumps(said))
+    process.kill()
+    process.wait()
+    waiting = next(iter(deployment.json("scan", "--once")["waiting"].values()))
+    assert "no sign of life of its producer for 3 s" in waiting
+    wait_for("the run", lambda: deployment.json("scan", "--once")["published"])
+    assert deployment.json("show", "train@latest")["run"]["status"] == "interrupted"
 
 
 def test_sigterm_ends_a_run_as_failed_and_the_program_with_it(tmp_path: Path, deployment: Deployment) -> None:
     process = context(tmp_path)
     process.terminate()
-    assert process.wait() == 143
+    try:
+        code = process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # Python loses one that comes just before a call that waits, until something wakes it
+        code = process.wait(10)
+    assert code == 143
     said = envelope(deployment)["run"]
     assert (said["status"], said["completion"]["method"]) == ("failed", "marker")
     assert record(only_run(tmp_path))["reason"] == "SIGTERM"
@@ -255,3 +281,46 @@ def test_mark_declares_a_folder_that_something_else_wrote(tmp_path: Path, deploy
     deployment.run("mark", str(tmp_path / "nowhere"), check=2)
     (tmp_path / "empty").mkdir()
     deployment.run("mark", str(tmp_path / "empty"), check=2)
+
+
+def test_with_its_output_closed_nothing_of_it_lands_in_a_file_of_the_run_but_once(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh", *SEALRUN, "exec", "--pipeline-id", "P", "--"]
+    script = "printf 'VO%s' ID; printf 'TROUB%s' LE >&2"
+    assert subprocess.run([*command, "sh", "-c", script], cwd=tmp_path, check=False).returncode == 0
+    log = (only_run(tmp_path) / "run.log").read_text()
+    assert (log.count("VOID"), log.count("TROUBLE")) == (1, 1)
+
+
+def test_what_is_typed_reaches_the_command_and_any_bytes_come_back(tmp_path: Path) -> None:
+    body = bytes(range(256)) * 20_000
+    process = start(tmp_path, "--", "cat", stdin=subprocess.PIPE)
+    out, _ = process.communicate(body)
+    assert (out == body, process.returncode) == (True, 0)
+
+
+def test_killed_itself_it_leaves_a_run_that_is_interrupted(tmp_path: Path, deployment: Deployment) -> None:
+    process = start(tmp_path, "--heartbeat", "0", "--", "sh", "-c", "echo ready; read never", stdin=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    assert not (only_run(tmp_path) / ".sealrun/heartbeat").exists()
+    process.kill()
+    process.communicate()
+    assert envelope(deployment)["run"]["status"] == "interrupted"
+
+
+def test_a_watch_that_seals_in_place_publishes_a_run_that_verifies_where_it_lies(tmp_path: Path) -> None:
+    runs = tmp_path / "reports/runs"
+    runs.mkdir(parents=True)
+    watch = {"name": "training", "path": str(runs), "experiment": "train", "settle": "0s", "seal": "in-place"}
+    deployment = Deployment(tmp_path, registries={"main": {"url": str(tmp_path / "registry")}}, watch=watch)
+    start(tmp_path, "--", "sh", "-c", 'echo 1 > "$SEALRUN_RUN_DIR/result.csv"').communicate()
+    said = envelope(deployment)["run"]
+    run = only_run(tmp_path)
+    subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "MANIFEST.sha256"], cwd=run, check=True)
+    assert deployment.run("cat", f"train/{run.name}:MANIFEST.sha256").stdout == (run / "MANIFEST.sha256").read_text()
+    assert said["completion"]["method"] == "marker"
+    assert deployment.json("scan", "--once")["published"] == []
+    (run / "result.csv").write_text("2\n")
+    (again,) = deployment.json("scan", "--once")["published"]
+    assert again["ref"] == f"train/{run.name}.r2"
+    subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "MANIFEST.sha256"], cwd=run, check=True)

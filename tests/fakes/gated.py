@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
 
 from sealrun.domain.address import Digest, Key
+from sealrun.domain.pieces import Body
 from sealrun.ports import Capabilities, Creation, ObjectStat, Remover, Source, Stage, Store, Unfinished
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class GatedStore:
     def capabilities(self) -> Capabilities:
         return self._inner.capabilities
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         return self._gate(Call("create", key), lambda: self._inner.create(key, body))
 
     def put_many(

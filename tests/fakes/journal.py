@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,11 +20,11 @@ class FakeHashes:
     def __init__(self) -> None:
         self.rooms: dict[str, dict[str, tuple[FileFacts, Digest]]] = {}
 
-    def known(self, folder: str) -> Mapping[str, tuple[FileFacts, Digest]]:
-        return dict(self.rooms.get(folder, {}))
+    def known(self, folder: str) -> Iterable[tuple[str, FileFacts, Digest]]:
+        return [(path, *known) for path, known in sorted(self.rooms.get(folder, {}).items())]
 
-    def remember(self, folder: str, digests: Mapping[str, tuple[FileFacts, Digest]]) -> None:
-        self.rooms[folder] = dict(digests)
+    def remember(self, folder: str, digests: Iterable[tuple[str, FileFacts, Digest]]) -> None:
+        self.rooms[folder] = {path: (facts, digest) for path, facts, digest in digests}
 
 
 class FakeFolders:
@@ -57,6 +57,12 @@ class FakeEvents:
 
     def recent(self, limit: int = 100, kind: str | None = None) -> Sequence[Mapping[str, Any]]:
         return [event for event in reversed(self.seen) if kind in {None, event["kind"]}][:limit]
+
+    def after(self, number: int, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        return [{"id": at, **event} for at, event in enumerate(self.seen, 1) if at > number][:limit]
+
+    def newest(self) -> int:
+        return len(self.seen)
 
     def kinds(self) -> list[str]:
         return [event["kind"] for event in self.seen]

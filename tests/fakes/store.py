@@ -13,6 +13,7 @@ from tests.fakes.stage import MemoryStage
 
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import NotFoundError, RunChangedError, UsageError
+from sealrun.domain.pieces import Body
 from sealrun.domain.records import sha256
 from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Stage, Unfinished
 
@@ -54,16 +55,22 @@ _FORMAT = [
     (Kind.ROW, rf"experiments/{_NAME}/index/pending/{_ATTEMPT}\.retired\.json"),
     (Kind.WRITE_ONCE, rf"builds/{_NAME}/[0-9a-f]{{64}}/log/[0-9]{{12}}\.json"),
     (Kind.PROJECTION, rf"builds/{_NAME}/[0-9a-f]{{64}}/beat\.json"),
+    (Kind.WRITE_ONCE, rf"catalog/schemas/{_NAME}/{_NAME}\.json"),
     (Kind.PROBE, r"probe/.+"),
 ]
 _KINDS = [(kind, re.compile(pattern + r"\Z", re.DOTALL)) for kind, pattern in _FORMAT]
 
 
+_CLEARED = re.compile(rf"gc/{_ATTEMPT}/(verdict\.json|deleted\.jsonl)\Z|experiments/{_NAME}/index/base/.+\Z")
+"""Records that are cleared away once nobody can need them: whoever slept may then write other bytes there."""
+
+
 class Change(NamedTuple):
-    """A key was written, or was deleted."""
+    """A key was written, and with what, or was deleted."""
 
     key: str
     written: bool
+    body: bytes = b""
 
 
 class BrokenRuleError(AssertionError):
@@ -81,7 +88,8 @@ def kind_of(key: str) -> Kind:
 class ModelStore:
     """Everything in one dictionary. Also a `ports.Remover`, for tests that play the collector.
 
-    `history` keeps the first bytes of every write-once key and object for ever, so that any later change is seen.
+    `history` keeps the first bytes of every write-once key and object for ever, so that any later change is seen, but
+    for records that may be cleared away.
     `log` tells in which order keys were written and deleted. With `stages` bytes may wait in it, as in a directory.
     """
 
@@ -96,12 +104,12 @@ class ModelStore:
         self._stages = stages
         self._lock = threading.Lock()
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         self._require(key, Kind.WRITE_ONCE, Kind.INTENT, Kind.ROW, Kind.PROBE)
         with self._lock:
             if key in self.bodies:
                 return Creation.EXISTS
-            self._write(key, body)
+            self._write(key, bytes(body))
             return Creation.CREATED
 
     def put_many(
@@ -191,11 +199,13 @@ class ModelStore:
             self.bodies[key] = body
 
     def _write(self, key: str, body: bytes) -> None:
+        if key not in self.bodies and _CLEARED.match(key):
+            self.history[key] = body
         if kind_of(key) in {Kind.WRITE_ONCE, Kind.OBJECT} and self.history.setdefault(key, body) != body:
             raise BrokenRuleError(f"{key}: its bytes would change")
         self.bodies[key] = body
         self.modified[key] = self._now()
-        self.log.append(Change(key, written=True))
+        self.log.append(Change(key, written=True, body=body))
 
     def _delete(self, key: str) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ from tests.invariants import Expected, unused_objects
 
 from sealrun.domain.address import AttemptId, RunId
 from sealrun.domain.indexing import Dropped
+from sealrun.domain.sealed import Published
 from sealrun.ports import Remover, Store
 from sealrun.services.collecting import CollectionPolicy, CollectionReport, Collector
 from sealrun.services.indexing import Index
@@ -22,6 +23,8 @@ _TWO_DAYS_S = 2 * 24 * 3600.0
 _IN_PEACE = CollectionPolicy(max_delete_ratio=1)
 GONE = planned({"a": b"1", "b": b"2"}, name="gone", finished_at="2026-01-16T10:00:00Z")
 KEPT = planned({"a": b"1", "c": b"3"}, name="kept", finished_at="2026-01-17T10:00:00Z")
+FIRST = planned({"x": b"5"}, name="first", finished_at="2026-01-14T10:00:00Z")
+AGAIN = planned({"y": b"6"}, name="again", finished_at="2026-01-15T10:00:00Z")
 WRECK = planned({"w": b"4"}, name="wreck", finished_at="2026-01-17T10:00:00Z")
 
 
@@ -42,11 +45,7 @@ class Collecting:
         kill_before(world, "wreck", WRECK, lambda call: call.op == "create" and "/runs/" in call.key)
         world.clock.advance(_TWO_DAYS_S)
         world.machine("m2").recover()
-        retire(world, was.attempt)
-        dropped = Dropped(
-            experiment="train", run_id=RunId(was.run_id), attempt=AttemptId(was.attempt), retired_at="", by="m2"
-        )
-        Index(world.store, world.clock, world.machine("m2").entropy, "train").drop(dropped)
+        _retire(world, was)
         world.clock.advance(_TWO_DAYS_S)
 
     def act(self, world: World, store: Store) -> None:
@@ -91,6 +90,45 @@ class CancellingOthers(FinishingOthers):
     MOMENT = "gc/condemned/"
 
 
+class Clearing(Collecting):
+    """The same beside what an earlier collection and two compactions left, which nobody can need any more."""
+
+    POLICY: ClassVar = CollectionPolicy(max_delete_ratio=1, batch=1, abandoned_s=-1, history_s=0)
+
+    def prepare(self, world: World) -> None:
+        first = world.machine("m1").publish(FIRST.run, FIRST.sources)
+        index = Index(world.store, world.clock, world.machine("m2").entropy, "train")
+        index.compact()
+        _retire(world, first)
+        super().prepare(world)
+        collect(world, world.store, "before", CollectionPolicy(max_delete_ratio=1))
+        world.clock.advance(_TWO_DAYS_S)
+        was = world.machine("m1").publish(AGAIN.run, AGAIN.sources)
+        assert index.compact()
+        _retire(world, was)
+        world.clock.advance(_TWO_DAYS_S)
+        assert {key.rsplit("/", 1)[-1] for key in self._left(world)} > {"verdict.json", "deleted.jsonl"}
+
+    def finish(self, world: World) -> None:
+        super().finish(world)
+        world.clock.advance(_TWO_DAYS_S)
+        collect(world, world.store, "janitor", self.POLICY)
+        assert not self._left(world), f"left behind: {self._left(world)}"
+
+    @staticmethod
+    def _left(world: World) -> list[str]:
+        bases = sorted(key for key in world.store.bodies if "/index/base/" in key)[1:]
+        return [*bases, *(key for key in world.store.bodies if key.startswith("gc/"))]
+
+
+def _retire(world: World, was: Published) -> None:
+    retire(world, was.attempt)
+    dropped = Dropped(
+        experiment="train", run_id=RunId(was.run_id), attempt=AttemptId(was.attempt), retired_at="", by="m2"
+    )
+    Index(world.store, world.clock, world.machine("m2").entropy, "train").drop(dropped)
+
+
 class _DiesAfter:
     """A gate of somebody who dies after a certain call."""
 
@@ -115,4 +153,4 @@ def collect(world: World, store: Store, name: str, policy: CollectionPolicy) -> 
     return collector.execute(collector.plan())
 
 
-COLLECTIONS = [Collecting, FinishingOthers, CancellingOthers]
+COLLECTIONS = [Collecting, FinishingOthers, CancellingOthers, Clearing]

@@ -107,6 +107,24 @@ class CollectedEcho(Collected):
         return {"m1": self.publishes("m1", OLD), "collector": collects(self.world, "c1", policy, echo=True)}
 
 
+class SharedMark(Collected):
+    """The same with two batches that share a second mark, and a publisher that wants what is in the second one."""
+
+    WAS = TWINS
+    TOGETHER = 2
+    WHAT = planned({"a": b"2"}, name="new", finished_at="2026-01-16T10:00:00Z")
+
+    def tasks(self) -> Mapping[str, Task]:
+        policy = CollectionPolicy(grace_s=-1, abandoned_s=-1, max_delete_ratio=1, batch=1, together=self.TOGETHER)
+        return {"m1": self.publishes("m1", self.WHAT), "collector": collects(self.world, "c1", policy, echo=True)}
+
+
+class OneMarkEach(SharedMark):
+    """The same with a second mark for each batch."""
+
+    TOGETHER = 1
+
+
 class TwoCollectors(Collected):
     """The same with two collectors, each of which takes the other for dead."""
 

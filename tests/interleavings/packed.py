@@ -14,6 +14,7 @@ from tests.interleavings.collectors import collects
 from tests.interleavings.plays import PlayBase
 
 from sealrun.domain.address import Key, intent_key
+from sealrun.domain.pieces import Body
 from sealrun.domain.publication import Intent
 from sealrun.ports import Creation, Store
 
@@ -100,7 +101,7 @@ class _Overtaken(GatedStore):
         super().__init__(store._inner, store._gate, store._page)
         self._early = early
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         if key == intent_key(self._early.attempt):
             self._inner.create(key, self._early.encode())
         return super().create(key, body)

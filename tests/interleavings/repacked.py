@@ -10,12 +10,14 @@ from tests.faults.scenarios import Planned, planned
 from tests.interleavings.baton import Task
 from tests.interleavings.collected import CollectedBase
 from tests.interleavings.collectors import AT_ONCE, collects, planned_by, retires
+from tests.invariants import check_no_loss
 
-from sealrun.domain.address import AttemptId, RunId, retired_key
+from sealrun.domain.address import AttemptId, RunId, intent_key, retired_key
 from sealrun.domain.publication import Retired
 from sealrun.ports import Store
 from sealrun.services.collecting import CollectionPolicy, Collector
 from sealrun.services.repacking import plan_repack
+from sealrun.services.standing import attempts_of
 
 _SMALL = planned(bodies("ax"), name="small", finished_at="2026-01-16T10:00:00Z")
 _AGAIN = planned(bodies("aby"), name="again", finished_at="2026-01-16T11:00:00Z")
@@ -77,6 +79,29 @@ class MovedWhileRepacked(Repacked):
     def move(self, store: Store) -> object:
         """Move it."""
         return self.world.machine("m2").move(f"train/{_SMALL.expected.run_id}", "best", store)
+
+
+class FollowedWhileRetired(Repacked):
+    """A pointer stands on the run that leaves the pack. Retention, which looked before it did, retires it all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pointers = {"train@best": f"train/{_SMALL.expected.run_id}"}
+        self.world.machine("m2").move(self.pointers["train@best"], "best", self.world.store)
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {**super().tasks(), "retention": self.retire_all}
+
+    def retire_all(self, store: Store) -> object:
+        """Retire every attempt that holds the run, oldest first."""
+        run_id = RunId(_SMALL.expected.run_id)
+        for attempt in reversed(attempts_of(store, "train", run_id)):
+            if store.stat(intent_key(attempt)) is None and store.stat(retired_key(attempt)) is None:
+                retires(self.world, attempt, run_id)(store)
+        return None
+
+    def conclude(self, _results: Mapping[str, object], /) -> None:
+        check_no_loss(self.world.store)
 
 
 class RetiredWhileRepacked(Repacked):

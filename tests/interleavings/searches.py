@@ -25,6 +25,8 @@ EXHAUSTIVE: list[tuple[type[Play], int]] = [
     (collected.Collected, 1),
     (collected.OldPlan, 2),
     (collected.CollectedEcho, 1),
+    (collected.SharedMark, 1),
+    (collected.OneMarkEach, 1),
     (collected.TwoCollectors, 1),
     (collected.TakenOver, 1),
     (collected.WrongHints, 1),

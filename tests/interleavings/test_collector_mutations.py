@@ -140,7 +140,7 @@ def _sealed(*, of_unsealed: bool = False, of_retired: bool = False) -> Callable[
 def _retired_before_intent(patch: Patch) -> None:
     attempt, sealed, known = Publisher._attempt, Reuse._sealed, dict[AttemptId, _Sealed]()
 
-    def early(self: Publisher, records: RunRecords, *others: Any) -> dict[Digest, Stored]:  # noqa: ANN401 - passed on
+    def early(self: Publisher, records: RunRecords, *others: Any) -> Mapping[Digest, Stored]:  # noqa: ANN401 - passed on
         hinted = self._hints.places_of(self._registry_id, records.manifest.digests()).values()
         asker = Reuse.__new__(Reuse)
         asker._store, asker._decisions = self._store, {}
@@ -227,6 +227,11 @@ def _move_without_intent(patch: Patch) -> None:
 # ---------------------------------------------------------------- what collectors do
 
 
+def _over_is_not_noticed(patch: Patch) -> None:
+    """The last look at the batch, which alone would stop some of what is taken away here."""
+    patch.setattr(Batches, "stands", lambda _self, _batch: True)
+
+
 def _no_condemned_record(patch: Patch) -> None:
     def condemn(self: Batches, objects: tuple[CondemnedObject, ...]) -> tuple[Condemned, bytes]:
         name = attempt_id("20260117T150000Z", self._entropy.hex(16))
@@ -234,6 +239,44 @@ def _no_condemned_record(patch: Patch) -> None:
         return condemned, condemned.encode()
 
     patch.setattr(Batches, "condemn", condemn)
+    _over_is_not_noticed(patch)
+
+
+def _condemned_after_the_mark(patch: Patch) -> None:
+    """Of the batches that share a mark, only the first is condemned before it."""
+    condemn, mark = Batches.condemn, Marker.mark
+    late: list[Callable[[], object]] = []
+
+    def condemn_one(self: Batches, objects: tuple[CondemnedObject, ...]) -> tuple[Condemned, bytes]:
+        if not vars(self).setdefault("condemned_one", False):
+            vars(self)["condemned_one"] = True
+            late.clear()
+            return condemn(self, objects)
+        name = attempt_id("20260117T150000Z", self._entropy.hex(16))
+        condemned = Condemned(batch=name, by=self._owner, condemned_at="", objects=objects)
+        late.append(lambda: self._certainty.create(condemned_key(name), condemned.encode()))
+        return condemned, condemned.encode()
+
+    def mark_first(self: Marker, marks: Marks) -> None:
+        mark(self, marks)
+        while late:
+            late.pop()()
+
+    patch.setattr(Batches, "condemn", condemn_one)
+    patch.setattr(Marker, "mark", mark_first)
+
+
+def _one_second_mark(patch: Patch) -> None:
+    """Batches that are condemned later are decided by the mark of the first ones, too."""
+    mark = Marker.mark
+
+    def twice(self: Marker, marks: Marks) -> None:
+        made = vars(marks).setdefault("made", 0)
+        if made < 2:
+            mark(self, marks)
+        vars(marks)["made"] = made + 1
+
+    patch.setattr(Marker, "mark", twice)
 
 
 def _no_second_mark(patch: Patch) -> None:
@@ -252,7 +295,7 @@ def _marks_in_order(*order: str) -> Callable[[Patch], None]:
         steps: dict[str, Callable[[], object]] = {
             "intents": lambda: self._intents(marks),
             "pointers": lambda: self._pointers(marks),
-            "outcomes": lambda: self._attempts(marks, pinned, set()),
+            "outcomes": lambda: self._attempts(marks, pinned, {}),
         }
         for step in order:
             steps[step]()
@@ -276,6 +319,18 @@ def _refs_into_packs_ignored(patch: Patch) -> None:
 def _verdict_deleted(patch: Patch) -> None:
     finish = Sweeper.finish
 
+    def hasty(
+        self: Sweeper, condemned: Condemned, verdict: Verdict, advance: Callable[[int], None] | None = None
+    ) -> Swept:
+        self._remover.delete([batch_key(condemned.batch, VERDICT_FILE)])
+        return finish(self, condemned, verdict, advance)
+
+    patch.setattr(Sweeper, "finish", hasty)
+
+
+def _verdict_cleared_at_once(patch: Patch) -> None:
+    finish = Sweeper.finish
+
     def tidy(
         self: Sweeper, condemned: Condemned, verdict: Verdict, advance: Callable[[int], None] | None = None
     ) -> Swept:
@@ -286,17 +341,10 @@ def _verdict_deleted(patch: Patch) -> None:
     patch.setattr(Sweeper, "finish", tidy)
 
 
-def _verdict_forgotten(patch: Patch) -> None:
-    """The model of a store would not let another verdict take a deleted one's place: it remembers."""
-    delete = ModelStore._delete
-
-    def forget(self: ModelStore, key: str) -> None:
-        delete(self, key)
-        if key.endswith(VERDICT_FILE):
-            self.history.pop(key, None)
-
-    patch.setattr(ModelStore, "_delete", forget)
-    _verdict_deleted(patch)
+def _over_and_not_noticed(patch: Patch) -> None:
+    """Verdicts are cleared away as soon as their batch is over, and its owner, who slept, does not look at it."""
+    _verdict_cleared_at_once(patch)
+    _over_is_not_noticed(patch)
 
 
 def _cancel_after_verdict(patch: Patch) -> None:
@@ -324,6 +372,7 @@ def _own_verdict_believed(patch: Patch) -> None:
         return proposed
 
     patch.setattr(Batches, "_create", create)
+    _over_is_not_noticed(patch)
 
 
 def _pins_forgotten(patch: Patch) -> None:
@@ -358,7 +407,7 @@ THE_TWELVE = [
         collected.OldPlan,
         2,
     ),
-    Omission("a verdict is never deleted", _verdict_forgotten, collected.TakenOver, 1),
+    Omission("the owner of a batch that is over deletes nothing", _over_and_not_noticed, collected.TakenOver, 1),
     Omission("nothing is cancelled after its verdict", _cancel_after_verdict, collected.TakenOver, 1),
     Omission("a condemned record outlives its deletes", _condemned_removed_early, collected.Collected, 1),
     Omission("nothing of a void attempt is referenced", _reuse_from_void, collected.CollectedVoid, 1),
@@ -372,6 +421,8 @@ MORE = [
     Omission("pins are asked for again", _pins_once, collected.PinnedWhileRetired, 1),
     Omission("nothing is tidied after a single mark", _tidied_at_once, collected.MovedWhileTidied, 1),
     Omission("pins are roots", _pins_forgotten, collected.PinnedWhileRetired, 1),
+    Omission("all batches of a mark are condemned before it", _condemned_after_the_mark, collected.SharedMark, 1),
+    Omission("a batch that is condemned later has a later mark", _one_second_mark, collected.OneMarkEach, 1),
 ]
 _PACKED, _PACKED_MOVE = packed(collected.Collected), packed(collected.MovedWhileRetired)
 PACKS = [
@@ -430,6 +481,12 @@ def test_untrue_records_are_noticed_even_where_no_byte_is_lost(
     take_away(monkeypatch)
     with pytest.raises(Violation, match=match):
         explore(collected.TakenOver, 1)
+
+
+@pytest.mark.parametrize("play", [collected.TakenOver, collected.TwoCollectors], ids=lambda play: play.__name__)
+def test_verdicts_may_be_cleared_away_as_soon_as_their_batch_is_over(play: type[Play], monkeypatch: Patch) -> None:
+    _verdict_cleared_at_once(monkeypatch)
+    assert explore(play, 1) > 1
 
 
 def test_the_unchanged_code_passes_each_of_these_searches() -> None:

@@ -9,7 +9,7 @@ trusted to have what it sealed. ``SEALRUN_TEST_EXAMPLES`` says how many such his
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
 
@@ -392,7 +392,7 @@ def _key(run: int) -> tuple[str, str]:
     return "train", _RUNS[run].expected.run_id
 
 
-def _load(reader: Reader, ref: str) -> dict[Digest, Stored]:
+def _load(reader: Reader, ref: str) -> Mapping[Digest, Stored]:
     return reader.load(reader.resolve(ref)).objects
 
 

@@ -57,11 +57,48 @@ def test_a_magic_has_the_options_of_the_function(cell: Any) -> None:  # noqa: AN
         cell("%resolve z --search-dir deep --required")
 
 
+def test_variables_stand_for_their_values(cell: Any) -> None:  # noqa: ANN401 - as above
+    cell("from pathlib import Path; Path('my reports').mkdir(); reports = {'2.3': Path('my reports'), '2.4': None}")
+    cell("path = reports['2.3'] / 'it\\'s a profile.csv'; _ = path.write_text('a\\n')")
+    cell("name, section, tags, overwrite, nothing = 'p.csv', '2.3', ['profile', 'numeric'], False, None")
+    done = cell("%publish {path} --name $name --section {section} --tag {tags} --tag {nothing} --overwrite={overwrite}")
+    assert (done.name, done.section, done.tags) == ("p.csv", "2.3", ("numeric", "profile"))
+    again = cell("%publish {path} --section {nothing} --name {nothing} --also-copy-to {[path.parent / 'copies']}")
+    assert (again.name, again.section, again.copies[0].parent.name) == ("it's a profile.csv", None, "copies")
+    cell('wanted, recursive, required = "it\'s a profile.csv", True, False')
+    cell("found = %resolve {wanted} --no-latest --search-dir {reports} --section 2.3")
+    assert cell("found == path.resolve()")
+    cell("dirs = [None, '.']")
+    cell("found = %resolve {wanted} --latest={False} --search-dir {dirs} --recursive {recursive} --required={required}")
+    assert cell("found.name") == "it's a profile.csv"
+    cell("found = %resolve {wanted} --no-latest --search-dir {reports.values()} --search-dir .")
+    assert cell("found.parent.name") == "my reports"
+    cell("found = [name for name in ('p.csv', 'q.csv') if get_ipython().run_line_magic('resolve', '{name}')]")
+    assert cell("found") == ["p.csv"]
+    cell("for each in ['p.csv']:\n    found = %resolve {each}")
+    assert cell("found.read_text()") == "a\n"
+    cell("_ = Path('{x}$').write_text('signs')")
+    assert cell("%publish {{x}}$$").name == "{x}$"
+
+
+def test_a_variable_that_is_not_there_is_an_error_and_never_a_name(cell: Any) -> None:  # noqa: ANN401 - as above
+    for line in ("%resolve {RESOLVE_NAME}", "%resolve $RESOLVE_NAME", "%resolve x --search-dir {RESOLVE_NAME}"):
+        with pytest.raises(Exception, match="'RESOLVE_NAME' is not defined; run the cell that sets it first"):
+            cell(line)
+    cell("RESOLVE_NAME = None")
+    with pytest.raises(Exception, match=r"%resolve: name is None: \{RESOLVE_NAME\}"):
+        cell("%resolve {RESOLVE_NAME}")
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         ("%publish", "required: path"),
         ("%publish a --nme b", "unrecognized arguments"),
+        ("%publish a --section {[1, 2]}", r"one is needed here, and \{\[1, 2\]\} is several"),
+        ("%publish a --overwrite={'no'}", r"--overwrite is on or off: \{'no'\}"),
+        ("%publish a --tag {1 +}", "no expression of Python"),
+        ("%resolve a --search-dir {dict(x='.')} --search-dir .", "is a mapping, which has to be the only one"),
         ("%resolve 'a", "No closing quotation"),
         ("%latest_manifest --frame arrow", "invalid choice"),
     ],

@@ -242,6 +242,7 @@ def test_a_collection_asks_as_the_formulas_say(request: pytest.FixtureRequest, r
     deleted, batch = 3 * len(retired), 40
     records = 2 + len(retired) / runs
     extent = Extent(objects=3 * runs, attempts=runs, records=records, names=1, pending=bench.pending)
+    extent = extent._replace(in_base=runs - bench.pending - len(retired))
     history = bench.history
     clock, policy = FakeClock(), CollectionPolicy(grace_s=0.0, batch=batch)
     collector = Collector(

@@ -160,6 +160,11 @@ REFUSALS = [
     (REGISTRY + WATCH + "preset = 'ray'\n", ("preset", "Known: auto, none, nextflow")),
     (REGISTRY + WATCH + "glob = '**'\n", ("glob", "'**'")),
     (REGISTRY + WATCH + "glob = '../*'\n", ("glob", "'../*'")),
+    (REGISTRY + WATCH + "experiment = '{1}'\n", ("experiment", "{1}", "folder 1 below the path")),
+    (REGISTRY + WATCH + "glob = '*/runs/*'\nexperiment = '{3}'\n", ("experiment", "{3}")),
+    (REGISTRY + WATCH + "experiment = '{x}'\n", ("experiment", "{x}")),
+    (REGISTRY + WATCH + 'unit = "file"\nseal = "in-place"\n', ("seal", 'unit = "folder"')),
+    (REGISTRY + WATCH + 'gone_after = "soon"\n', ("gone_after",)),
     (REGISTRY + WATCH + "names = { '../a' = 'b' }\n", ("names", "'../a'")),
     (REGISTRY + WATCH + "names = { 'a' = 'b/c' }\n", ("names.a", "'b/c'")),
     (REGISTRY + WATCH + "registries = ['mian']\n", ("registries", "[registry.mian]", "main")),
@@ -180,6 +185,13 @@ REFUSALS = [
 def test_a_mistake_is_refused_by_file_and_setting(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
     message = refusal(tmp_path, text)
     assert [word for word in words if word not in message] == [], message
+
+
+def test_a_watch_may_seal_in_place_and_name_experiments_by_folders(tmp_path: Path) -> None:
+    text = WATCH + 'glob = "*/runs/*"\nexperiment = "{1}"\nseal = "in-place"\ngone_after = "1h"\n'
+    (watched,) = settings_of(tmp_path, REGISTRY + text).watches
+    assert (watched.seal, watched.gone_after_s, watched.rules.sealed_here) == ("in-place", 3600.0, True)
+    assert watched.experiment_of(f"{watched.path}/dev/runs/a") == "dev"
 
 
 def watch(path: str, unit: str = "folder", glob: str = "*", name: str = "other") -> str:
@@ -222,14 +234,10 @@ def test_a_watch_and_what_sealrun_writes_never_lie_inside_each_other(tmp_path: P
 
 
 def test_what_does_nothing_in_this_version_is_accepted_and_said(tmp_path: Path) -> None:
-    text = (
-        REGISTRY
-        + WATCH
-        + '[[notify]]\non = ["run.published"]\nurl = "https://hooks.example/x"\n[http]\nlisten = "127.0.0.1:9478"\n'
-    )
-    settings = settings_of(tmp_path, text)
-    for name in ("notify", "http"):
-        assert any(f"`{name}`" in warning and "does nothing" in warning for warning in settings.warnings), name
+    settings = settings_of(tmp_path, REGISTRY + WATCH + '[http]\nlisten = "127.0.0.1:9478"\n')
+    (warning,) = settings.warnings
+    assert "`http`" in warning
+    assert "does nothing" in warning
     assert settings.shown()["warnings"] == list(settings.warnings)
 
 

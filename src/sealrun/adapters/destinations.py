@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sealrun.adapters.destination_rooms import Room
@@ -20,6 +20,7 @@ from sealrun.domain.links import link_problem
 from sealrun.domain.manifest import Entry, path_problem
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_CONTINUE = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _CHUNK = 1 << 20
 _WRITABLE = 0o222
@@ -60,6 +61,7 @@ class LocalDestination:
         self._where = self._room.path
         self._made = {""}
         self._belongs: set[str] = set()
+        self._going_on: set[str] = set()
         self._clones = True
 
     @property
@@ -75,10 +77,29 @@ class LocalDestination:
         self._belongs.add(path)
         return True
 
+    def begun(self, path: str, step: int, most: int) -> Iterator[memoryview] | None:
+        """Cut what is there of a file, and go on with it; see the port."""
+        place = self._checked(path)
+        try:
+            facts = os.lstat(place)
+            size = min(facts.st_size, most) // step * step
+            if not self.resumed or not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1 or not size:
+                return None
+            os.truncate(place, size)
+        except OSError:
+            return None  # then it is written anew, which says what is in the way
+        self._going_on.add(path)
+        return _pieces(place)
+
     def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
         """Write one file; see the port."""
         try:
-            descriptor = os.open(self._cleared(path), _CREATE, 0o666)
+            if path in self._going_on:
+                self._going_on.discard(path)
+                self._belongs.add(path)
+                descriptor = os.open(self._checked(path), _CONTINUE)
+            else:
+                descriptor = os.open(self._cleared(path), _CREATE, 0o666)
             try:
                 for chunk in chunks:
                     write_all(descriptor, chunk)
@@ -117,6 +138,8 @@ class LocalDestination:
     def commit(self) -> None:
         """Take the final name; see the port."""
         self._refuse_if_taken()
+        if self.resumed:
+            self._room.keep_only(self._belongs)
         if self._single:
             (only,) = self._room.names()
             try:
@@ -125,8 +148,6 @@ class LocalDestination:
                 raise self._taken() from error
             self._room.remove()
             return
-        if self.resumed:
-            self._room.keep_only(self._belongs)
         try:
             self._room.become(self._final)
         except OSError as error:
@@ -199,6 +220,13 @@ class LocalDestination:
 
     def _unwritable(self, path: str, error: OSError) -> NoSpaceError:
         return NoSpaceError(f"{self._final}: {path!r} cannot be written ({error.strerror}); nothing was restored")
+
+
+def _pieces(place: str) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(_CHUNK))
+    with open(os.open(place, _READ), "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
+        while got := file.readinto(buffer):
+            yield buffer[:got]
 
 
 def _hard_link(place: str, origin: str) -> bool:

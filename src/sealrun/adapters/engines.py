@@ -1,19 +1,24 @@
-"""Where bulk work runs: threads of this process, processes of this machine, a Dask cluster, or any executor by name."""
+"""Where bulk work runs: threads, processes of this machine, a Dask cluster, Parsl, or any executor by name."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 import os
+import shlex
+import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
 from sealrun.domain.errors import ConfigurationError, UnavailableError
 
 _LEAST_WIDTH = 8
-ENGINES = "threads, processes, dask, dask:ADDRESS, MODULE:FUNCTION"
+ENGINES = "threads, processes, dask, dask:ADDRESS, parsl, parsl:MODULE:CONFIG, MODULE:FUNCTION"
 """What `open_engine` takes, for messages and help texts."""
 
 
@@ -23,7 +28,9 @@ def open_engine(name: str = "threads", jobs: int | None = None) -> Iterator[Exec
 
     ``threads`` and ``processes`` (started anew, never forked) are of this machine; ``dask`` starts a cluster on this
     machine, and ``dask:tcp://HOST:PORT`` uses one that is there, whose workers have sealrun and see the same files;
-    ``MODULE:FUNCTION`` calls a function that returns any `concurrent.futures.Executor` (Parsl has one).
+    ``parsl`` starts Parsl's workers on this machine, and ``parsl:MODULE:CONFIG`` uses a `parsl.Config`, or a function
+    that returns one: clusters and batch systems. ``MODULE:FUNCTION`` calls a function that returns any other
+    `concurrent.futures.Executor`.
     `ConfigurationError` says what is wrong with the name; `UnavailableError`: nobody answers at the address.
     """
     workers = jobs or os.cpu_count() or 1
@@ -37,6 +44,9 @@ def open_engine(name: str = "threads", jobs: int | None = None) -> Iterator[Exec
     elif kind == "dask":
         with _dask(where, workers) as executor:
             yield executor
+    elif kind == "parsl":
+        with _parsl(where, workers) as parsls:
+            yield parsls
     elif where:
         with _factory(kind, where) as made:
             yield made
@@ -90,6 +100,54 @@ def _telling_of_lost_workers() -> Iterator[None]:
     except KilledWorker as error:
         msg = f"Dask lost every worker that tried the same task ({error}); look whether they ran out of memory"
         raise UnavailableError(msg) from error
+
+
+@contextmanager
+def _parsl(where: str, workers: int) -> Iterator[Executor]:
+    """Parsl keeps its logs in a folder of its own, which goes with it; a configuration that is given says where."""
+    try:
+        from parsl.concurrent import ParslPoolExecutor  # noqa: PLC0415 - large, and only for this engine
+        from parsl.config import Config  # noqa: PLC0415 - as above
+        from parsl.executors import HighThroughputExecutor  # noqa: PLC0415 - as above
+        from parsl.providers import LocalProvider  # noqa: PLC0415 - as above
+    except ImportError as error:
+        msg = "the engine parsl needs the package parsl: pip install 'sealrun[parsl]'"
+        raise ConfigurationError(msg) from error
+    if where:
+        config = _named(where)
+        config = config if isinstance(config, Config) else config() if callable(config) else config
+        if not isinstance(config, Config):
+            msg = f"parsl:{where} is a {type(config).__name__}, not a parsl.Config, nor a function that returns one"
+            raise ConfigurationError(msg)
+        with ParslPoolExecutor(config) as pool:
+            yield pool
+        return
+    logging.getLogger("parsl").setLevel(logging.WARNING)  # what it says of its own coming and going is no news
+    programs = Path(sys.executable).parent  # Parsl's own, which need not be on PATH
+    provider = LocalProvider(  # type: ignore[no-untyped-call] # it has no annotations
+        init_blocks=1, max_blocks=1, worker_init=f"export PATH={shlex.quote(str(programs))}:$PATH"
+    )
+    with tempfile.TemporaryDirectory(prefix="sealrun-parsl-") as room:
+        local = HighThroughputExecutor(
+            address="127.0.0.1",
+            max_workers_per_node=workers,
+            encrypted=False,  # nothing leaves this machine's loopback
+            provider=provider,
+            interchange_launch_cmd=[str(programs / "interchange.py")],
+        )
+        with ParslPoolExecutor(
+            Config(executors=[local], run_dir=room, usage_tracking=0, strategy="none", initialize_logging=False)
+        ) as pool:
+            yield pool
+
+
+def _named(name: str) -> Any:  # noqa: ANN401 - whatever it names
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"{name} cannot be found ({error}); name it as MODULE:NAME"
+        raise ConfigurationError(msg) from error
 
 
 @contextmanager

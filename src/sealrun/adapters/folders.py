@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, Literal
 
 import msgspec
 
 from sealrun.adapters.beneath import changed, facts_of, open_file, opened_folder, split, translate
-from sealrun.adapters.hashing import Hashing
+from sealrun.adapters.hashing import Digests, Hashing
 from sealrun.adapters.scanning import is_unchanged, survey_file, survey_folder
-from sealrun.adapters.staging import Digested, Staging
+from sealrun.adapters.staging import Staging
+from sealrun.adapters.tables import FileTable
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.domain.manifest import Entry
@@ -25,7 +27,7 @@ _RACY_NS = 2_000_000_000
 """A file changed less than this before it was hashed may change again without its times showing it (FAT counts in
 steps of two seconds; git calls such entries "racily clean"): its digest is not remembered."""
 
-_Cache = dict[str, tuple[FileFacts, Digest]]
+_NO_ROW = (-1, None)
 
 
 def default_workers() -> int:
@@ -108,19 +110,16 @@ class LocalFolder:
     def hash(self, tree: Tree, copying: Copying | None = None) -> Hashed:
         """Digest every file; see the port. The last thing done is to list everything again and compare."""
         started_ns = self._wall_ns()
-        known, forgotten = self._known(tree)
-        unknown, packs = tree.files, copying.packs if copying is not None else ()
-        if known:
-            unknown = {path: facts for path, facts in tree.files.items() if path not in known}
-            packs = [[path for path in pack if path in unknown] for pack in packs]
-        found = Hashing(self._root, self._workers, Staging(copying)).run(unknown, packs)
+        files = FileTable.of(tree.files)
+        digests = Digests(files)
+        forgotten = self._find_known(files, digests)
+        known, packs = digests.known, copying.packs if copying is not None else ()
+        if any(known):
+            packs = [array("L", [number for number in pack if not known[number]]) for pack in packs]
+        found = Hashing(self._root, self._workers, Staging(copying)).run(files, digests, packs)
         self._check_unchanged(tree)
-        self._remember(tree, known, found, started_ns, forgotten=forgotten)
-        digests = {**known, **found.digests} if known else found.digests
-        entries = (
-            Entry(path, facts.size, digests[path], executable=facts.executable) for path, facts in tree.files.items()
-        )
-        return Hashed(tuple(entries), found.staged, found.packs)
+        self._remember(files, digests, started_ns, forgotten=forgotten)
+        return Hashed(digests.entries(), found.staged, found.packs)
 
     def source(self, entry: Entry, facts: FileFacts | None = None) -> Source:
         """Return the bytes of `entry`; see the port."""
@@ -166,31 +165,38 @@ class LocalFolder:
                 raise changed(os.path.join(self._root, path))
         raise changed(self.path)
 
-    def _known(self, tree: Tree) -> tuple[Mapping[str, Digest], bool]:
-        """Digests of the files that are what they were when they were hashed; and whether there were others."""
-        cached = self._hashes.known(self.path)
-        known = {path: digest for path, (facts, digest) in cached.items() if tree.files.get(path) == facts}
-        return known, len(known) != len(cached)
+    def _find_known(self, files: FileTable, digests: Digests) -> bool:
+        """Set the digests of files that are what they were when they were hashed; tell whether there were others."""
+        forgotten = False
+        rows = enumerate(files.rows())
+        number, row = next(rows, _NO_ROW)
+        for path, facts, digest in self._hashes.known(self.path):
+            while row is not None and row[0] < path:
+                number, row = next(rows, _NO_ROW)
+            if row is not None and row == (path, facts):
+                digests.set(number, bytes.fromhex(digest))
+                digests.known[number] = 1
+            else:
+                forgotten = True
+        return forgotten
 
-    def _remember(
-        self, tree: Tree, known: Mapping[str, Digest], found: Digested, started_ns: int, *, forgotten: bool
-    ) -> None:
-        fresh: _Cache = {
-            path: (tree.files[path], digest)
-            for path, digest in found.digests.items()
-            if max(tree.files[path].mtime_ns, tree.files[path].ctime_ns) < started_ns - _RACY_NS
-        }
-        if fresh or forgotten:
-            kept: _Cache = {path: (tree.files[path], digest) for path, digest in known.items()}
-            self._hashes.remember(self.path, kept | fresh)
+    def _remember(self, files: FileTable, digests: Digests, started_ns: int, *, forgotten: bool) -> None:
+        known, racy_ns = digests.known, started_ns - _RACY_NS
+        settled = bytearray(max(facts.mtime_ns, facts.ctime_ns) < racy_ns for facts in files.facts())
+        if not forgotten and not any(old < now for old, now in zip(known, settled, strict=True)):
+            return
+        rows = zip(known, settled, files.rows(), digests, strict=True)
+        self._hashes.remember(
+            self.path, ((path, facts, Digest(digest)) for old, now, (path, facts), digest in rows if old or now)
+        )
 
 
 class NoHashes(msgspec.Struct, frozen=True):
     """`ports.HashCache` that remembers nothing, for commands that have no journal."""
 
-    def known(self, folder: str) -> Mapping[str, tuple[FileFacts, Digest]]:  # noqa: ARG002 - the port's signature
+    def known(self, folder: str) -> Iterable[tuple[str, FileFacts, Digest]]:  # noqa: ARG002 - the port's signature
         """Know nothing."""
-        return {}
+        return ()
 
-    def remember(self, folder: str, digests: Mapping[str, tuple[FileFacts, Digest]]) -> None:
+    def remember(self, folder: str, digests: Iterable[tuple[str, FileFacts, Digest]]) -> None:
         """Forget at once."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import groupby
@@ -18,13 +19,49 @@ from itertools import groupby
 from sealrun.adapters.beneath import changed, facts_of, open_file, opened_folder, split, translate
 from sealrun.adapters.small_files import read_small_files
 from sealrun.adapters.staging import Digested, Staging
-from sealrun.domain.address import Digest
+from sealrun.adapters.tables import FileTable
+from sealrun.domain.entries import DIGEST_BYTES, ROWS, Entries, EntryBlock, hex_digests
 from sealrun.ports import FileFacts
 
 _CHUNK = 4 << 20
 _SMALL = 256 << 10
 _BATCH = 64
+_MOST_BATCHES = 1000
 _INLINE = 16
+
+
+class Digests:
+    """Digests of the files in a table, by their positions. Threads may set them at once, each its own."""
+
+    def __init__(self, files: FileTable) -> None:
+        """None is known yet."""
+        self._files = files
+        self._blocks = [bytearray(DIGEST_BYTES * len(block.sizes)) for block in files.blocks]
+        self.known = bytearray(len(files))
+        """A one for each file whose digest is known, until all are."""
+
+    def set(self, number: int, digest: bytes | bytearray) -> None:
+        """Keep the digest of one file."""
+        block, row = divmod(number, ROWS)
+        self._blocks[block][row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES] = digest
+
+    def set_all(self, numbers: Sequence[int], digests: bytearray) -> None:
+        """Keep the digests of some files, which stand one behind the other."""
+        for at, number in enumerate(numbers):
+            self.set(number, digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
+
+    def __iter__(self) -> Iterator[str]:
+        for block in self._blocks:
+            yield from hex_digests(block)
+
+    def entries(self) -> Entries:
+        """Return the files with their digests, once all are known. What the table has of them is not copied."""
+        return Entries(
+            [
+                EntryBlock(block.paths, block.sizes, digests, block.executable if any(block.executable) else b"")
+                for block, digests in zip(self._files.blocks, self._blocks, strict=True)
+            ]
+        )
 
 
 class Hashing:
@@ -37,17 +74,17 @@ class Hashing:
         self._staging = staging
         self._stop = threading.Event()
         self._local = threading.local()
-        self._digests: dict[str, Digest] = {}
 
-    def run(self, files: Mapping[str, FileFacts], packs: Sequence[Sequence[str]] = ()) -> Digested:
-        """Digest `files`, those that `packs` name pack by pack.
+    def run(self, files: FileTable, digests: Digests, packs: Sequence[Sequence[int]] = ()) -> Digested:
+        """Digest those of `files` whose digests are not known, those that `packs` name pack by pack.
 
         `RunChangedError` if one is not, before and after reading, what its facts say.
         On any error the others are stopped first, so nothing reads or writes after the return.
         """
-        alone = [partial(self._batch, batch) for batch in _batches(_but_for(files, packs))]
-        packed = [partial(self._pack, number, pack, files) for number, pack in enumerate(packs)]
-        if len(files) <= _INLINE and sum(facts.size for facts in files.values()) <= _CHUNK:
+        batches = _batches(files, digests.known, packs)
+        alone = [partial(self._batch, files, digests, batch) for batch in batches]
+        packed = [partial(self._pack, number, files, digests, pack) for number, pack in enumerate(packs)]
+        if len(files) <= _INLINE and sum(facts.size for facts in files.facts()) <= _CHUNK:
             for one in (*alone, *packed):
                 one()
             return self._digested()
@@ -67,23 +104,24 @@ class Hashing:
 
     def _digested(self) -> Digested:
         packs = (pack for _, pack in sorted(self._staging.packs.items()))
-        return Digested(self._digests, self._staging.staged, tuple(packs))
+        return Digested(self._staging.staged, tuple(packs))
 
-    def _batch(self, batch: list[tuple[str, FileFacts]]) -> None:
-        folder, _ = split(batch[0][0])
-        path = batch[0][0]
-        try:
-            with opened_folder(self._root, folder) as descriptor:
-                for path, facts in batch:
-                    self._digests[path] = self._file(descriptor, path, facts)
-        except OSError as error:
-            raise translate(error, os.path.join(self._root, path)) from error
+    def _batch(self, files: FileTable, digests: Digests, batch: Sequence[int]) -> None:
+        rows = zip(batch, files.pick(batch), strict=True)
+        for folder, group in groupby(rows, key=lambda row: split(row[1][0])[0]):
+            path = folder
+            try:
+                with opened_folder(self._root, folder) as descriptor:
+                    for number, (path, facts) in group:
+                        digests.set(number, bytes.fromhex(self._file(descriptor, path, facts)))
+            except OSError as error:
+                raise translate(error, os.path.join(self._root, path)) from error
 
-    def _pack(self, number: int, paths: Sequence[str], files: Mapping[str, FileFacts]) -> None:
-        bodies = read_small_files(self._root, ((path, files[path]) for path in paths), self._stop.is_set)
-        self._digests.update(self._staging.pack(number, bodies))
+    def _pack(self, number: int, files: FileTable, digests: Digests, pack: Sequence[int]) -> None:
+        bodies = read_small_files(self._root, files.pick(pack), self._stop.is_set)
+        digests.set_all(pack, self._staging.pack(number, bodies))
 
-    def _file(self, folder: int, path: str, facts: FileFacts) -> Digest:
+    def _file(self, folder: int, path: str, facts: FileFacts) -> str:
         descriptor = open_file(folder, split(path)[1])
         try:
             self._check(descriptor, path, facts)
@@ -121,19 +159,27 @@ class Hashing:
         return buffer
 
 
-def _but_for(files: Mapping[str, FileFacts], packs: Sequence[Sequence[str]]) -> Mapping[str, FileFacts]:
-    if not packs:
-        return files
-    in_packs = {path for pack in packs for path in pack}
-    return {path: facts for path, facts in files.items() if path not in in_packs}
+def _batches(files: FileTable, known: bytearray, packs: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Positions of the files that no pack takes and whose digests are not known, in batches.
 
-
-def _batches(files: Mapping[str, FileFacts]) -> Iterator[list[tuple[str, FileFacts]]]:
-    """Big files one by one, biggest first, so that none is left alone at the end; then small ones by folder."""
-    big = sorted((item for item in files.items() if item[1].size > _SMALL), key=lambda item: -item[1].size)
-    yield from ([item] for item in big)
-    small = sorted((split(path)[0], path) for path, facts in files.items() if facts.size <= _SMALL)
-    for _, group in groupby(small, key=lambda pair: pair[0]):
-        paths = [path for _, path in group]
-        for start in range(0, len(paths), _BATCH):
-            yield [(path, files[path]) for path in paths[start : start + _BATCH]]
+    Big files one by one, biggest first, so that none is left alone at the end; then small ones, neighbours together.
+    """
+    taken = bytearray(known)
+    for pack in packs:
+        for number in pack:
+            taken[number] = 1
+    big: list[tuple[int, int]] = []
+    small = array("L")
+    number = taken.find(0)
+    while number >= 0:
+        size = files.blocks[number // ROWS].sizes[number % ROWS]
+        if size > _SMALL:
+            big.append((-size, number))
+        else:
+            small.append(number)
+        number = taken.find(0, number + 1)
+    at_once = max(_BATCH, len(small) // _MOST_BATCHES)
+    return [
+        *([number] for _, number in sorted(big)),
+        *(small[start : start + at_once] for start in range(0, len(small), at_once)),
+    ]

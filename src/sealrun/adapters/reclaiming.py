@@ -25,6 +25,7 @@ from sealrun.adapters.folders import LocalFolder, NoHashes
 from sealrun.adapters.renaming import rename_new
 from sealrun.adapters.stores.posix_durable import sync_folder
 from sealrun.domain.errors import ConflictError, NoSpaceError, RunChangedError, RunRejectedError
+from sealrun.domain.links import is_left_out
 from sealrun.domain.patterns import OWN_FOLDER
 from sealrun.domain.reclaiming import DONE_MARKER
 from sealrun.ports import Contents, FileFacts, SetAside, Tree
@@ -160,17 +161,25 @@ class _Removal:
         """Remove the folder at `path`, inner ones first. Whatever else is found in it stays, and it, too."""
         try:
             with opened_folder(self._root, path) as descriptor, os.scandir(descriptor) as listing:
-                items = [(item.name, item.is_dir(follow_symlinks=False)) for item in listing]
-            for name, folder in sorted(items):
+                items = [(item.name, item.is_dir(follow_symlinks=False), item.is_symlink()) for item in listing]
+            for name, folder, link in sorted(items):
                 inner = f"{path}/{name}" if path else name
                 if folder:
                     self._empty(inner)
+                elif link and is_left_out(inner):
+                    self._link_away(inner)
                 else:
                     self._kept.append(f"{inner!r} appeared after the folder was read")
             if not self._kept:
                 self._rmdir(path)
         except OSError as error:
             self._keep(path, error)
+
+    def _link_away(self, path: str) -> None:
+        """Unlink what was never part of the run."""
+        folder, name = split(path)
+        with opened_folder(self._root, folder) as descriptor:
+            os.unlink(name, dir_fd=descriptor)
 
     def _rmdir(self, path: str) -> None:
         if not path:

@@ -26,6 +26,7 @@ import msgspec
 
 from sealrun.adapters.inotify import ShallowWatches, listen_to_overflow
 from sealrun.adapters.mounts import file_system_of, is_remote
+from sealrun.domain.recorder import HEARTBEAT_FILE
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MAX_FOLLOWED = 64
-"""Each run that is followed in depth is a thread of watchdog's, and a drop of thousands passes through here: past this
-many the rest is watched at its top."""
+"""Each run that is followed in depth is a thread of watchdog's: past this many the rest is watched at its top."""
 _CALM_FACTOR = 10.0
+_SIGN_OF_LIFE = f"/{HEARTBEAT_FILE}"
 
 OnChange = Callable[[str | None], None]
 
@@ -292,8 +293,8 @@ def _handler(root: _Root, real: str, shown: str) -> FileSystemEventHandler:
     class Handler(FileSystemEventHandler):
         def on_any_event(self, event: FileSystemEvent) -> None:
             for path in (event.src_path, event.dest_path):
-                if path:
-                    name = os.fsdecode(path)
+                name = os.fsdecode(path)
+                if name and not name.endswith(_SIGN_OF_LIFE):  # it changes nothing, and comes as long as a run lives
                     root.tell(shown + name.removeprefix(real) if name.startswith(real) else name)
 
     return Handler()

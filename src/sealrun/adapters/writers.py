@@ -14,6 +14,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sealrun.adapters.processes import lives
+from sealrun.domain.recorder import Recorder
+
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 
@@ -48,6 +51,10 @@ class ProcWriters:
             return []
         self._seen = began, self.snapshot()
         return self._seen[1].writers(real)
+
+    def lives(self, recorder: Recorder) -> bool | None:
+        """Whether that very process lives; see the port."""
+        return lives(recorder, self._proc)
 
     def snapshot(self) -> OpenFiles:
         """Look once for many folders. Paths are real paths."""

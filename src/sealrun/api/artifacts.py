@@ -27,7 +27,7 @@ Frame = Literal["pandas", "polars"]
 def publish(  # noqa: PLR0913 - keywords, as the page that asked for it has them
     path: StrPath,
     *,
-    name: str | None = None,
+    name: StrPath | None = None,
     section: str | None = None,
     tags: Iterable[str] = (),
     overwrite: bool = True,
@@ -47,20 +47,24 @@ def publish(  # noqa: PLR0913 - keywords, as the page that asked for it has them
     Raises `UsageError` (no such file, or a name that cannot be one), `RunChangedError` (it was written to meanwhile),
     and what was in the way if it reached no registry.
     """
+    folders = list(_several(also_copy_to, "also_copy_to"))
+    if None in folders:
+        msg = f"also_copy_to={folders!r}: holds None, which is no folder; nothing was published"
+        raise UsageError(msg)
     with Artifacts(parts_from_settings(config, registry), registry) as artifacts:
         return artifacts.publish(
             path,
-            name=name,
+            name=None if name is None else os.fspath(name),
             section=section,
             tags=_several(tags, "tags"),
             overwrite=overwrite,
-            also_copy_to=_several(also_copy_to, "also_copy_to"),
+            also_copy_to=folders,
             experiment=experiment,
         )
 
 
 def resolve(
-    name: str,
+    name: StrPath,
     *,
     section: str | None = None,
     search_dirs: SearchDirs = (),
@@ -83,7 +87,7 @@ def resolve(
     """
     with Artifacts(parts_from_settings(config, registry), registry) as artifacts:
         return artifacts.resolve(
-            name,
+            os.fspath(name),
             section=section,
             search_dirs=_several(search_dirs, "search_dirs"),
             prefer_latest=prefer_latest,

@@ -39,10 +39,11 @@ def put(
 def get(ref: str, *, verify: bool = True, registry: str | None = None, config: StrPath | None = None) -> Path:
     """Return the path, on this machine, of what a URN names: a file, or a folder. Any other reference works, too.
 
-    In place where the registry is a directory and holds the files whole; else fetched once and kept in
-    ``$SEALRUN_CACHE`` (``~/.cache/sealrun``), which may be deleted at any time. Do not write to it. It is compared
-    with its digests (`DigestMismatchError`); ``verify=False`` leaves that out for what is in place. `NotFoundError`
-    if the registry does not hold it.
+    In place where the registry is a directory and holds the files whole: then it is there for as long as its run
+    stands. Else fetched once and kept in ``$SEALRUN_CACHE`` (``~/.cache/sealrun``), within ``$SEALRUN_CACHE_LIMIT``:
+    there it stays for as long as this process runs. Do not write to it. It is compared with its digests
+    (`DigestMismatchError`); ``verify=False`` leaves that out for what is in place. `NotFoundError` if the registry does
+    not hold it; `NoSpaceError` if the cache cannot be written to.
     """
     with Contents(parts_from_settings(config, registry), registry) as contents:
         return contents.get(ref, verify=verify)
@@ -79,7 +80,7 @@ def build_once(
     `wait` seconds (`HeldError`), by default for as long as the builder gives signs of life. If it dies, or is silent
     for `lease` seconds, another one takes over. Should two build all the same, because one was only slow, the first to
     finish is right, and both return that. If the build fails its error is raised, and whoever waited for it gets
-    `BuildFailedError`; to ask again is to try again.
+    `BuildFailedError` with its kind and text, secrets masked; to ask again is to try again.
 
     Everybody who asks for a configuration gives the same `lease`. Nobody's clock is compared with another's.
     """

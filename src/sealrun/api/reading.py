@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
@@ -52,7 +53,8 @@ class RegistryReader:
         """See `open_registry`."""
         self._spec = spec
         self._cache = cache
-        self._consumer: Consumer | None = None
+        self._consumers: dict[int, Consumer] = {}
+        self._lock = Lock()
         _ = self._browser.reader.store.url
 
     def __repr__(self) -> str:
@@ -72,19 +74,27 @@ class RegistryReader:
         return self._browser.reader.store.url
 
     def experiments(self) -> list[str]:
-        """Names of the experiments, sorted."""
+        """Names of the experiments, sorted. Asked now; so is everything else here. `UnavailableError`: no answer."""
         return self._browser.reader.experiments()
 
     def runs(self, experiment: str | None = None) -> list[Row]:
-        """One row per run, of one experiment or of all, oldest first."""
+        """One row per run, of one experiment or of all, oldest first; none of an experiment that is not there.
+
+        A row has `run_id`, `experiment`, `name`, `status`, `finished_at`, `sealed_at`, `files`, `size` (bytes), `tags`,
+        `urn`, `root_sha256`, `tree_digest` and `supersedes` (the run that it replaces, or None).
+        """
         return self._browser.reader.runs(experiment)
 
     def pointers(self, experiment: str) -> list[Generation]:
-        """Where each pointer of an experiment stands, by name."""
+        """Where each pointer of an experiment stands, by name.
+
+        A generation has `pointer`, `generation` (from 1), `target` (`experiment`, `run_id`, `root_sha256`), `moved_at`,
+        `by` and `why`.
+        """
         return self._browser.reader.pointers(experiment)
 
     def history(self, experiment: str, pointer: str) -> list[Generation]:
-        """A pointer's generations, newest first."""
+        """A pointer's generations, newest first; none if it was never set. `IntegrityError`: the log is broken."""
         return self._browser.reader.history(experiment, pointer)
 
     def exists(self, ref: str) -> bool:
@@ -105,28 +115,47 @@ class RegistryReader:
         return self.resolve(ref).open()
 
     def read_bytes(self, ref: str) -> bytes:
-        """Return the bytes of the one file that a reference names, verified."""
+        """Return the bytes of the one file that a reference names, verified: `DigestMismatchError`."""
         return self.resolve(ref).read_bytes()
 
-    def get(self, ref: str, destination: str | os.PathLike[str], *, sealed: bool = False) -> Path:
+    def get(
+        self,
+        ref: str,
+        destination: str | os.PathLike[str],
+        *,
+        sealed: bool = False,
+        link: bool = False,
+        advance: Callable[[int], None] | None = None,
+    ) -> Path:
         """Restore a run, or one file of it, to `destination`, which must not exist yet; return where it is.
 
-        Nothing is visible there until all is verified. With `sealed` the whole run folder, records included. A file
-        goes into `destination` where that is a folder.
+        Nothing is visible there until all is verified: `DigestMismatchError`. With `sealed` the whole run folder,
+        records included. A file goes into `destination` where that is a folder. What an interrupted call had begun to
+        restore there is gone on with. With `link` files share a directory registry's bytes where that is possible
+        (`UsageError` where it never is); those that are read-only then are not to be written to. `advance` is told
+        bytes, from several threads. `NotFoundError`; `ConflictError`: the run was retired and collected meanwhile;
+        `NoSpaceError`: `destination` cannot be written to.
         """
-        if self._consumer is None:
-            self._consumer = Consumer(self._spec, SystemClock(), SystemEntropy())
         final = Path(destination)
         into = final.is_dir()
-        view = self._consumer.get(ref, final, sealed=sealed)
+        view = self._restorer().restore(ref, final, sealed=sealed, link=link, advance=advance).view
         name = view.path or (view.manifest.entries[0].path if view.envelope.unit == "file" and not sealed else None)
         return final / name.rpartition("/")[2] if name is not None and into and not sealed else final
 
     def close(self) -> None:
         """Release what is this reader's own; connections are the process's, and stay. Harmless twice."""
-        if self._consumer is not None:
-            self._consumer.close()
-            self._consumer = None
+        with self._lock:
+            consumer = self._consumers.pop(os.getpid(), None)
+        if consumer is not None:
+            consumer.close()
+
+    def _restorer(self) -> Consumer:
+        """Return what restores, in this process: connections do not survive a fork."""
+        with self._lock:
+            found = self._consumers.get(os.getpid())
+            if found is None:
+                found = self._consumers[os.getpid()] = Consumer(self._spec, SystemClock(), SystemEntropy())
+            return found
 
     @property
     def _browser(self) -> Browser:

@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.copy_cache import CopyCache
 from sealrun.adapters.file_cache import user_cache_folder
+from sealrun.bootstrap.caching import user_cache_limit
 from sealrun.bootstrap.local_copies import LocalCopies
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import RegistrySpec, find_spec, open_reader
@@ -52,5 +54,5 @@ class RegistryAtHand:
     @property
     def _local(self) -> LocalCopies:
         if self._copies is None:
-            self._copies = LocalCopies(self._reader, self._cache)
+            self._copies = LocalCopies(self._reader, CopyCache(self._cache, user_cache_limit(os.environ)))
         return self._copies

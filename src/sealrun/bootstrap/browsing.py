@@ -12,6 +12,7 @@ import msgspec
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.file_cache import DEFAULT_LIMIT, LocalFileCache, user_cache_folder
+from sealrun.bootstrap.caching import user_cache_limit
 from sealrun.bootstrap.describing import described_registries
 from sealrun.bootstrap.registries import RegistrySpec, find_spec, open_reader
 from sealrun.domain.errors import UsageError
@@ -31,7 +32,7 @@ class CacheChoice(msgspec.Struct, frozen=True):
         if wanted is False:
             return cls(None)
         folder = user_cache_folder(os.environ) if wanted is True else Path(wanted).absolute()
-        return cls(str(folder), DEFAULT_LIMIT if limit is None else limit)
+        return cls(str(folder), user_cache_limit(os.environ) if limit is None else limit)
 
 
 class HeldRun:

@@ -8,21 +8,34 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
+
+import msgspec
 
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.damage import VerifyReport, Window
 from sealrun.domain.errors import NotFoundError, UsageError
 from sealrun.domain.indexing import Row
+from sealrun.domain.lineage import Lineage
 from sealrun.domain.manifest import Entry
-from sealrun.domain.pointing import Generation
+from sealrun.domain.pointing import Generation, Target
+from sealrun.domain.records import JsonObject
 from sealrun.domain.reference import NameReference, parse_reference
 from sealrun.domain.run import Envelope
 from sealrun.ports import Clock, Entropy
+from sealrun.services.lineage import trace
+from sealrun.services.moved import read_where_it_stands
 from sealrun.services.moving import PlannedMove, PointerMover
 from sealrun.services.reading import Reader, RunFiles, RunView
-from sealrun.services.restoring import Origin, Restored, attempt_name, restore, restore_file
+from sealrun.services.restoring import (
+    Origin,
+    Restored,
+    attempt_name,
+    attempt_name_of_file,
+    restore,
+    restore_file,
+)
 from sealrun.services.tabulating import with_envelopes
 
 Advance = Callable[[int], None]
@@ -49,6 +62,11 @@ class Consumer:
         """Where the registry is, fit for showing."""
         return self._reader.store.url
 
+    @property
+    def reader(self) -> Reader:
+        """What it reads with, until it is closed."""
+        return self._reader
+
     def experiments(self) -> list[str]:
         """Names of the experiments."""
         return self._reader.experiments()
@@ -68,6 +86,10 @@ class Consumer:
     def body(self, view: RunFiles, entry: Entry) -> bytes:
         """Return one file's bytes, verified; for files that are known to be small."""
         return b"".join(self._reader.chunks(view, entry))
+
+    def lineage(self, ref: str, *, back: bool = True, forward: bool = True, depth: int | None = None) -> Lineage:
+        """Return what a run was made from and what was made from it; see `trace`."""
+        return trace(self._reader, ref, back=back, forward=forward, depth=depth)
 
     def tabulated(self, rows: Sequence[Row]) -> Iterator[tuple[Row, Envelope | None]]:
         """Yield each row with its run's envelope; see `with_envelopes`."""
@@ -103,17 +125,25 @@ class Consumer:
         A file (a reference with a path, a published name, a run of one dropped file) goes to `destination` itself, or
         into it where it is a folder. A run that an interrupted call had begun to restore there is gone on with.
         `link`: files share the registry's blocks where that is possible; `UsageError` where it never is.
+
+        A run whose bytes are moved meanwhile, as by a repair or a repacking, is begun again; `ConflictError`: it was
+        retired, and collected.
         """
-        view = self._reader.load_files(self._reader.resolve(ref))
+        target = self._reader.resolve(ref)
         origin = self._origin() if link else None
-        single = self._single(ref, view, sealed=sealed)
-        if single is None:
-            room = LocalDestination(destination, resume=attempt_name(view.target, sealed=sealed, sharing=link))
-            return Got(view, restore(self._reader, view, room, sealed=sealed, advance=advance, origin=origin))
-        name = single.path.rpartition("/")[2]
-        final = destination / name if destination.is_dir() else destination
-        room = LocalDestination(final, single=True)
-        return Got(view, restore_file(self._reader, view, single, room, name, origin=origin))
+
+        def attempt(target: Target) -> Got:
+            view = self._reader.load_files(target)
+            single = self._single(ref, view, sealed=sealed)
+            if single is None:
+                room = LocalDestination(destination, resume=attempt_name(view.target, sealed=sealed, sharing=link))
+                return Got(view, restore(self._reader, view, room, sealed=sealed, advance=advance, origin=origin))
+            name = single.path.rpartition("/")[2]
+            final = destination / name if destination.is_dir() else destination
+            room = LocalDestination(final, single=True, resume=attempt_name_of_file(single, sharing=link))
+            return Got(view, restore_file(self._reader, view, single, room, name, advance=advance, origin=origin))
+
+        return read_where_it_stands(self._reader, target, attempt)
 
     def cat(self, ref: str, out: BinaryIO) -> Entry:
         """Write one file's bytes to `out`, in bounded pieces, verified."""
@@ -129,7 +159,7 @@ class Consumer:
 
     def verify(
         self,
-        ref: str | None,
+        ref: str | Target | None,
         *,
         experiment: str | None = None,
         read_bytes: bool = True,
@@ -191,12 +221,26 @@ class Consumer:
         return view.manifest.entries[0] if view.envelope.unit == "file" else None
 
 
+class Admitting(Protocol):
+    """Who looks at a run before a pointer moves to it."""
+
+    def admit(self, target: Target, place: str, *, run_command: bool = True) -> JsonObject | None:
+        """Return the evidence that it may; `RequirementError` says why not."""
+        ...
+
+
+KeeperOf = Callable[[str, str], Admitting | None]
+
+
 class Mover:
     """Moves pointers of one registry that was opened for publishing."""
 
-    def __init__(self, reader: Reader, owner: str, clock: Clock, entropy: Entropy) -> None:
-        """Move in the name of the person who runs this process."""
+    def __init__(
+        self, reader: Reader, owner: str, clock: Clock, entropy: Entropy, keeper_of: KeeperOf = lambda *_: None
+    ) -> None:
+        """Move in the name of the person who runs this process. `keeper_of` finds who admits runs to a pointer."""
         self._reader = reader
+        self._keeper_of = keeper_of
         self._mover = PointerMover(reader.store, clock, entropy, owner, whoami())
 
     def set(self, experiment: str, pointer: str, ref: str, why: str, *, dry_run: bool) -> PlannedMove:
@@ -210,6 +254,10 @@ class Mover:
         return self._carry_out(self._mover.plan_rollback(experiment, pointer, to, why), dry_run=dry_run)
 
     def _carry_out(self, move: PlannedMove, *, dry_run: bool) -> PlannedMove:
+        keeper = self._keeper_of(move.experiment, move.pointer) if move.changes else None
+        if keeper is not None:
+            place = f"{move.experiment}@{move.pointer}"
+            move = msgspec.structs.replace(move, evidence=keeper.admit(move.target, place, run_command=not dry_run))
         if not dry_run and move.changes:
             self._mover.execute(move)
         return move

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from sealrun.adapters.scratch import scratch_room
 from sealrun.bootstrap.at_hand import RegistryAtHand
 from sealrun.bootstrap.consuming import whoami
 from sealrun.bootstrap.parts import Parts
@@ -23,19 +22,21 @@ from sealrun.domain.building import BuildStep
 from sealrun.domain.errors import (
     ConfigurationError,
     NoRegistryError,
-    NoSpaceError,
     NotFoundError,
     UsageError,
 )
 from sealrun.domain.reference import RunReference, UrnReference
 from sealrun.domain.urn import parse_urn
+from sealrun.recording.ending import reason_of
 from sealrun.services.building import BuildLog
+from sealrun.services.moved import read_where_it_stands
 from sealrun.services.reading import Reader
 
 Build = Callable[[Path], str | os.PathLike[str] | None]
 """Fills the folder it is given, or says which path is the content: in that folder, or anywhere."""
 DEFAULT_LEASE_S = 60.0
 _LEAST_LEASE_S = 0.2
+_LONGEST_REASON = 400
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +75,8 @@ class Contents(RegistryAtHand):
     def get(self, ref: str, *, verify: bool = True) -> Path:
         """Return where the content is on this machine: a file, or a folder. Any other reference works, too."""
         reader = self._reader
-        view = reader.load(reader.resolve(ref))
-        return self._local.of(view, verify=verify)
+        target = reader.resolve(ref)
+        return read_where_it_stands(reader, target, lambda at: self._local.of(reader.load(at), verify=verify))
 
     def exists(self, urn: str) -> bool:
         """Tell whether the content is there. An outage is raised, and never taken for "no"."""
@@ -132,28 +133,26 @@ class Contents(RegistryAtHand):
     ) -> BuildStep:
         """Build in a scratch folder, publish, and say so. What could not be published stays there, and the error tells.
 
-        A crash leaves the scratch folder, which may be deleted, and a claim that somebody takes over.
+        A crash leaves the scratch folder, which the next build on this machine removes unless it is queued, and a claim
+        that somebody takes over.
         """
-        scratch = self._scratch(kind)
-        folder = scratch / "content"
-        folder.mkdir()
-        try:
-            made = build(folder)
-        except BaseException as error:
-            log.give_up(claim, error)
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        content = folder if made is None else folder / made
-        try:
-            done = log.overtaken(claim, self._stands)
-            if done is None:
-                done = log.conclude(claim, self._publish(content, kind, metadata), self._stands)
-        except BaseException as error:
-            error.add_note(f"what was built is kept in {content}; sealrun scan --once delivers what was queued")
-            log.give_up(claim, error)
-            raise
-        shutil.rmtree(scratch, ignore_errors=True)
-        return done
+        with scratch_room(self._scratch, kind, self._is_queued) as room:
+            try:
+                made = build(room.folder)
+            except BaseException as error:
+                log.give_up(claim, error, _told(error))
+                raise
+            content = room.folder if made is None else room.folder / made
+            try:
+                done = log.overtaken(claim, self._stands)
+                if done is None:
+                    done = log.conclude(claim, self._publish(content, kind, metadata), self._stands)
+            except BaseException as error:
+                room.keep()
+                error.add_note(f"what was built is kept in {content}; sealrun scan --once delivers what was queued")
+                log.give_up(claim, error, _told(error))
+                raise
+            return done
 
     def _publish(self, path: Path, kind: str, metadata: dict[str, object]) -> tuple[str, str, str]:
         """Seal and publish as content; return experiment, run id and URN."""
@@ -176,14 +175,15 @@ class Contents(RegistryAtHand):
             return False  # it was retired since
         return True
 
-    def _scratch(self, kind: str) -> Path:
-        parent = Path(os.environ.get("SEALRUN_SCRATCH") or self._parts.state / "scratch").absolute()
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=parent))
-        except OSError as error:
-            msg = f"{parent}: cannot be written to ({error.strerror}); name another folder in $SEALRUN_SCRATCH"
-            raise NoSpaceError(msg) from error
+    @property
+    def _scratch(self) -> Path:
+        return Path(os.environ.get("SEALRUN_SCRATCH") or self._parts.state / "scratch").absolute()
+
+    def _is_queued(self, room: Path) -> bool:
+        """Tell whether something in a dead builder's room is still to be delivered."""
+        deliveries, real = self._parts.journal.deliveries, room.resolve()
+        waiting = {each.sealed for each in deliveries.all() if each.state != "published"}
+        return any(real in Path(deliveries.run(number).folder).parents for number in waiting)
 
     def _registry_there(self) -> Reader:
         """Open the registry; where there never was one, it is made as it is for a first publication."""
@@ -215,3 +215,8 @@ class Contents(RegistryAtHand):
             yield
         finally:
             os.close(handle)
+
+
+def _told(error: BaseException) -> str:
+    """Say to others why a build failed, without secrets."""
+    return (reason_of(error, os.environ) or type(error).__name__)[:_LONGEST_REASON]

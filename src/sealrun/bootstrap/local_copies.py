@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -11,9 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sealrun.adapters.copy_cache import FETCHING, CopyCache
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.domain.address import Digest, run_key
-from sealrun.domain.errors import DigestMismatchError, NoSpaceError
+from sealrun.domain.errors import DigestMismatchError, NoSpaceError, NotFoundError
 from sealrun.domain.manifest import Entry
 from sealrun.services.reading import Reader, RunView
 from sealrun.services.restoring import restore, restore_file
@@ -27,10 +29,11 @@ class LocalCopies:
     """Paths of what one registry holds. Nobody may write through them: they are read-only, and may be the registry's.
 
     In place costs nothing and is possible for whole files of a directory registry. What was fetched is verified, and
-    kept in `cache` under its content's digest, where any number of processes share it; it may be deleted at any time.
+    kept in `cache` under its content's digest, where any number of processes share it. What this process was given
+    stays there while it runs.
     """
 
-    def __init__(self, reader: Reader, cache: Path) -> None:
+    def __init__(self, reader: Reader, cache: CopyCache) -> None:
         """Find what `reader` reads."""
         self._reader = reader
         self._cache = cache
@@ -55,12 +58,15 @@ class LocalCopies:
                 self._compare(place, entry)
             return place
         kind = "x" if entry.executable else ""
-        final = self._cache / "files" / entry.sha256[:2] / (entry.sha256[2:] + kind) / entry.path.rpartition("/")[2]
+        held = self._cache.hold(f"files/{entry.sha256[:2]}/{entry.sha256[2:]}{kind}")
+        final = held / entry.path.rpartition("/")[2]
         if not self._is_good(final, entry):
             with self._room(final) as room:
-                restore_file(self._reader, view, entry, LocalDestination(room / "file", single=True), final.name)
-                (room / "file").chmod(_READ_ONLY | (0o111 if entry.executable else 0))
-                (room / "file").replace(final)
+                if not self._is_good(final, entry):  # nobody else has fetched it meanwhile
+                    restore_file(self._reader, view, entry, LocalDestination(room / "file", single=True), final.name)
+                    (room / "file").chmod(_READ_ONLY | (0o111 if entry.executable else 0))
+                    (room / "file").replace(final)
+            self._cache.added(entry.size)
         return final
 
     def _folder(self, view: RunView, *, verify: bool) -> Path:
@@ -72,13 +78,19 @@ class LocalCopies:
                 self._compare(Path(str(place)), entry)
             return _run_folder(self._reader, view)
         digest = view.envelope.manifest_sha256
-        final = self._cache / "folders" / digest[:2] / digest[2:] / view.envelope.name
-        if not (final.is_dir() and all(self._is_good(final / entry.path, entry) for entry in entries)):
+        final = self._cache.hold(f"folders/{digest[:2]}/{digest[2:]}") / view.envelope.name
+
+        def is_good() -> bool:
+            return final.is_dir() and all(self._is_good(final / entry.path, entry) for entry in entries)
+
+        if not is_good():
             with self._room(final) as room:
-                restore(self._reader, view, LocalDestination(room / "folder"), sealed=False)
-                for entry in entries:
-                    (room / "folder" / entry.path).chmod(_READ_ONLY | (0o111 if entry.executable else 0))
-                self._take(room, final, lambda: all(self._is_good(final / entry.path, entry) for entry in entries))
+                if not is_good():  # nobody else has fetched it meanwhile
+                    restore(self._reader, view, LocalDestination(room / "folder"), sealed=False)
+                    for entry in entries:
+                        (room / "folder" / entry.path).chmod(_READ_ONLY | (0o111 if entry.executable else 0))
+                    self._take(room, final, is_good)
+            self._cache.added(view.envelope.size)
         return final
 
     def _take(self, room: Path, final: Path, is_good: Callable[[], bool]) -> None:
@@ -100,7 +112,12 @@ class LocalCopies:
             return False
 
     def _compare(self, place: Path, entry: Entry) -> None:
-        if self._digest(place) != entry.sha256:
+        try:
+            found = self._digest(place)
+        except FileNotFoundError as error:
+            msg = f"{place}: is not there any more"
+            raise NotFoundError(msg) from error
+        if found != entry.sha256:
             msg = f"{place}: is not what was sealed; find the extent with: sealrun verify --all"
             raise DigestMismatchError(msg)
 
@@ -114,17 +131,27 @@ class LocalCopies:
 
     @contextmanager
     def _room(self, final: Path) -> Iterator[Path]:
-        """Open a private folder beside `final`. A crash leaves it; nobody takes it for anything."""
+        """Open a private folder beside `final`, as the only one who fetches it: a thousand would ask for the same.
+
+        A crash leaves it, and frees the lock; nobody takes it for anything. Without locks several may fetch it.
+        """
+        lock = -1
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            room = Path(tempfile.mkdtemp(prefix=".fetching-", dir=final.parent))
+            lock = os.open(final.parent / f"{FETCHING}lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            room = Path(tempfile.mkdtemp(prefix=FETCHING, dir=final.parent))
         except OSError as error:
+            if lock >= 0:
+                os.close(lock)
             msg = f"{final.parent}: cannot be written to ({error.strerror}); name another cache in $SEALRUN_CACHE"
             raise NoSpaceError(msg) from error
         try:
             yield room
         finally:
             shutil.rmtree(room, ignore_errors=True)
+            os.close(lock)
 
 
 def in_place(reader: Reader, view: RunView) -> Path | None:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.adapters.locking import hold, holder
+from sealrun.adapters.locking import holder
 from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, make_registry, open_reader
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import WatchSpec
@@ -22,15 +22,17 @@ from sealrun.settings.resolved import KeepingSettings
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.consuming import Consumer, Mover
+    from sealrun.bootstrap.governing import Governor
     from sealrun.bootstrap.keeping import Keeper
     from sealrun.bootstrap.mending import Mender
     from sealrun.bootstrap.mirroring import Mirrors
     from sealrun.bootstrap.producing import Producer
     from sealrun.bootstrap.reclaiming import SourceReclaimer
+    from sealrun.domain.gating import Gate
     from sealrun.services.reporting import StatusReport
     from sealrun.services.scrubbing import ScrubReport
 
-Reload = Callable[[], tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec], Sequence[MirrorSpec], KeepingSettings]]
+
 _KEEPING = KeepingSettings()
 
 
@@ -46,6 +48,7 @@ class Parts:
         jobs: int | None = None,
         mirrors: Sequence[MirrorSpec] = (),
         keeping: KeepingSettings = _KEEPING,
+        gates: Mapping[str, Gate] = MappingProxyType({}),
     ) -> None:
         """Work in the state folder `state`."""
         self.state = state
@@ -53,6 +56,7 @@ class Parts:
         self.watches = watches
         self._mirror_specs = mirrors
         self._keeping = keeping
+        self._gates = gates
         self._jobs = jobs
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
@@ -96,19 +100,31 @@ class Parts:
         self._closing.callback(consumer.close)
         return consumer
 
-    def mover(self, registry: str | None = None, *, dry_run: bool = False) -> Mover:
-        """Move pointers of a registry. For a dry run it is opened for reading: nothing is probed, nothing written."""
+    def mover(self, registry: str | None = None, *, dry_run: bool = False, gate: Gate | None = None) -> Mover:
+        """Move pointers of a registry. For a dry run it is opened for reading: nothing is probed, nothing written.
+
+        What the settings require of a run before a pointer moves, and what `gate` does, has to pass.
+        """
         from sealrun.bootstrap.consuming import Mover
+        from sealrun.bootstrap.gating import Gatekeeper
+        from sealrun.domain.gating import gate_of
+
+        def keeper_of(experiment: str, pointer: str) -> Gatekeeper | None:
+            required = gate_of(self._gates, experiment, pointer)
+            required = required if gate is None else required.and_also(gate)
+            if not required.require and not required.command:
+                return None
+            return Gatekeeper(required, lambda: self.governor(registry), lambda: self.consumer(registry), self._clock)
 
         spec = find_spec(self.registries, registry)
         if dry_run:
             found = open_reader(spec, self._clock, self._entropy)
             self._closing.callback(found.store.close)
-            return Mover(found, "dry-run", self._clock, self._entropy)
+            return Mover(found, "dry-run", self._clock, self._entropy, keeper_of)
         opened = Opener(self.journal, self._clock, self._entropy).for_publishing(spec)
         self._closing.callback(opened.close)
         reader = Reader(opened.store, self._clock, self._entropy)
-        return Mover(reader, self.journal.state_id, self._clock, self._entropy)
+        return Mover(reader, self.journal.state_id, self._clock, self._entropy, keeper_of)
 
     def keeper(self, registry: str | None = None, *, dry_run: bool = False, collecting: bool = False) -> Keeper:
         """Retire, pin and collect in a registry. For a dry run it is opened for reading: nothing is probed or written.
@@ -126,6 +142,19 @@ class Parts:
         opened = opener.for_collecting(spec) if collecting else opener.for_publishing(spec)
         self._closing.callback(opened.close)
         return Keeper(spec, opened, self._keeping, self._clock, self._entropy, self.journal)
+
+    def governor(self, registry: str | None = None, *, writing: bool = False) -> Governor:
+        """Read a registry's schemas; with `writing` it is opened for publishing, and they can be added to."""
+        from sealrun.bootstrap.governing import Governor
+
+        spec = find_spec(self.registries, registry)
+        if writing:
+            opened = Opener(self.journal, self._clock, self._entropy).for_publishing(spec)
+            self._closing.callback(opened.close)
+            return Governor(opened.store, self._clock, self._entropy)
+        found = open_reader(spec, self._clock, self._entropy)
+        self._closing.callback(found.store.close)
+        return Governor(found.store, self._clock, self._entropy)
 
     def mender(self, registry: str | None = None, places: Sequence[str] = (), *, dry_run: bool = False) -> Mender:
         """Repair a registry from `places`, by default from everywhere the settings and the journal know of."""
@@ -184,18 +213,3 @@ class Parts:
     def forget_registry(self, name: str) -> None:
         """Forget which registry was at that name's URL."""
         Opener(self.journal, self._clock, self._entropy).forget(self.registries[name])
-
-    def run_daemon(self, reload: Reload) -> int:
-        """Run the daemon until it is stopped; return its exit code. `HeldError` if the state folder has one already."""
-        from sealrun.bootstrap.running import Composition
-        from sealrun.services.daemon import Daemon
-
-        self._closing.enter_context(hold(self.state))
-        composition = Composition(self.state, self.journal, self._clock, self._entropy, jobs=self._jobs)
-        daemon = Daemon(
-            composition.parts(self.registries, self.watches, self._mirror_specs, self._keeping),
-            self._clock,
-            self._entropy,
-            reload=lambda: composition.parts(*reload()),
-        )
-        return daemon.run()

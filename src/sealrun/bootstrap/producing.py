@@ -8,6 +8,7 @@ from contextlib import suppress
 from math import inf
 from pathlib import Path
 
+from sealrun.adapters.folder_seals import LocalSeals
 from sealrun.adapters.folders import LocalFolder
 from sealrun.adapters.sources import LocalFolderSource, open_alone
 from sealrun.adapters.writers import ProcWriters
@@ -16,6 +17,7 @@ from sealrun.bootstrap.reports import Delivered, PublishReport, ScanReport
 from sealrun.domain.address import parse_name
 from sealrun.domain.errors import SealrunError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
+from sealrun.domain.pieces import pieces_of
 from sealrun.domain.run import Completion
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
@@ -164,7 +166,7 @@ class Producer:
 
     def _check_targets(self) -> None:
         if not self._targets:
-            msg = "there is no registry to publish to; add one to the settings, or name one with --registry"
+            msg = "there is no registry to publish to; make one with `sealrun init .`, or name one with --registry"
             raise UsageError(msg)
         for name in self._targets:
             if name not in self._registries:
@@ -192,7 +194,8 @@ class Producer:
             self._staged.keep(number, sealing)
 
         source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
-        return Acceptor(watch, source, self._journal, self._clock, sealer=self._staged.seal, on_sealed=on_sealed)
+        sealer, seals = self._staged.seal, LocalSeals()
+        return Acceptor(watch, source, self._journal, self._clock, sealer=sealer, on_sealed=on_sealed, seals=seals)
 
     def _launch(self, work: Callable[[], None]) -> None:
         try:
@@ -275,10 +278,10 @@ class Producer:
 def write_records(run: SealedRun, output: Path) -> None:
     """Write a sealed run's three records into the folder `output`, which is made; existing ones are not overwritten."""
     output.mkdir(parents=True, exist_ok=True)
-    for name, body in ((RUN_FILE, run.run_json), (MANIFEST_FILE, run.manifest_json), (SUMS_FILE, run.sums().encode())):
+    for name, body in ((RUN_FILE, run.run_json), (MANIFEST_FILE, run.manifest_json), (SUMS_FILE, run.sums().body)):
         try:
             with (output / name).open("xb") as file:
-                file.write(body)
+                file.writelines(pieces_of(body))
         except FileExistsError as error:
             msg = f"{output / name}: exists already; choose another folder for --output"
             raise UsageError(msg) from error

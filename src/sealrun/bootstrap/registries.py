@@ -13,6 +13,7 @@ from sealrun.adapters.spooling import SpoolStage
 from sealrun.adapters.stores import open_store
 from sealrun.domain.errors import ConfigurationError, NoRegistryError, UnsafeStoreError
 from sealrun.domain.packing import LEAST_LINKED, PackOptions
+from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Entropy, Journal, Store
 from sealrun.services.opening import RegistryRecord, create_registry, read_registry, require_registry
 from sealrun.services.packing import Packing
@@ -164,7 +165,7 @@ class Opener:
         age = self._clock.now().timestamp() - float(fact.get("at", 0.0))
         if not 0 <= age < _PROBE_VALID_S:
             return None
-        report = msgspec.convert(fact.get("report"), ProbeReport)
+        report = msgspec.convert(fact.get("report"), ready(ProbeReport))
         return report if report.safe else None
 
 

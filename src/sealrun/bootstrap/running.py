@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 
+from sealrun.adapters.folder_seals import LocalSeals
 from sealrun.adapters.journal import SqliteJournal
 from sealrun.adapters.sources import LocalFolderSource
 from sealrun.adapters.timers import Schedule, SystemTimers, cron, every
 from sealrun.adapters.watching import LocalWatcher
 from sealrun.adapters.writers import ProcWriters
 from sealrun.bootstrap.chores import Chores
+from sealrun.bootstrap.derive_rounds import DeriveRounds
 from sealrun.bootstrap.mirroring import Mirrors
+from sealrun.bootstrap.notifying import notifier, targets
 from sealrun.bootstrap.producing import folder_sources
 from sealrun.bootstrap.reclaiming import SourceReclaimer
 from sealrun.bootstrap.registries import Opener, RegistrySpec
@@ -30,11 +34,12 @@ from sealrun.services.delivery_parts import AtHand, LineParts
 from sealrun.services.intake import Intake
 from sealrun.services.looking import WatchedIntake
 from sealrun.services.looping import SealPool
+from sealrun.services.notifying import Told
 from sealrun.services.running import Parts
 from sealrun.services.sealing import Sealing
 from sealrun.services.staging import StagedSealings
 from sealrun.services.upkeep import OpenedRegistry
-from sealrun.settings.resolved import KeepingSettings
+from sealrun.settings.resolved import DeriveSettings, KeepingSettings, NotifySettings
 
 _log = logging.getLogger("sealrun.daemon")
 _RESCAN_S = 600.0
@@ -42,6 +47,7 @@ _RECOVER_S = 3600.0
 _COMPACT_S = 300.0
 _TIDY_S = 6 * 3600.0
 _RECLAIM_S = 3600.0
+_NOTIFY_S = 5.0
 _SEALERS = 2
 _DELIVERERS = 16
 """Deliveries that one registry gets at once: they share its barriers, or wait for the network together."""
@@ -73,6 +79,8 @@ class Composition:
         watches: Sequence[WatchSpec],
         mirrors: Sequence[MirrorSpec] = (),
         keeping: KeepingSettings = _KEEPING,
+        rules: Sequence[DeriveSettings] = (),
+        told: Sequence[NotifySettings] = (),
     ) -> Parts:
         """Build what these settings describe. Nothing is opened yet: a registry that is down keeps nobody waiting."""
         self._opened = {}
@@ -112,7 +120,26 @@ class Composition:
             timers.add(f"mirror:{mirror.name}", every(mirror.interval_s), self._mirroring(registries, mirror, timers))
         for spec in registries.values():
             self._tend(spec, keeping, timers)
+        self._derive(registries, watches, rules, timers)
+        if told:
+            tell = partial(notifier(self._journal).round, targets(told), timers.advance)
+            timers.add("notify", every(_NOTIFY_S), lambda: _log_problems(tell()))
         return parts
+
+    def _derive(
+        self,
+        registries: Mapping[str, RegistrySpec],
+        watches: Sequence[WatchSpec],
+        rules: Sequence[DeriveSettings],
+        timers: Chores,
+    ) -> None:
+        """One timer for each registry, as often as its most eager rule asks: a rule may build on another."""
+        for name in dict.fromkeys(each.registry for each in rules):
+            mine = [each for each in rules if each.registry == name]
+            eager = {each.rule.name: each.interval_s for each in mine if each.interval_s is not None}
+            if eager:
+                rounds = DeriveRounds(self._state, registries, watches, name, [each.rule for each in mine], [*eager])
+                timers.add(f"derive:{name}", every(min(eager.values())), partial(rounds.round, timers.advance))
 
     def _tend(self, spec: RegistrySpec, keeping: KeepingSettings, timers: Chores) -> None:
         """Orphans of crashed attempts are collected everywhere; runs are retired only where a policy says so."""
@@ -177,9 +204,16 @@ class Composition:
             pool.launch(seal_and_sweep)
 
         source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
-        acceptor = Acceptor(watch, source, self._journal, self._clock, sealer=staged.seal, on_sealed=on_sealed)
+        sealer, seals = staged.seal, LocalSeals()
+        acceptor = Acceptor(watch, source, self._journal, self._clock, sealer=sealer, on_sealed=on_sealed, seals=seals)
         writers = ProcWriters(max_age_s=_WRITERS_S)
         return WatchedIntake(Intake(acceptor, writers, watcher=watcher, launch=launch), self._clock)
+
+
+def _log_problems(told: Sequence[Told]) -> None:
+    for each in told:
+        if each.problem is not None:
+            _log.info("%s was not told, and is again later: %s", each.name, each.problem)
 
 
 def _schedule(table: str, line: str) -> Schedule:

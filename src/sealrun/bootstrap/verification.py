@@ -9,6 +9,7 @@ from functools import partial
 
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.domain.damage import VerifyReport, Window
+from sealrun.domain.pointing import Target
 from sealrun.services.portions import Depth, verify_portion
 from sealrun.services.reading import Reader
 from sealrun.services.verifying import Verifier
@@ -22,7 +23,7 @@ _IN_FLIGHT = 2
 def verify(
     spec: RegistrySpec,
     reader: Reader,
-    ref: str | None,
+    ref: str | Target | None,
     experiment: str | None,
     *,
     read_bytes: bool,
@@ -35,13 +36,17 @@ def verify(
     depth = Depth(read_bytes, window)
     if engine is None and ref is not None:
         verifier = Verifier(reader, read_bytes=read_bytes, window=window, advance=advance)
-        return verifier.run(reader.resolve(ref))
+        return verifier.run(_target(reader, ref))
     if engine is None:
         return _on_threads(reader, experiments, depth, advance)
     from sealrun.bootstrap.engine_tasks import verifying_engine  # noqa: PLC0415 - for bulk work only
 
     spread = SpreadVerifier(reader, verifying_engine(engine, spec, reader, depth), depth, advance)
-    return spread.everything(experiments) if ref is None else spread.run(reader.resolve(ref))
+    return spread.everything(experiments) if ref is None else spread.run(_target(reader, ref))
+
+
+def _target(reader: Reader, ref: str | Target) -> Target:
+    return ref if isinstance(ref, Target) else reader.resolve(ref)
 
 
 def _on_threads(reader: Reader, experiments: list[str] | None, depth: Depth, advance: Advance | None) -> VerifyReport:

@@ -49,12 +49,13 @@ def publish(  # noqa: PLR0913, PLR0917 - the options of two ways to publish
 ) -> int:
     """Seal the folder or file at PATH and publish it now. What cannot be delivered stays queued.
 
-    A file can be published under a NAME without a run in mind: then it needs no --experiment.
+    A file without --experiment is published under its own name, or under NAME, with no run in mind.
 
     Example: sealrun publish outbox/run-7 --experiment training
     """
     plain = [name for name in names if "=" not in name]
-    by_name = bool(plain or section or also_copy_to or not overwrite)
+    no_run_in_mind = experiment is None and run_id is None and not names and path.is_file()
+    by_name = bool(plain or section or also_copy_to or not overwrite or no_run_in_mind)
     if by_name:
         if len(names) > 1 or names != tuple(plain) or run_id is not None or len(registries) > 1:
             msg = "a file published by --name NAME, --section, --no-overwrite or --also-copy-to takes one NAME without "

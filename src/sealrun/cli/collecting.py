@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sealrun.domain.repacking import RepackPlan, RepackReport
     from sealrun.services.collecting import CollectionPlan, CollectionReport
     from sealrun.services.foretelling import DoomedRun
+    from sealrun.services.residue import Residue
 
 _SHOWN_FILES = 10
 
@@ -84,6 +85,7 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
         "size": plan.doomed.size,
         "young": plan.young,
         "uploads": len(plan.unfinished),
+        "residue": {"keys": len(plan.residue.found), "size": plan.residue.size},
         "of_objects": plan.objects,
         "of_size": plan.size,
         "refused": plan.refused,
@@ -104,6 +106,7 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
             print_json({"upload": {"key": upload.key, "started": begun}})
         else:
             click.echo(f"upload that was never finished, begun {begun}: {printable(upload.key)}")
+    _foretell_residue(around, plan.residue)
     _foretell_repack(around, repack)
     if around.as_json:
         print_json({"summary": summary})
@@ -120,6 +123,20 @@ def _files(paths: Sequence[str]) -> str:
     """Name the files of one object; of a pack, there may be thousands."""
     more = f" and {len(paths) - _SHOWN_FILES} more" if len(paths) > _SHOWN_FILES else ""
     return ", ".join(paths[:_SHOWN_FILES]) + more
+
+
+def _foretell_residue(around: Surroundings, residue: Residue) -> None:
+    """Name the old records that would go, and their bytes."""
+    if around.as_json:
+        for found in residue.found:
+            print_json({"residue": {"key": found.key, "size": found.size}})
+        return
+    if residue.found:
+        click.echo(f"records that nobody needs any more: {len(residue.found)}, {human_size(residue.size)}")
+    for found in residue.found[:_SHOWN_FILES]:
+        click.echo(f"  {human_size(found.size):>11}  {printable(found.key)}")
+    if len(residue.found) > _SHOWN_FILES:
+        click.echo(f"  {'':>11}  and {len(residue.found) - _SHOWN_FILES} more (all of them with --json)")
 
 
 def _foretell_repack(around: Surroundings, repack: RepackPlan) -> None:
@@ -175,8 +192,8 @@ def _report(around: Surroundings, report: CollectionReport, repack: RepackPlan, 
         tidied = report.tidied
         click.echo(
             f"deleted {report.objects} objects, {human_size(report.size)}; tidied {tidied.links} links, "
-            f"{tidied.records} records, {tidied.uploads} unfinished uploads, {tidied.litter} leftovers"
-            + (f"; {len(failures)} failures" if failures else "")
+            f"{tidied.records} records, {tidied.uploads} unfinished uploads, {tidied.litter} leftovers, "
+            f"{tidied.residue} old records" + (f"; {len(failures)} failures" if failures else "")
         )
         if repacked.runs:
             click.echo(

@@ -12,12 +12,14 @@ import msgspec
 from sealrun.cli import exits
 from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.output import human_size, print_json, printable, progress
+from sealrun.cli.signing import as_rows, refuse_signer_alone, say_signatures, say_signed, signed_by_options
 from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
     from sealrun.domain.manifest import Entry
     from sealrun.domain.publication import Stored
+    from sealrun.domain.signing import SignedRun
     from sealrun.services.scrubbing import ScrubReport
 
 registry_option = click.option(
@@ -34,11 +36,16 @@ def show(around: Surroundings, ref: str, registry: str | None) -> None:
 
     Example: sealrun show training@latest
     """
+    from sealrun.services.signing import signatures_of  # noqa: PLC0415 - --help needs nothing of it
+
     with around.parts() as parts:
-        view = parts.consumer(registry).show(ref)
+        consumer = parts.consumer(registry)
+        view = consumer.show(ref)
+        signatures = signatures_of(consumer.reader.store, view.target)
         if around.as_json:
             files = [_file(entry, view.objects[entry.sha256]) for entry in view.manifest.entries]
             said = {"ref": view.ref, "target": view.target, "run": view.envelope.to_json(), "files": files}
+            said["signatures"] = as_rows(signatures)
             print_json({**said, "links": view.manifest.links, "directories": view.manifest.directories})
             return
         envelope = view.envelope
@@ -56,6 +63,7 @@ def show(around: Surroundings, ref: str, registry: str | None) -> None:
         for label, value in facts.items():
             if value is not None:
                 click.echo(f"{label:14}{printable(str(value))}")
+        say_signatures(signatures)
         for entry in view.manifest.entries:
             mark = "x" if entry.executable else " "
             click.echo(f"  {entry.sha256[:12]} {mark} {human_size(entry.size):>11}  {printable(entry.path)}")
@@ -115,10 +123,11 @@ def cat(around: Surroundings, ref: str, registry: str | None) -> None:
 @click.option("--no-bytes", is_flag=True, help="Check seals, presence and sizes, but read no bytes.")
 @click.option("--subset", metavar="SHARE", help="Verify so much, such as 5%: with --all the next part each time.")
 @click.option("--budget", metavar="DURATION", help="With --all: stop after so long, such as 10m; the next goes on.")
+@signed_by_options
 @engine_option
 @registry_option
 @shared_options
-def verify(  # noqa: PLR0913 - an option each
+def verify(  # noqa: PLR0913, PLR0917 - an option each
     around: Surroundings,
     ref: str | None,
     experiment: str | None,
@@ -126,6 +135,8 @@ def verify(  # noqa: PLR0913 - an option each
     subset: str | None,
     budget: str | None,
     engine: str | None,
+    signed_by: Path | None,
+    signer: str | None,
     *,
     everything: bool,
     no_bytes: bool,
@@ -141,33 +152,48 @@ def verify(  # noqa: PLR0913 - an option each
     if engine is not None and everything and (subset is not None or budget is not None):
         msg = "--engine verifies REF, an experiment or everything; rounds by --all --subset or --budget run without one"
         raise click.UsageError(msg)
+    in_rounds = everything and (subset is not None or budget is not None)
+    refuse_signer_alone(signed_by, signer, in_rounds=in_rounds)
     with (
         around.parts() as parts,
         progress("verifying", quiet=around.quiet) as advance,
         working_on(engine, around.jobs) as workers,
     ):
         scrubbed: ScrubReport | None = None
-        if everything and (subset is not None or budget is not None):
+        signed: list[SignedRun] = []
+        if in_rounds:
             scrubbed = parts.scrub(registry, share, budget_s, advance)
-        report = (
-            scrubbed.report
-            if scrubbed is not None
-            else parts.consumer(registry).verify(
+            report = scrubbed.report
+        elif signed_by is None:
+            report = parts.consumer(registry).verify(
                 ref, experiment=experiment, read_bytes=not no_bytes, share=share, advance=advance, engine=workers
             )
-        )
+        else:
+            from sealrun.bootstrap.signing import AllowedSigners, with_signers  # noqa: PLC0415 - not for others
+
+            checker, consumer = AllowedSigners(signed_by, signer), parts.consumer(registry)
+            target = None if ref is None else consumer.reader.resolve(ref)  # once: a pointer may move meanwhile
+            report = consumer.verify(
+                target, experiment=experiment, read_bytes=not no_bytes, share=share, advance=advance, engine=workers
+            )
+            report, signed = with_signers(report, consumer.reader, target or experiment, checker)
     if around.as_json:
-        more = (
+        more: dict[str, Any] = (
             {}
             if scrubbed is None
             else {"window": scrubbed.window, "next": scrubbed.next, "complete": scrubbed.complete}
         )
+        if signed_by is not None:
+            more["signed"] = signed
         print_json({**msgspec.structs.asdict(report), **more})
     else:
         for damage in report.damages:
             click.echo(f"{printable(damage.place)}: {damage.kind}: {printable(damage.detail)}")
         read = "" if no_bytes else f", {human_size(report.bytes_read)} read"
-        verdict = f"{len(report.damages)} damaged" if report.damages else "no damage"
+        unsigned = sum(damage.kind == "signature" for damage in report.damages)
+        damaged = len(report.damages) - unsigned
+        verdict = (f"{damaged} damaged" if damaged else "no damage") + (f", {unsigned} not signed" if unsigned else "")
+        say_signed(signed)
         click.echo(f"{report.runs} runs, {report.objects} objects{read}: {verdict}")
         if scrubbed is not None and not around.quiet:
             state = "verified" if scrubbed.complete else "begun, and cut short by the budget"

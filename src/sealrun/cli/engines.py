@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 engine_option = click.option(
     "--engine",
     metavar="ENGINE",
-    help="Where the work runs: threads, processes, dask, dask:ADDRESS, MODULE:FUNCTION (default: in this process).",
+    help="threads, processes, dask[:ADDRESS], parsl[:MODULE:CONFIG], MODULE:FUNCTION (default: in this process).",
 )
 
 

@@ -9,6 +9,7 @@ from sealrun.domain.errors import (
     IntegrityError,
     NoRegistryError,
     OutcomeUnknownError,
+    RequirementError,
     UnavailableError,
     UsageError,
 )
@@ -35,6 +36,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (UnavailableError, UNREACHABLE),
     (OutcomeUnknownError, UNREACHABLE),
     (IntegrityError, DAMAGE),
+    (RequirementError, DAMAGE),
 )
 
 

@@ -39,8 +39,9 @@ def import_(
     """Seal every run folder below FOLDER and publish it: what was there before a watch was.
 
     Hidden folders and links are no runs. Repeating is harmless: what is there already is not uploaded again. The
-    engine is threads, processes, dask (a cluster on this machine), dask:ADDRESS, or MODULE:FUNCTION, which returns a
-    concurrent.futures.Executor; its workers must see the folders under the same paths.
+    engine is threads, processes, dask (a cluster on this machine), dask:ADDRESS, parsl (on this machine),
+    parsl:MODULE:CONFIG, or MODULE:FUNCTION, which returns a concurrent.futures.Executor; its workers must see the
+    folders under the same paths.
 
     Example: sealrun import /data/old-runs --experiment training
     """

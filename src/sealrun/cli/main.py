@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -38,8 +39,12 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "resolve": ("sealrun.cli.artifacts:resolve", "Tell what a reference stands for, and where."),
     "latest-manifest": ("sealrun.cli.artifacts:latest_manifest", "List what stands under each published name."),
     "diff": ("sealrun.cli.listing:diff", "Compare two runs, or two text files."),
+    "lineage": ("sealrun.cli.lineage:lineage", "Show what a run was made from, and what from it."),
+    "derive": ("sealrun.cli.deriving:derive", "Compute declared outputs of runs, and publish them."),
     "tb": ("sealrun.cli.viewing:tb", "Print a directory of event files for TensorBoard."),
     "gallery": ("sealrun.cli.viewing:gallery", "Show the newest picture of each group of runs."),
+    "export": ("sealrun.cli.exporting:export", "Write a run as BagIt or RO-Crate, or state its seal."),
+    "sign": ("sealrun.cli.signing:sign", "Sign a run's seal with an SSH key."),
     "verify": ("sealrun.cli.consuming:verify", "Check seals and stored bytes."),
     "cache": ("sealrun.cli.caching:cache", "List and clean what is kept on this machine."),
     "pointer": ("sealrun.cli.pointing:pointer", "List, read, move and roll back pointers."),
@@ -56,8 +61,16 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "repair": ("sealrun.cli.mending:repair", "Restore damaged objects from a replica."),
     "reclaim": ("sealrun.cli.reclaiming:reclaim", "Delete the sources of published runs, once verified again."),
     "mirror": ("sealrun.cli.reclaiming:mirror", "Bring the mirrors up to date."),
+    "notify": ("sealrun.cli.notifying:notify", "List or test who is told of what happens."),
     "completion": ("sealrun.cli.setting_up:completion", "Print a shell's completion script."),
 }
+
+
+_SELDOM = 200_000
+"""How many more objects than before there may be until cycles are looked for among them.
+
+Python does so every 700, and again and again among all that was imported: a quarter of what a short command took. What
+is not part of a cycle is freed at once all the same."""
 
 
 class LazyGroup(click.Group):
@@ -117,7 +130,10 @@ _end_with_example(root)
 
 def main() -> None:
     """Run the command line and exit with the code of `sealrun.cli.exits`."""
-    sys.exit(run(sys.argv[1:]))
+    gc.set_threshold(_SELDOM, 10, 10)
+    code = run(sys.argv[1:])
+    gc.freeze()  # the end of the process would look through all that is left, more than once
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -53,6 +53,12 @@ def printable(text: str) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
+def printable_lines(text: str) -> str:
+    """Return `text` likewise, its lines kept; all but the first are indented, so none passes for another message."""
+    first, *more = (printable(line) for line in text.split("\n"))
+    return "\n".join([first, *(line if line.startswith(" ") else f"   {line}" for line in more)])
+
+
 @contextmanager
 def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Show bytes done on a terminal's stderr; anywhere else, nothing. The callable may be called from any thread."""

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
+from typing import TYPE_CHECKING
+
 import click
 import msgspec
 
 from sealrun.cli.consuming import registry_option
-from sealrun.cli.output import print_json, print_rows
+from sealrun.cli.output import print_json, print_rows, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.services.moving import PlannedMove
 
+if TYPE_CHECKING:
+    from sealrun.domain.gating import Gate
+
 _why = click.option("-m", "--why", default="", help="Why, for the pointer's history.")
 _dry_run = click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; move nothing.")
+_require = click.option(
+    "--require",
+    "require",
+    multiple=True,
+    type=click.Choice(("seal", "composition", "schema", "pointers", "dependencies", "checks")),
+    help="Move only if this passes; may be given again.",
+)
+_command = click.option(
+    "--command", "command", metavar="COMMAND", help="Move only if this exits with 0, in a restored copy of the run."
+)
 
 
 @click.group()
@@ -76,21 +92,34 @@ def history(around: Surroundings, experiment: str, name: str, registry: str | No
 @click.argument("experiment")
 @click.argument("name")
 @click.argument("ref")
+@_require
+@_command
 @_why
 @_dry_run
 @registry_option
 @shared_options
-def set_(
-    around: Surroundings, experiment: str, name: str, ref: str, why: str, registry: str | None, *, dry_run: bool
+def set_(  # noqa: PLR0913 - an option each
+    around: Surroundings,
+    experiment: str,
+    name: str,
+    ref: str,
+    why: str,
+    registry: str | None,
+    require: tuple[str, ...],
+    command: str | None,
+    *,
+    dry_run: bool,
 ) -> None:
-    """Move pointer NAME of EXPERIMENT to the run that REF names.
+    """Move pointer NAME of EXPERIMENT to the run that REF names, if it passes what is required.
 
     Example: sealrun pointer set training active training@latest -m "passed review"
     """
     with around.parts() as parts:
         _tell(
             around,
-            parts.mover(registry, dry_run=dry_run).set(experiment, name, ref, why, dry_run=dry_run),
+            parts.mover(registry, dry_run=dry_run, gate=_gate(require, command)).set(
+                experiment, name, ref, why, dry_run=dry_run
+            ),
             dry_run=dry_run,
         )
 
@@ -125,19 +154,49 @@ def rollback(
 @click.command()
 @click.argument("ref")
 @click.argument("name")
+@_require
+@_command
 @_why
 @_dry_run
 @registry_option
 @shared_options
-def promote(around: Surroundings, ref: str, name: str, why: str, registry: str | None, *, dry_run: bool) -> None:
-    """Point pointer NAME of the run's own experiment at the run that REF names.
+def promote(
+    around: Surroundings,
+    ref: str,
+    name: str,
+    why: str,
+    registry: str | None,
+    require: tuple[str, ...],
+    command: str | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Point pointer NAME of the run's own experiment at the run that REF names, if it passes what is required.
 
     Example: sealrun promote training@latest active -m "passed review"
     """
     with around.parts() as parts:
         experiment = parts.consumer(registry).show(ref).target.experiment
-        move = parts.mover(registry, dry_run=dry_run).set(experiment, name, ref, why or "promoted", dry_run=dry_run)
+        mover = parts.mover(registry, dry_run=dry_run, gate=_gate(require, command))
+        move = mover.set(experiment, name, ref, why or "promoted", dry_run=dry_run)
         _tell(around, move, dry_run=dry_run)
+
+
+def _gate(require: tuple[str, ...], command: str | None) -> Gate | None:
+    """Read what the options require; None for nothing."""
+    if not require and command is None:
+        return None
+    from sealrun.domain.gating import Gate, parse_requirements  # noqa: PLC0415 - for those who require something
+
+    try:
+        words = tuple(shlex.split(command or ""))
+    except ValueError as error:
+        msg = f"--command: {error}"
+        raise click.UsageError(msg) from error
+    if command is not None and not words:
+        msg = "--command: is empty"
+        raise click.UsageError(msg)
+    return Gate(require=parse_requirements(require), command=words)
 
 
 def _tell(around: Surroundings, move: PlannedMove, *, dry_run: bool) -> None:
@@ -151,3 +210,5 @@ def _tell(around: Surroundings, move: PlannedMove, *, dry_run: bool) -> None:
         click.echo(f"{place} stands on {after} already")
     else:
         click.echo(f"{place} {'would move' if dry_run else 'moved'} from {before} to {after}")
+        for check in (move.evidence or {}).get("checks", ()):
+            click.echo(f"  passed {check['name']}: {printable(check['detail'])}", err=True)

@@ -24,6 +24,13 @@ from sealrun.cli.surroundings import Surroundings, shared_options
 @click.option("--root", type=click.Path(path_type=Path), help="Record below this folder (default: reports/runs).")
 @click.option("--run-id", help="The run's id (default: <utc>__<pipeline id>__<commit>).")
 @click.option("--tag", "tags", multiple=True, help="Tag the run; may be given again.")
+@click.option(
+    "--heartbeat",
+    type=float,
+    default=30.0,
+    metavar="SECONDS",
+    help="How often to show other machines that the run lives. 0: never. Default: 30.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, metavar="COMMAND...")
 @shared_options
 def exec_(  # noqa: PLR0913 - one argument for each option
@@ -36,6 +43,7 @@ def exec_(  # noqa: PLR0913 - one argument for each option
     root: Path | None,
     run_id: str | None,
     tags: tuple[str, ...],
+    heartbeat: float,
     command: tuple[str, ...],
 ) -> int:
     """Run COMMAND and record it as a run: its output, its exit code, what it used, and the files it leaves there.
@@ -47,7 +55,8 @@ def exec_(  # noqa: PLR0913 - one argument for each option
     if experiment is not None:
         root = root or Paths.from_env().runs(experiment)
     names = [name for given in required_env for name in given.replace(",", " ").split()]
-    writer = RunWriter(pipeline_id, pipeline_version, names, root=root or "reports/runs", run_id=run_id)
+    root = root or Path("reports/runs")
+    writer = RunWriter(pipeline_id, pipeline_version, names, root=root, run_id=run_id, heartbeat=heartbeat)
     writer.start()
     writer.record(tags=tags)
     if experiment is not None:

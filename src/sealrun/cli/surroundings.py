@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,11 +14,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.parts import Parts
-    from sealrun.bootstrap.registries import RegistrySpec
-    from sealrun.domain.mirroring import MirrorSpec
-    from sealrun.domain.watch import WatchSpec
     from sealrun.settings import Settings
-    from sealrun.settings.resolved import KeepingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,12 +37,20 @@ class Surroundings(msgspec.Struct):
     def parts(self) -> Parts:
         """Build the parts from the settings."""
         from sealrun.bootstrap.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
-        from sealrun.bootstrap.parts import Parts  # noqa: PLC0415 - heavy, and not needed by `--help`
+        from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
+        from sealrun.bootstrap.parts import Parts  # noqa: PLC0415 - as above
 
         return_large_buffers()
         settings = self.settings()
-        registries, watches, mirrors, keeping = described(settings)
-        return Parts(settings.state, registries, watches, jobs=self.jobs, mirrors=mirrors, keeping=keeping)
+        return Parts(
+            settings.state,
+            described_registries(settings),
+            settings.watches,
+            jobs=self.jobs,
+            mirrors=settings.mirrors,
+            keeping=settings.keeping,
+            gates=settings.gates,
+        )
 
     def set_up_logging(self) -> None:
         """Log to stderr: warnings, or more with ``-v``; a daemon's news by default."""
@@ -55,15 +59,6 @@ class Surroundings(msgspec.Struct):
             level = logging.ERROR
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
         logging.getLogger("sealrun").setLevel(level)
-
-
-def described(
-    settings: Settings,
-) -> tuple[Mapping[str, RegistrySpec], Sequence[WatchSpec], Sequence[MirrorSpec], KeepingSettings]:
-    """Translate settings into what the composition root takes; secrets are revealed here."""
-    from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
-
-    return described_registries(settings), settings.watches, settings.mirrors, settings.keeping
 
 
 def shared_options(command: F) -> F:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,10 +14,13 @@ import msgspec
 
 from sealrun.cli import exits
 from sealrun.cli.output import print_json, printable
-from sealrun.cli.surroundings import Surroundings, described, shared_options
+from sealrun.cli.surroundings import Surroundings, shared_options
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.reports import PublishReport
+    from sealrun.settings import Settings
+
+_OFTEN = (700, 10, 10)  # Python's own thresholds: a daemon lives long, and memory counts for more than its start
 
 
 @click.command()
@@ -28,11 +32,19 @@ def daemon(around: Surroundings) -> int:
     """
     if not around.quiet and around.verbose == 0:
         logging.getLogger("sealrun").setLevel(logging.INFO)
+    gc.set_threshold(*_OFTEN)
     settings = around.settings()
     for warning in settings.warnings:
         logging.getLogger("sealrun.daemon").warning("%s", warning)
-    with around.parts() as parts:
-        return parts.run_daemon(lambda: described(around.settings()))
+    from sealrun.bootstrap.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
+    from sealrun.bootstrap.daemon import Described, run_daemon  # noqa: PLC0415 - as above
+    from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
+
+    def described(said: Settings) -> Described:
+        return Described(described_registries(said), said.watches, said.mirrors, said.keeping, said.rules, said.targets)
+
+    return_large_buffers()
+    return run_daemon(settings.state, described(settings), lambda: described(around.settings()), around.jobs)
 
 
 @click.command()

@@ -157,7 +157,7 @@ def condemned_key(batch: str) -> Key:
 
 
 def batch_key(batch: str, file: str) -> Key:
-    """What became of one collection batch, for ever: ``verdict.json`` or ``deleted.jsonl``."""
+    """What became of one collection batch: ``verdict.json`` or ``deleted.jsonl``."""
     return Key(f"{BATCHES}{batch}/{file}")
 
 

@@ -27,8 +27,11 @@ _MAX_SECTION = 100
 _MAX_TYPE = 60
 
 
-def parse_section(text: str) -> str:
+def parse_section(text: object) -> str:
     """Return `text` if it may name a section: printable, not empty, at most 100 characters. Else `UsageError`."""
+    if not isinstance(text, str):  # 2.10 would be 2.1
+        msg = f"not a section: {text!r}; write it as text, such as '2.3'"
+        raise UsageError(msg)
     if not text or len(text) > _MAX_SECTION or not text.isprintable() or text != text.strip():
         msg = f"not a section: {text!r} (1 to {_MAX_SECTION} printable characters, no spaces around it)"
         raise UsageError(msg)

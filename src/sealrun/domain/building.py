@@ -26,7 +26,10 @@ BUILDS = "builds/"
 
 
 class BuildStep(Record, frozen=True, kw_only=True):
-    """One step of a build's log. A built one names the run that holds the content; a failed one the kind of error."""
+    """One step of a build's log. A built one names the run that holds the content; a failed one the kind of error.
+
+    `reason` is that with the error's text, its secrets masked.
+    """
 
     KIND: ClassVar[str] = "build"
     step: int
@@ -38,6 +41,7 @@ class BuildStep(Record, frozen=True, kw_only=True):
     run_id: str | None = None
     urn: str | None = None
     error: str | None = None
+    reason: str | None = None
 
     @property
     def run(self) -> tuple[str, str, str]:

@@ -50,7 +50,7 @@ class Condemned(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """What becomes of a batch: THE decision, write-once and kept for ever; whoever finds another's obeys it.
+    """What becomes of a batch: THE decision, write-once; whoever finds another's obeys it.
 
     ``sweep`` deletes every key of the condemned record whose digest is `condemned_sha256`, except those `spared`;
     ``cancel`` deletes nothing.

@@ -11,7 +11,7 @@ import msgspec
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.errors import UsageError
 
-Kind = Literal["seal", "refs", "missing", "size", "bytes", "pointer", "index", "projection"]
+Kind = Literal["seal", "refs", "missing", "size", "bytes", "pointer", "index", "projection", "signature"]
 OF_BYTES: tuple[Kind, ...] = ("missing", "size", "bytes")
 """Damage to an object: it is healed by putting its bytes under another key."""
 

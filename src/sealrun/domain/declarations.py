@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from sealrun.domain.address import Digest, is_name
 from sealrun.domain.errors import SealrunError
+from sealrun.domain.foreign import is_root_line
 from sealrun.domain.manifest import parse_sum_line
 from sealrun.domain.records import JsonObject, canonical_json
 from sealrun.domain.run import Producer, Status
@@ -125,6 +126,7 @@ def read_producer(records: Mapping[str, bytes]) -> Producer:
         tags=_tags(merged.get("tags")),
         params=_object(merged.get("params")),
         metrics=bounded(metrics if isinstance(metrics, dict) else merged.get("metrics")),
+        artifacts=_list(merged.get("artifacts")),
     )
 
 
@@ -181,7 +183,7 @@ def read_sums(body: bytes | None) -> dict[str, Digest] | None:
         return None
     try:
         lines = body.decode("utf-8").split("\n")
-        pairs = [parse_sum_line(line) for line in lines if line and not line.startswith("#")]
+        pairs = [parse_sum_line(line) for line in lines if line and not line.startswith("#") and not is_root_line(line)]
     except (ValueError, SealrunError):
         return None
     return {path.removeprefix("./"): digest for path, digest in pairs} or None

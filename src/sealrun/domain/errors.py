@@ -13,6 +13,7 @@
     ├─ ConflictError             somebody decided first: obey the record
     ├─ HeldError                 another process holds the state folder
     ├─ BuildFailedError          whoever built what was waited for failed: look there, then ask again
+    ├─ RequirementError          mend the run, or choose another: a pointer asks for more than it passes
     ├─ CollectionRefusedError    nothing is deleted until an operator has looked
     └─ StorageError
        ├─ UnavailableError       retry with backoff
@@ -42,6 +43,7 @@ __all__ = [
     "NoSpaceError",
     "NotFoundError",
     "OutcomeUnknownError",
+    "RequirementError",
     "RunChangedError",
     "RunRejectedError",
     "SealrunError",
@@ -95,6 +97,10 @@ class HeldError(SealrunError):
 
 class BuildFailedError(SealrunError):
     """Somebody else was building what was asked for, and failed. Asking again tries it again."""
+
+
+class RequirementError(SealrunError):
+    """A run does not pass what a pointer requires of it. The pointer was not moved."""
 
 
 class CollectionRefusedError(SealrunError):

@@ -7,6 +7,7 @@ from enum import Enum
 
 _MAX_FOLLOWED = 40
 """So many links in a row the kernel follows (path_resolution(7)); a longer chain or a loop leads nowhere."""
+_LEFT_OUT = ("/logs/debug-core.log",)
 
 
 def link_problem(path: str, target: str) -> str | None:
@@ -71,3 +72,11 @@ def follow(place: list[str], path: str, links: Mapping[str, str]) -> str | Astra
             place.pop()
             ahead.extend(target.split("/")[::-1])
     return "/".join(place)
+
+
+def is_left_out(path: str) -> bool:
+    """Tell whether a link that cannot be in a run is no part of it, as if it were excluded.
+
+    W&B links each run to the log of its service in the user's cache, by an absolute path.
+    """
+    return f"/{path}".endswith(_LEFT_OUT)

@@ -11,18 +11,23 @@ Three digests, each for one question:
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import ClassVar, Self
 
 import msgspec
 
 from sealrun.domain.address import Digest, parse_digest
+from sealrun.domain.contents import FEW, Contents
+from sealrun.domain.entries import Entries, Entry, add_parents, ascend, check_digests, columns_of, in_columns, sizes_of
+from sealrun.domain.entry_records import read_apart, written
 from sealrun.domain.errors import IntegrityError, RunRejectedError, UnsupportedFormatError, UsageError
 from sealrun.domain.links import links_problem
+from sealrun.domain.pieces import Body, Pieces
 from sealrun.domain.records import FORMAT, JsonObject, Record, canonical_json_without_floats, sha256
+
+__all__ = ["Entry", "Link", "Manifest", "Sums", "parse_sum_line", "path_problem", "sum_line", "tree_digest"]
 
 MANIFEST_FILE = "manifest.json"
 RUN_FILE = "run.json"
@@ -30,22 +35,12 @@ SUMS_FILE = "MANIFEST.sha256"
 ARTIFACTS = "artifacts/"
 _ROOT_PREFIX = "# ROOT_SHA256 "
 _MAX_COMPONENT_BYTES = 255
-_LINES_AT_ONCE = 4096
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r"}
 _ESCAPED = re.compile(r"\\([\\nr])")
 _TO_ESCAPE = re.compile(r"[\\\n\r]")
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._ =,+-]{0,254}(?:/(?!\Z)|\Z))+\Z")
 """Paths as nearly all are: one look instead of several, since a run may have a million."""
-
-
-class Entry(msgspec.Struct, frozen=True, order=True, omit_defaults=True, gc=False):
-    """One file of a run: its path (relative, ``/``), size in bytes, content, and that it is executable if it is."""
-
-    path: str
-    size: int
-    sha256: Digest
-    executable: bool = False
 
 
 class Link(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -74,10 +69,13 @@ def path_problem(path: str) -> str | None:
 
 
 class Manifest(Record, frozen=True, kw_only=True):
-    """The content of a run. Everything is sorted by path; `directories` are the empty ones."""
+    """The content of a run. Everything is sorted by path; `directories` are the empty ones.
+
+    Entries are kept in columns (`domain.entries`), and the record is made and read some at a time: there may be many.
+    """
 
     KIND: ClassVar[str] = "manifest"
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     directories: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
     tree_digest: Digest
@@ -86,13 +84,13 @@ class Manifest(Record, frozen=True, kw_only=True):
     @classmethod
     def build(cls, entries: Iterable[Entry], directories: Iterable[str] = (), links: Iterable[Link] = ()) -> Self:
         """Sort, check and digest the content of a run; raise `RunRejectedError` for what no run may hold."""
-        ordered = tuple(sorted(entries))
+        ordered = entries if isinstance(entries, Entries) and ascend(entries) else in_columns(sorted(entries))
         content = cls(
             entries=ordered,
             directories=tuple(sorted(directories)),
             links=tuple(sorted(links)),
             tree_digest=Digest(""),
-            size=sum(entry.size for entry in ordered),
+            size=sum(map(sum, sizes_of(ordered))),
         )
         problem = content.problem()
         if problem:
@@ -101,27 +99,46 @@ class Manifest(Record, frozen=True, kw_only=True):
 
     def problem(self) -> str | None:
         """Say what makes this content impossible or unsafe to restore, or return None."""
-        leaves = [entry.path for entry in self.entries] + [link.path for link in self.links] + list(self.directories)
-        taken = set(leaves)
-        if len(taken) != len(leaves):
+        others = [*(link.path for link in self.links), *self.directories]
+        if self._repeats(set(others), len(others)):
             return "two entries have the same path"
         folders: set[str] = set()
-        for path in leaves:
-            parent = path.rpartition("/")[0]
-            while parent and parent not in folders:
-                folders.add(parent)
-                parent = parent.rpartition("/")[0]
-        both = taken & folders
+        problem = None
+        for paths in self._leaves():
+            add_parents(folders, paths)
+            problem = problem or next(filter(None, map(path_problem, paths)), None)
+        both = [path for paths in self._leaves() for path in folders.intersection(paths)] if folders else []
         if both:
             return f"a path is both a leaf and a folder: {min(both)!r}"
-        problems = (path_problem(path) for path in leaves)
-        return next((found for found in problems if found), None) or links_problem(
-            {link.path: link.target for link in self.links}
-        )
+        return problem or links_problem({link.path: link.target for link in self.links})
+
+    def _repeats(self, others: set[str], count: int) -> bool:
+        """Tell whether a path is there twice; `others` are those of the `count` leaves that are no files."""
+        if not ascend(self.entries):
+            taken = {entry.path for entry in self.entries} | others
+            return len(taken) != len(self.entries) + count
+        if len(others) != count:
+            return True
+        return bool(others) and any(not others.isdisjoint(names) for names, _ in columns_of(self.entries))
+
+    def _leaves(self) -> Iterator[list[str]]:
+        """Every path, some at a time."""
+        for names, _ in columns_of(self.entries):
+            yield names
+        yield [link.path for link in self.links]
+        yield list(self.directories)
 
     def encode(self) -> bytes:
         """Return the bytes of ``manifest.json``: a function of the content alone."""
-        return canonical_json_without_floats(self.to_json())
+        return bytes(Pieces(self.pieces))
+
+    def body(self) -> Body:
+        """Return the same bytes, made when they are needed if there are many."""
+        return Pieces(self.pieces) if len(self.entries) > FEW else self.encode()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes of ``manifest.json``, those of some entries at a time."""
+        return written(canonical_json_without_floats({**self.to_json(), "entries": ()}), self.entries)
 
     def to_json(self) -> JsonObject:
         """Return the record as it is written, with its entries and links as they are: they may be a million."""
@@ -142,24 +159,39 @@ class Manifest(Record, frozen=True, kw_only=True):
         if problem:
             msg = f"{where}: {problem}"
             raise IntegrityError(msg)
-        for entry in self.entries:
-            try:
-                parse_digest(entry.sha256)
-            except UsageError as error:
-                msg = f"{where}: {entry.path!r}: {error}"
-                raise UnsupportedFormatError(msg) from error
-        if tuple(sorted(self.entries)) != self.entries or tree_digest(self.entries) != self.tree_digest:
+        entries = in_columns(self.entries)
+        if not isinstance(entries, Entries):
+            check_digests(entries, where)
+        if not ascend(entries) or tree_digest(entries) != self.tree_digest:
             msg = f"{where}: the tree digest does not match the entries"
             raise IntegrityError(msg)
-        sizes = [entry.size for entry in self.entries]
-        if sum(sizes) != self.size or min(sizes, default=0) < 0:
+        if sum(map(sum, sizes_of(entries))) != self.size or min(map(min, sizes_of(entries)), default=0) < 0:
             msg = f"{where}: the size does not match the entries"
             raise IntegrityError(msg)
-        return self
+        return msgspec.structs.replace(self, entries=entries)
 
-    def digests(self) -> dict[Digest, int]:
+    @classmethod
+    def _at_once(cls, body: bytes) -> Self | None:
+        """Build from bytes without unknown fields; see the base. As it is written, some entries at a time."""
+        apart = read_apart(body)
+        if apart is not None:
+            frame = super()._at_once(apart[0])
+            if frame is not None and not frame.entries:
+                try:
+                    return msgspec.structs.replace(frame, entries=in_columns(apart[1]))
+                except (msgspec.MsgspecError, RecursionError):
+                    pass  # not as it is written: looked at as a whole
+        return super()._at_once(body)
+
+    def digests(self) -> Contents:
         """Every distinct content of the run with its size in bytes."""
-        return {entry.sha256: entry.size for entry in self.entries}
+        return Contents(self.entries)
+
+    def find(self, path: str) -> Entry | None:
+        """Return the entry at `path`, or None."""
+        if isinstance(self.entries, Entries):
+            return self.entries.find(path)
+        return next((entry for entry in self.entries if entry.path == path), None)
 
 
 def sum_line(digest: str, path: str) -> str:
@@ -175,46 +207,51 @@ def sum_line(digest: str, path: str) -> str:
 def tree_digest(entries: Iterable[Entry]) -> Digest:
     """Content identity of a sorted set of entries. Times, links, empty folders and modes do not enter it."""
     hasher = hashlib.sha256()
-    for chunk in _sum_lines((entry.sha256, f"./{entry.path}") for entry in entries):
-        hasher.update(chunk)
+    for lines in _sum_lines(columns_of(entries), "./"):
+        hasher.update(lines)
     return Digest(hasher.hexdigest())
 
 
-def _sum_lines(sums: Iterable[tuple[str, str]]) -> Iterator[bytes]:
-    """Lines as ``sha256sum`` prints them, some thousands at once: all of them may be more than fits."""
-    rest = iter(sums)
-    while chunk := "".join([sum_line(digest, path) for digest, path in islice(rest, _LINES_AT_ONCE)]):
-        yield chunk.encode()
+def _sum_lines(columns: Iterable[tuple[Sequence[str], Sequence[str]]], prefix: str) -> Iterator[bytes]:
+    """Lines as ``sha256sum`` prints them, of paths and digests, some at once: all of them may be more than fits."""
+    for paths, digests in columns:
+        if _TO_ESCAPE.search("".join(paths)) is None:
+            lines = "".join([f"{digest}  {prefix}{path}\n" for path, digest in zip(paths, digests, strict=True)])
+        else:
+            lines = "".join([sum_line(digest, prefix + path) for path, digest in zip(paths, digests, strict=True)])
+        yield lines.encode()
 
 
 class Sums(msgspec.Struct, frozen=True):
     """MANIFEST.sha256: one digest per file of a run folder, and the ROOT_SHA256 of those lines. `body` is the file."""
 
-    body: bytes
+    body: Body
     root: Digest
 
     @property
     def lines(self) -> Mapping[str, Digest]:
         """Digests by the path inside the run folder, read out of the file."""
-        return _parse_lines(self.body.rpartition(_ROOT_PREFIX.encode())[0])
+        return _parse_lines(bytes(self.body).rpartition(_ROOT_PREFIX.encode())[0])
 
     @classmethod
-    def build(cls, run_json: bytes, manifest_json: bytes, manifest: Manifest) -> Self:
+    def build(cls, run_json: bytes, manifest_json: Body, manifest: Manifest) -> Self:
         """Compute the sums of a run folder from its two records and its entries."""
-        entries = ((entry.sha256, ARTIFACTS + entry.path) for entry in manifest.entries)
         # Entries are sorted, and both records come after them.
-        records = (sha256(manifest_json), MANIFEST_FILE), (sha256(run_json), RUN_FILE)
-        body, hasher = io.BytesIO(), hashlib.sha256()
-        for lines in _sum_lines(chain(entries, records)):
-            body.write(lines)
-            hasher.update(lines)
-        root = Digest(hasher.hexdigest())
-        body.write(f"{_ROOT_PREFIX}{root}\n".encode())
-        return cls(body.getvalue(), root)
+        records = (MANIFEST_FILE, RUN_FILE), (sha256(manifest_json), sha256(run_json))
+
+        def lines() -> Iterator[bytes]:
+            return chain(_sum_lines(columns_of(manifest.entries), ARTIFACTS), _sum_lines([records], ""))
+
+        if len(manifest.entries) <= FEW:
+            head = b"".join(lines())
+            root = sha256(head)
+            return cls(head + _root_line(root), root)
+        root = sha256(Pieces(lines))
+        return cls(Pieces(lambda: chain(lines(), [_root_line(root)])), root)
 
     def encode(self) -> bytes:
         """Return the file; ``sha256sum -c`` takes it as it is, since the last line is a comment to it."""
-        return self.body
+        return bytes(self.body)
 
     @classmethod
     def decode(cls, body: bytes, where: str) -> Self:
@@ -233,6 +270,10 @@ class Sums(msgspec.Struct, frozen=True):
             msg = f"{where}: {error}"
             raise UnsupportedFormatError(msg) from error
         return cls(body, root)
+
+
+def _root_line(root: Digest) -> bytes:
+    return f"{_ROOT_PREFIX}{root}\n".encode()
 
 
 def _parse_lines(text: bytes) -> dict[str, Digest]:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar, overload
 
 import msgspec
 
 from sealrun.domain.address import Digest
+from sealrun.domain.entries import DIGEST_BYTES, hex_digests
 from sealrun.domain.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -75,12 +77,52 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     crc: int
 
 
+class Members(Sequence[Member]):
+    """Members of one pack in columns, since runs have millions. Never changes."""
+
+    def __init__(self, digests: bytes, offsets: array[int], sizes: array[int], crcs: array[int]) -> None:
+        """Take the columns as they are."""
+        self.digests = digests
+        self.offsets = offsets
+        self.sizes = sizes
+        self._crcs = crcs
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[Member]:
+        return map(Member, hex_digests(self.digests), self.offsets, self.sizes, self._crcs)
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Member]: ...
+
+    def __getitem__(self, index: int | slice) -> Member | Sequence[Member]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        at = range(len(self))[index]
+        digest = Digest(self.digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES].hex())
+        return Member(digest, self.offsets[at], self.sizes[at], self._crcs[at])
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the members."""
+        return isinstance(other, Members) and self._columns() == other._columns()
+
+    def __hash__(self) -> int:
+        return hash(self.digests)
+
+    def _columns(self) -> tuple[object, ...]:
+        return self.digests, self.offsets, self.sizes, self._crcs
+
+
 class PackFacts(msgspec.Struct, frozen=True):
     """A pack that was written: the sha256 and the number of its bytes, and what is in it."""
 
     digest: Digest
     size: int
-    members: tuple[Member, ...]
+    members: Sequence[Member]
 
 
 def plan_packs(files: Iterable[tuple[T, int]], options: PackOptions) -> list[list[T]]:
@@ -88,21 +130,30 @@ def plan_packs(files: Iterable[tuple[T, int]], options: PackOptions) -> list[lis
 
     The answer depends on nothing but the arguments, so an attempt that is resumed makes the same packs again.
     """
-    small = [(file, size) for file, size in files if size < options.below]
-    if len(small) < options.least:
-        return []
-    weight = sum(size + _OVERHEAD for _, size in small)
-    count = max(-(-weight // options.size), -(-len(small) // _MOST_MEMBERS))
+    small: list[T] = []
+    sizes = array("q")
+    for file, size in files:
+        if size < options.below:
+            small.append(file)
+            sizes.append(size)
+    return [small[begin:end] for begin, end in plan_shares(sizes, options)]
+
+
+def plan_shares(sizes: Sequence[int], options: PackOptions) -> Iterator[tuple[int, int]]:
+    """Share small files out over packs like `plan_packs`, by their sizes alone: first and last + 1 of each pack."""
+    if len(sizes) < options.least:
+        return
+    weight = sum(sizes) + len(sizes) * _OVERHEAD
+    count = max(-(-weight // options.size), -(-len(sizes) // _MOST_MEMBERS))
     fair = -(-weight // count)
-    packs: list[list[T]] = [[]]
-    filled = 0
-    for file, size in small:
-        packs[-1].append(file)
+    begin = filled = 0
+    for at, size in enumerate(sizes):
         filled += size + _OVERHEAD
-        if filled >= fair or len(packs[-1]) == _MOST_MEMBERS:
-            packs.append([])
-            filled = 0
-    return packs if packs[-1] else packs[:-1]
+        if filled >= fair or at + 1 - begin == _MOST_MEMBERS:
+            yield begin, at + 1
+            begin, filled = at + 1, 0
+    if begin < len(sizes):
+        yield begin, len(sizes)
 
 
 class PackOutput(Protocol):
@@ -144,31 +195,36 @@ class PackWriter:
         self._waiting: list[bytes] = []
         self._waiting_size = 0
         self._size = 0
-        self._members: list[Member] = []
+        self._digests = bytearray()
+        self._offsets, self._sizes, self._crcs = array("I"), array("I"), array("I")
 
     @property
     def members(self) -> int:
         """How many members it has so far."""
-        return len(self._members)
+        return len(self._sizes)
 
     def add(self, digest: Digest, body: bytes) -> None:
         """Append a member whose bytes are `body`, with that `digest`."""
         crc, size = zlib.crc32(body), len(body)
         header = _LOCAL.pack(b"PK\x03\x04", _VERSION, 0, 0, 0, _EPOCH, crc, size, size, _NAME, 0)
-        self._members.append(Member(digest, self._size + LOCAL_SIZE, size, crc))
+        self._digests += bytes.fromhex(digest)
+        self._offsets.append(self._size + LOCAL_SIZE)
+        self._sizes.append(size)
+        self._crcs.append(crc)
         self._waiting += (header, digest.encode(), body)
         self._grow(LOCAL_SIZE + size)
 
     def finish(self) -> PackFacts:
         """Write the directory; return what was written."""
         begin = self._size
-        directory = b"".join(map(_directory_entry, self._members))
-        count = len(self._members)
+        members = Members(bytes(self._digests), self._offsets, self._sizes, self._crcs)
+        directory = b"".join(map(_directory_entry, members))
+        count = len(members)
         end = _END.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), begin, 0)
         self._waiting += (directory, end)
         self._size += len(directory) + len(end)
         self._flush()
-        return PackFacts(self._output.digest(), self._size, tuple(self._members))
+        return PackFacts(self._output.digest(), self._size, members)
 
     def _grow(self, size: int) -> None:
         self._size += size

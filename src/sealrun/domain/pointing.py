@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, RunId
-from sealrun.domain.records import Record
+from sealrun.domain.records import JsonObject, Record
 
 LATEST = "latest"
 
@@ -29,7 +29,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Generation(Record, frozen=True, kw_only=True):
-    """One move of a pointer. `previous_sha256` is the digest of the generation before it (none for the first)."""
+    """One move of a pointer. `previous_sha256` is the digest of the generation before it (none for the first).
+
+    `evidence`: which checks had passed, and when, where some were required before it moved.
+    """
 
     KIND: ClassVar[str] = "pointer"
     pointer: str
@@ -40,6 +43,7 @@ class Generation(Record, frozen=True, kw_only=True):
     by: str
     why: str
     nonce: str
+    evidence: JsonObject | None = None
 
 
 def should_advance(current: Target | None, candidate: Target) -> bool:

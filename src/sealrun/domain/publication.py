@@ -10,16 +10,34 @@ crash leaves an intent, which is the redo log of what is still to be written.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Any, ClassVar, Literal, Self
+from functools import partial
+from typing import ClassVar, Literal, Self
 
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, RunId
+from sealrun.domain.contents import FEW, sorted_digests
 from sealrun.domain.errors import UnsupportedFormatError
+from sealrun.domain.pieces import Body, Pieces
+from sealrun.domain.place_records import places_of, write_digests, write_packs, written_refs
+from sealrun.domain.places import Places, Stored
 from sealrun.domain.records import FORMAT, JsonObject, Record, canonical_json_without_floats
+
+__all__ = [
+    "AttemptTicket",
+    "Hint",
+    "Intent",
+    "Outcome",
+    "Proposal",
+    "Refs",
+    "Resolution",
+    "Retired",
+    "Seal",
+    "Stored",
+    "plan_resolution",
+]
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +66,7 @@ class Intent(Record, frozen=True, kw_only=True):
     run_id: str
     created_at: str
     heartbeat_at: str
-    digests: tuple[Digest, ...]
+    digests: Sequence[Digest]
     proposal: Proposal | None = None
 
     @classmethod
@@ -63,12 +81,30 @@ class Intent(Record, frozen=True, kw_only=True):
             run_id=run[1],
             created_at=ticket.created_at,
             heartbeat_at=ticket.created_at,
-            digests=tuple(sorted(digests)),
+            digests=sorted_digests(digests),
         )
 
     def encode(self) -> bytes:
         """Return the record's canonical bytes."""
-        return canonical_json_without_floats(self.to_json())
+        return bytes(Pieces(self._pieces))
+
+    def body(self) -> Body:
+        """Return the same bytes, made when they are needed if there are many."""
+        return Pieces(self._pieces) if len(self.digests) > FEW else self.encode()
+
+    def to_json(self) -> JsonObject:
+        """Return the record as it is written."""
+        return {**self._without_digests(), "digests": list(self.digests)}
+
+    def _without_digests(self) -> JsonObject:
+        return Record.to_json(msgspec.structs.replace(self, digests=()))
+
+    def _pieces(self) -> Iterable[bytes]:
+        return write_digests(canonical_json_without_floats(self._without_digests()), self.digests)
+
+    def checked(self, where: str) -> Self:  # noqa: ARG002 - the base's signature
+        """Return the record with its digests as they are compared."""
+        return self if isinstance(self.digests, tuple) else msgspec.structs.replace(self, digests=tuple(self.digests))
 
 
 class Outcome(Record, frozen=True, kw_only=True):
@@ -90,14 +126,6 @@ class Outcome(Record, frozen=True, kw_only=True):
     why: str | None = None
 
 
-class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Where `size` bytes with one digest are: the whole of `key`, or with an `offset` a part of that pack."""
-
-    key: Key
-    size: int
-    offset: int | None = None
-
-
 class Hint(msgspec.Struct, frozen=True, gc=False):
     """Where bytes were once stored, and which attempt sealed a run with them there. It proves nothing."""
 
@@ -114,11 +142,25 @@ class Refs(Record, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "refs"
     attempt: AttemptId
-    objects: dict[Digest, Stored]
+    objects: Mapping[Digest, Stored]
 
     def encode(self) -> bytes:
         """Return the record's canonical bytes."""
+        return bytes(self._written())
+
+    def body(self) -> Body:
+        """Return the same bytes, made when they are needed if there are many."""
+        return self._written() if len(self.objects) > FEW else self.encode()
+
+    def _written(self) -> Body:
+        if isinstance(self.objects, Places) and self.objects.packs:
+            others = msgspec.structs.replace(self, objects=self.objects.others).to_json()
+            if "packs" not in others:  # else some are in packs by themselves, and all are put in order as one
+                return Pieces(partial(self._pieces, {**others, "packs": {}}, self.objects))
         return canonical_json_without_floats(self.to_json())
+
+    def _pieces(self, frame: JsonObject, places: Places) -> Iterable[bytes]:
+        return write_packs(canonical_json_without_floats(frame), places.packs)
 
     def to_json(self) -> JsonObject:
         """Return the record as it is written, with places as they are: they may be a million."""
@@ -136,47 +178,29 @@ class Refs(Record, frozen=True, kw_only=True):
     def from_json(cls, value: JsonObject, where: str) -> Self:
         """Build from a stored record; see the base."""
         refs = super().from_json({name: item for name, item in value.items() if name != "packs"}, where)
+        objects = dict(refs.objects)
         try:
             packs = msgspec.convert(value.get("packs", {}), dict[Key, dict[Digest, tuple[int, int]]])
         except msgspec.ValidationError as error:
             msg = f"{where}: packs: {error}"
             raise UnsupportedFormatError(msg) from error
         for key, members in packs.items():
-            refs.objects.update({digest: Stored(key, size, offset) for digest, (offset, size) in members.items()})
-        return refs
+            objects.update({digest: Stored(key, size, offset) for digest, (offset, size) in members.items()})
+        return msgspec.structs.replace(refs, objects=objects)
 
     @classmethod
     def _at_once(cls, body: bytes) -> Self | None:
         """Build from bytes without unknown fields; see the base. Of a million members nothing is held twice."""
         try:
-            written = _written_refs().decode(body)
+            written = written_refs().decode(body)
         except (msgspec.MsgspecError, RecursionError):
             return None
         if written.kind != cls.KIND or written.format != FORMAT:
             return None
-        objects = written.objects
-        for key in list(written.packs):
-            members: dict[Digest, Any] = written.packs.pop(key)
-            for digest, (offset, size) in members.items():
-                members[digest] = Stored(key, size, offset)
-            if objects:
-                objects.update(members)
-            else:
-                objects = members
-        return cls(attempt=written.attempt, objects=objects)
-
-
-class _WrittenRefs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    format: str
-    kind: str
-    attempt: AttemptId
-    objects: dict[Digest, Stored]
-    packs: dict[Key, dict[Digest, tuple[int, int]]] = {}
-
-
-@functools.cache
-def _written_refs() -> msgspec.json.Decoder[_WrittenRefs]:
-    return msgspec.json.Decoder(_WrittenRefs)
+        try:
+            return cls(attempt=written.attempt, objects=places_of(written, len(body)))
+        except (msgspec.MsgspecError, RecursionError):
+            return None
 
 
 class Seal(Record, frozen=True, kw_only=True):

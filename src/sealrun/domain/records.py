@@ -17,6 +17,8 @@ import msgspec
 
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import UnsupportedFormatError
+from sealrun.domain.pieces import Body, Pieces
+from sealrun.domain.ready import ready
 
 FORMAT = "sealrun/1"
 _READABLE = re.compile(r"sealrun/1(\.[0-9]+)?\Z")
@@ -26,8 +28,10 @@ JsonObject = dict[str, Any]
 """A decoded JSON object; values are whatever JSON holds."""
 
 
-def sha256(body: bytes) -> Digest:
+def sha256(body: Body) -> Digest:
     """Digest of `body`."""
+    if isinstance(body, Pieces):
+        return Digest(body.sha256)
     return Digest(hashlib.sha256(body).hexdigest())
 
 
@@ -110,7 +114,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         known: JsonObject = {key: item for key, item in value.items() if key in names}
         extra = {key: item for key, item in value.items() if key not in names and key not in {"format", "kind"}}
         try:
-            return msgspec.convert({**known, "extra": extra}, cls).checked(where)
+            return msgspec.convert({**known, "extra": extra}, ready(cls)).checked(where)
         except msgspec.ValidationError as error:
             msg = f"{where}: {error}"
             raise UnsupportedFormatError(msg) from error
@@ -147,7 +151,7 @@ def _plain_decoder(cls: type[Record]) -> msgspec.json.Decoder[Any]:
     fields = [field for field in fields if field[0] != "extra"]
     fields += [("format", str), ("kind", str)]
     plain = msgspec.defstruct(f"Plain{cls.__name__}", fields, kw_only=True, forbid_unknown_fields=True)
-    return msgspec.json.Decoder(plain)
+    return msgspec.json.Decoder(ready(plain))
 
 
 def _default(field: msgspec.structs.FieldInfo) -> object:

@@ -11,6 +11,7 @@ import heapq
 import struct
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import repeat
 
 import msgspec
 
@@ -154,14 +155,20 @@ class PackUses:
 
     def __init__(self, places: Iterable[Stored]) -> None:
         """Take what lies in packs from `places`."""
-        packs: dict[Key, list[bytes]] = {}
+        packs: dict[Key, tuple[list[int], list[int]]] = {}
         for stored in places:
-            if stored.offset is not None and is_pack(stored.key):
-                known = packs.get(stored.key)
-                if known is None:
-                    known = packs[stored.key] = [_word(stored.key)]
-                known.append(_MEMBER.pack(known[0], stored.offset & _LARGEST, min(stored.size, _LARGEST)))
-        self.packs = [(part_of_key(key), known[0], b"".join(known[1:])) for key, known in packs.items()]
+            if stored.offset is None:
+                continue
+            known = packs.get(stored.key)
+            if known is None:
+                known = packs[stored.key] = ([], [])
+            known[0].append(stored.offset)
+            known[1].append(stored.size)
+        self.packs = [
+            (part_of_key(key), (word := _word(key)), _members(word, offsets, sizes))
+            for key, (offsets, sizes) in packs.items()
+            if is_pack(key)
+        ]
 
 
 class LivePacks:
@@ -259,6 +266,12 @@ class SparsePacks:
 
 def _word(key: Key) -> bytes:
     return blake2b(key.encode(), digest_size=_WORD).digest()
+
+
+def _members(word: bytes, offsets: list[int], sizes: list[int]) -> bytes:
+    if max(offsets) > _LARGEST or max(sizes) > _LARGEST:
+        offsets, sizes = [offset & _LARGEST for offset in offsets], [min(size, _LARGEST) for size in sizes]
+    return b"".join(map(_MEMBER.pack, repeat(word), offsets, sizes))
 
 
 def _distinct(packed: bytearray) -> set[bytes]:

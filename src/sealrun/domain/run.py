@@ -14,6 +14,7 @@ import msgspec
 
 from sealrun.domain.address import Digest, RunId, is_name, parse_name
 from sealrun.domain.records import JsonObject, Record
+from sealrun.domain.types import TypedArtifact
 
 Status = Literal["success", "failed", "partial", "interrupted", "unknown"]
 STATUSES: tuple[Status, ...] = ("success", "failed", "partial", "interrupted", "unknown")
@@ -41,6 +42,7 @@ class Producer(msgspec.Struct, frozen=True, kw_only=True):
     """What the run's own files say of it; absent where they do not.
 
     `framework`: which one made the run, with its ``version`` and the ``run``'s name in it, as far as they are known.
+    `artifacts`: which files it declares to be typed artifacts, as it says it; an envelope has them by themselves.
     """
 
     run_id: str | None = None
@@ -57,12 +59,14 @@ class Producer(msgspec.Struct, frozen=True, kw_only=True):
     params: JsonObject | None = None
     metrics: JsonObject | None = None
     framework: JsonObject | None = None
+    artifacts: list[Any] | None = None
 
 
 class Envelope(Record, frozen=True, kw_only=True):
     """``run.json``. Times are UTC, ISO 8601 with a final ``Z``; `finished_at` orders runs for ``latest``.
 
     `manifest_sha256` is the digest of ``manifest.json``: two envelopes with the same one are of the same content.
+    `artifacts` are the typed ones among the files, sorted by path; absent where there are none.
     """
 
     KIND: ClassVar[str] = "run"
@@ -83,6 +87,7 @@ class Envelope(Record, frozen=True, kw_only=True):
     publish_names: dict[str, str] = msgspec.field(default_factory=dict)
     producer: JsonObject = msgspec.field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    artifacts: tuple[TypedArtifact, ...] | None = None
 
     @property
     def order(self) -> tuple[str, str]:

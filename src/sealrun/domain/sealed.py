@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Manifest, Sums
+from sealrun.domain.pieces import Body
 from sealrun.domain.run import Envelope
 
 
@@ -17,7 +18,7 @@ class SealedRun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     folder: str
     run_json: bytes
-    manifest_json: bytes
+    manifest_json: Body
     content: Manifest | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -29,7 +30,7 @@ class SealedRun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def __hash__(self) -> int:
         return hash(self._bytes())
 
-    def _bytes(self) -> tuple[str, bytes, bytes]:
+    def _bytes(self) -> tuple[str, bytes, Body]:
         return self.folder, self.run_json, self.manifest_json
 
     def to_travel(self) -> SealedRun:
@@ -42,7 +43,7 @@ class SealedRun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def manifest(self) -> Manifest:
         """Decode ``manifest.json``, unless that was done."""
-        return self.content or Manifest.decode(self.manifest_json, MANIFEST_FILE)
+        return self.content or Manifest.decode(bytes(self.manifest_json), MANIFEST_FILE)
 
     def sums(self) -> Sums:
         """Compute MANIFEST.sha256 and ROOT_SHA256."""

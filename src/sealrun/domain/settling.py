@@ -7,18 +7,19 @@ wall clock that jumps change nothing.
 
 A marker alone is not trusted at the first look: ``cp -r`` and ``tar`` may deliver it before the files it speaks for.
 So even then the folder must stay as it is for `MARKER_GRACE_S` with nobody writing.
+
+A run that `recording` records names its producer. While that lives nothing but its own declaration ends the run; where
+nobody can tell (it is on another machine), its signs of life count, and `gone_after_s` without one is an end, too.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from sealrun.domain.patterns import matches
+from sealrun.domain.recorder import Recorder, pulse_time
 from sealrun.domain.run import Completion, Method, Status
 
 MARKER_GRACE_S = 2.0
@@ -27,16 +28,18 @@ DONE_MARKER = ".sealrun/done.json"
 SUMS_MARKER = "MANIFEST.sha256"
 DEFAULT_MARKERS = (SUCCESS_MARKER, DONE_MARKER, SUMS_MARKER)
 DEFAULT_FORBID = ("*.tmp", "*.part", "*.partial", "*.filepart", "*.crdownload", ".~lock*", "_temporary/")
-_RSYNC_TEMPORARY = re.compile(r"(?:.*/)?\.[^/]+\.(?=[^/]*[0-9A-Z])[0-9A-Za-z]{6}\Z", re.DOTALL)
 _WRITER_LOOK_S = 5.0
 _BLOCKED_LOOK_S = 30.0
 _NAMED = 5
+_COMMITTERS = "_temporary"
+"""What Spark's and Hadoop's committers leave behind when they are killed."""
 
 
 class SettleRules(msgspec.Struct, frozen=True, kw_only=True):
     """What completion means for one watch. Times in seconds; patterns in gitignore syntax.
 
-    rsync's temporary names (``.name.Xy12ab``) are always forbidden unless `forbid` is empty.
+    `sealed_here`: seals that sealrun wrote into the folders are no markers. rsync's temporary names (``.name.Xy12ab``)
+    are always forbidden unless `forbid` is empty.
     """
 
     settle_s: float = 30.0
@@ -45,6 +48,9 @@ class SettleRules(msgspec.Struct, frozen=True, kw_only=True):
     forbid: tuple[str, ...] = DEFAULT_FORBID
     stale_after_s: float = 72 * 3600.0
     preset: str = "auto"
+    gone_after_s: float = 600.0
+    on_stale: Literal["alarm", "seal"] = "alarm"
+    sealed_here: bool = False
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -73,7 +79,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a folder. `newest` is the newest change of any file, POSIX seconds by the file system's clock.
 
     `missing` are required patterns that nothing matches, `forbidden` the first forbidden paths, `problem` what would
-    make sealing reject the folder.
+    make sealing reject the folder. `recorder` is who records it, or did when it died, `pulse` its last sign of life.
     """
 
     fingerprint: str
@@ -85,15 +91,22 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     problem: str | None = None
+    recorder: Recorder | None = None
+    pulse: str = ""
 
 
 class Watching(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered between looks; monotonic seconds. `idle_s` was already idle before `unchanged_since`."""
+    """What is remembered between looks; monotonic seconds. `idle_s` was already idle before `unchanged_since`.
+
+    `pulse` is the producer's last sign of life, seen first at `pulse_since`.
+    """
 
     fingerprint: str
     first_seen: float
     unchanged_since: float
     idle_s: float = 0.0
+    pulse: str | None = None
+    pulse_since: float = 0.0
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,54 +141,98 @@ class _Evidence(msgspec.Struct, frozen=True):
     quiet_s: float
     at_once: bool = False
     """One look is enough for a command that does not stay."""
+    pulseless_s: float = 0.0
+    """And no sign of life for so long."""
 
 
-def observe(previous: Watching | None, fingerprint: str, now: float) -> Watching:
+def observe(previous: Watching | None, fingerprint: str, now: float, pulse: str = "") -> Watching:
     """Remember that the folder looked like `fingerprint` at `now`; harmless to repeat."""
     if previous is None:
-        return Watching(fingerprint=fingerprint, first_seen=now, unchanged_since=now)
+        return Watching(fingerprint=fingerprint, first_seen=now, unchanged_since=now, pulse=pulse, pulse_since=now)
+    seen = previous
     if previous.fingerprint != fingerprint:
-        return Watching(fingerprint=fingerprint, first_seen=previous.first_seen, unchanged_since=now)
-    return previous
+        seen = msgspec.structs.replace(previous, fingerprint=fingerprint, unchanged_since=now, idle_s=0.0)
+    if seen.pulse != pulse:
+        seen = msgspec.structs.replace(seen, pulse=pulse, pulse_since=now)
+    return seen
 
 
 def decide(
-    rules: SettleRules, previous: Watching | None, snapshot: Snapshot, now: float, open_writers: Sequence[str] = ()
+    rules: SettleRules,
+    previous: Watching | None,
+    snapshot: Snapshot,
+    now: float,
+    open_writers: Sequence[str] = (),
+    *,
+    lives: bool | None = None,
 ) -> Verdict:
-    """Decide from one more look at `now` (monotonic). `open_writers` names processes that still write."""
-    watching = observe(previous, snapshot.fingerprint, now)
+    """Decide from one more look at `now` (monotonic). `open_writers` names processes that still write.
+
+    `lives`: whether the run's recorder does; None if nobody here can tell.
+    """
+    watching = observe(previous, snapshot.fingerprint, now, snapshot.pulse)
     unchanged = max(0.0, now - watching.unchanged_since)
     blocked = what_blocks(snapshot)
-    evidence = _evidence(rules, snapshot)
-    if not blocked and unchanged >= evidence.quiet_s and not open_writers:
+    evidence = _evidence(rules, snapshot, lives)
+    awaited = max(evidence.quiet_s - unchanged, evidence.pulseless_s - max(0.0, now - watching.pulse_since))
+    occupied = _occupied(snapshot, open_writers, lives)
+    if not blocked and not occupied and awaited <= 0:
         return Complete(watching=watching, completion=evidence.completion, status=evidence.status)
-    if not blocked and unchanged < evidence.quiet_s:
-        reasons = (_settling(evidence),)
-        return Waiting(watching=watching, reasons=reasons, next_look_s=max(0.05, evidence.quiet_s - unchanged))
-    if not blocked:
-        blocked = (f"open for writing by {', '.join(open_writers[:_NAMED])}",)
-        look = min(_WRITER_LOOK_S, max(1.0, rules.settle_s))
-    else:
-        look = min(_BLOCKED_LOOK_S, max(1.0, rules.settle_s))
+    if not blocked and not occupied:
+        reasons = (_settling(evidence, snapshot),)
+        return Waiting(watching=watching, reasons=reasons, next_look_s=max(0.05, awaited))
+    if unchanged + watching.idle_s >= rules.stale_after_s and not occupied and _is_given_up(rules, snapshot, blocked):
+        given_up = f"no change for {rules.stale_after_s:g} s and no open writer, although {blocked[-1]}"
+        return Complete(watching=watching, completion=Completion("quiet", given_up, "inferred"), status="interrupted")
+    look = min(_BLOCKED_LOOK_S if blocked or lives else _WRITER_LOOK_S, max(1.0, rules.settle_s))
+    blocked = blocked or occupied
     if unchanged + watching.idle_s >= rules.stale_after_s:
         reason = f"unchanged for {rules.stale_after_s / 3600:g} h and still not complete: {'; '.join(blocked)}"
         return Stale(watching=watching, reason=reason)
     return Waiting(watching=watching, reasons=blocked, next_look_s=look)
 
 
+def _is_given_up(rules: SettleRules, snapshot: Snapshot, blocked: Sequence[str]) -> bool:
+    """Tell whether nothing is awaited but the end of a framework's run, which a stale one is taken not to have had."""
+    if rules.on_stale != "seal" or snapshot.marks or snapshot.recorder or snapshot.missing or not snapshot.files:
+        return False
+    running = snapshot.framework is not None and snapshot.framework.state == "running"
+    return running and bool(blocked) and all(f"{_COMMITTERS}/" in path for path in snapshot.forbidden)
+
+
+def _occupied(snapshot: Snapshot, open_writers: Sequence[str], lives: bool | None) -> tuple[str, ...]:  # noqa: FBT001 - see `decide`
+    """Say who is still at it."""
+    if lives and snapshot.recorder is not None and all(mark.name != DONE_MARKER for mark in snapshot.marks):
+        return (f"{snapshot.recorder}, which records it, lives; awaited: its declaration, {DONE_MARKER}",)
+    return (f"open for writing by {', '.join(open_writers[:_NAMED])}",) if open_writers else ()
+
+
 def decide_now(
-    rules: SettleRules, snapshot: Snapshot, now: float, wall: float, open_writers: Sequence[str] = ()
+    rules: SettleRules,
+    snapshot: Snapshot,
+    now: float,
+    wall: float,
+    open_writers: Sequence[str] = (),
+    *,
+    lives: bool | None = None,
 ) -> Verdict:
     """Decide from a single look, for a command that does not stay: what is complete now is taken.
 
     A marker, or the status of a framework after which nothing follows, counts at once; quiet is judged by the newest
-    change of the files against the wall clock, so files from the future are not taken.
+    change of the files against the wall clock, so files from the future are not taken, and so is a sign of life.
     """
-    evidence = _evidence(rules, snapshot)
+    evidence = _evidence(rules, snapshot, lives)
     age = max(0.0, wall - snapshot.newest)
     since = now - max(evidence.quiet_s, 0.0) if evidence.at_once else now - age
-    seen = Watching(fingerprint=snapshot.fingerprint, first_seen=since, unchanged_since=since)
-    return decide(rules, seen, snapshot, now, open_writers)
+    given = pulse_time(snapshot.pulse)
+    seen = Watching(
+        fingerprint=snapshot.fingerprint,
+        first_seen=since,
+        unchanged_since=since,
+        pulse=snapshot.pulse,
+        pulse_since=now - (age if given is None else max(0.0, wall - given)),
+    )
+    return decide(rules, seen, snapshot, now, open_writers, lives=lives)
 
 
 def what_blocks(snapshot: Snapshot) -> tuple[str, ...]:
@@ -188,70 +245,56 @@ def what_blocks(snapshot: Snapshot) -> tuple[str, ...]:
     if snapshot.forbidden:
         reasons.append(f"still being written, by its name: {', '.join(map(repr, snapshot.forbidden[:_NAMED]))}")
     framework = snapshot.framework
-    if framework is not None and framework.state == "running" and not snapshot.marks:
+    if framework is not None and framework.state == "running" and not (snapshot.marks or snapshot.recorder):
         awaits = f"; awaited: {framework.awaits}" if framework.awaits else ""
         reasons.append(f"{framework.framework} says that it is running ({framework.evidence}){awaits}")
     return tuple(reasons)
 
 
-def _evidence(rules: SettleRules, snapshot: Snapshot) -> _Evidence:
+def _evidence(rules: SettleRules, snapshot: Snapshot, lives: bool | None) -> _Evidence:  # noqa: FBT001 - see `decide`
     short = min(rules.settle_s, MARKER_GRACE_S)
     framework = snapshot.framework
-    if snapshot.marks:
-        failed = next((mark for mark in snapshot.marks if mark.status == "failed"), None)
-        mark = failed or snapshot.marks[0]
+    if snapshot.marks and not (lives is None and _beats(snapshot)):
+        mark = next((mark for mark in snapshot.marks if mark.status == "failed"), snapshot.marks[0])
         return _Evidence(_declared("marker", mark.name), mark.status, short, at_once=True)
+    if snapshot.recorder is not None:
+        return _left_by(snapshot.recorder, rules, lives)
     if framework is not None and framework.state == "finished":
         completion = _declared("framework", f"{framework.framework}: {framework.evidence}")
         if framework.wait == "settle":
             return _Evidence(completion, framework.status, rules.settle_s)
         return _Evidence(completion, framework.status, short, at_once=True)
-    quiet = Completion("quiet", f"no change for {rules.settle_s:g} s and no open writer", "inferred")
-    return _Evidence(quiet, "unknown", rules.settle_s)
+    return _Evidence(_quiet(rules), "unknown", rules.settle_s)
+
+
+def _beats(snapshot: Snapshot) -> bool:
+    """Tell whether a producer may be alive elsewhere that has not declared the end itself: its tools' markers wait."""
+    beating = snapshot.recorder is not None and snapshot.recorder.heartbeat_s is not None
+    return beating and all(mark.name != DONE_MARKER for mark in snapshot.marks)
+
+
+def _left_by(recorder: Recorder, rules: SettleRules, lives: bool | None) -> _Evidence:  # noqa: FBT001 - see `decide`
+    """A recorded run without a declaration: its producer died, or it may still be at work where nobody here sees it."""
+    silent_s, before = 0.0, ""
+    if lives is False:
+        before = "its producer is gone, "
+    elif recorder.heartbeat_s is not None:
+        silent_s = max(rules.gone_after_s, 2 * recorder.heartbeat_s)
+        before = f"no sign of life of its producer for {silent_s:g} s, "
+    return _Evidence(_quiet(rules, before), "unknown", rules.settle_s, pulseless_s=silent_s)
+
+
+def _quiet(rules: SettleRules, before: str = "") -> Completion:
+    return Completion("quiet", f"{before}no change for {rules.settle_s:g} s and no open writer", "inferred")
 
 
 def _declared(method: Method, evidence: str) -> Completion:
     return Completion(method, evidence, "declared")
 
 
-def _settling(evidence: _Evidence) -> str:
+def _settling(evidence: _Evidence, snapshot: Snapshot) -> str:
     if evidence.completion.confidence == "declared":
         return f"{evidence.completion.evidence} is there; waiting {evidence.quiet_s:g} s for late files"
+    if evidence.pulseless_s:
+        return f"{snapshot.recorder} records it; awaited: {DONE_MARKER}, or {evidence.completion.evidence}"
     return f"changed within the last {evidence.quiet_s:g} s"
-
-
-class FileLine(msgspec.Struct, frozen=True):
-    """What of one file enters the fingerprint; times in nanoseconds. ctime catches a rewrite that restores mtime."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    executable: bool
-
-
-def fingerprint(files: Iterable[FileLine], others: Iterable[str] = ()) -> str:
-    """Digest of a folder's appearance: its files, and `others` (links, empty folders, problems) as text."""
-    hasher = hashlib.sha256()
-    for file in sorted(files, key=lambda line: line.path):
-        line = f"{file.path}\0{file.size}\0{file.mtime_ns}\0{file.ctime_ns}\0{file.executable:d}\0"
-        hasher.update(line.encode("utf-8", "surrogateescape"))
-    for other in sorted(others):
-        hasher.update(f"\0{other}\0".encode("utf-8", "surrogateescape"))
-    return hasher.hexdigest()
-
-
-def forbidden_paths(rules: SettleRules, paths: Iterable[str]) -> tuple[str, ...]:
-    """The first few of `paths` whose names say that they are still being written."""
-    if not rules.forbid:
-        return ()
-    found = (path for path in paths if matches(rules.forbid, path) or _RSYNC_TEMPORARY.match(path))
-    return tuple(path for path, _ in zip(found, range(_NAMED), strict=False))
-
-
-def missing_patterns(rules: SettleRules, paths: Iterable[str]) -> tuple[str, ...]:
-    """Required patterns that none of `paths` matches."""
-    if not rules.require:
-        return ()
-    known = tuple(paths)
-    return tuple(need for need in rules.require if not any(matches((need,), path) for path in known))

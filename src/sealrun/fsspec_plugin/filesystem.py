@@ -22,11 +22,10 @@ from sealrun.fsspec_plugin.files import RunFile
 from sealrun.fsspec_plugin.lookup import Lookup, State, describe, part_of
 from sealrun.fsspec_plugin.paths import options_of, strip
 from sealrun.fsspec_plugin.refusing import ReadOnlyFileSystem
+from sealrun.fsspec_plugin.telling import copy_all
 from sealrun.services.browsing import Part, mismatch
-from sealrun.services.fanning import fan_out
 
 _FSSPECS_OWN = {"asynchronous", "loop", "use_listings_cache", "listings_expiry_time", "max_paths", "batch_size"}
-_AT_ONCE = 8
 
 
 class SealrunFileSystem(ReadOnlyFileSystem):
@@ -269,16 +268,17 @@ class SealrunFileSystem(ReadOnlyFileSystem):
         maxdepth: int | None = None,
         **options: Any,
     ) -> None:
-        """Copy files to where fsspec says, several at a time, or with a `callback` one after the other."""
-        if callback is not DEFAULT_CALLBACK:
-            super().get(rpath, lpath, recursive, callback, maxdepth, **options)
-            return
+        """Copy files to where fsspec says, several at a time.
+
+        A `callback` is told how many there are and of each that is complete, its branches of their bytes; it is called
+        by several threads, but by one at a time.
+        """
         planned: list[tuple[Any, Any]] = []
         planner = copy.copy(self)  # does all that fsspec does, but for the copying
         planner._lookup = self._lookup  # noqa: SLF001 - itself again
         planner.get_file = lambda rpath, lpath, **_options: planned.append((rpath, lpath))  # type: ignore[method-assign] # its purpose
         super(SealrunFileSystem, planner).get(rpath, lpath, recursive, maxdepth=maxdepth, **options)
-        fan_out(lambda pair: self.get_file(*pair), planned, _AT_ONCE)
+        copy_all(self.get_file, planned, callback)
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **_options: Any) -> RunFile:  # noqa: ARG002 - fsspec's
         with translated(path):

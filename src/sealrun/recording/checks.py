@@ -62,3 +62,9 @@ def look_at_evidence(checks: Iterable[Check], record: Mapping[str, object], line
         problem = next((text for text in problems if text), None)
         looked.append(check if problem is None else replace(check, status="fail", problem=problem))
     return looked
+
+
+def checks_json(run_id: str, checks: Sequence[Check]) -> JsonObject:
+    """Return what ``checks.json`` holds; its status is the one that follows from the checks alone."""
+    said = [check.to_json() for check in checks]
+    return {"schema": "1", "run_id": run_id, "checks": said, "status": status_of(checks)}

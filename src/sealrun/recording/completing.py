@@ -11,14 +11,14 @@ from pathlib import Path
 
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UsageError
 from sealrun.domain.manifest import path_problem, sum_line
+from sealrun.domain.recorder import HEARTBEAT_FILE, RECORDING_FILE
 from sealrun.domain.records import JsonObject
 from sealrun.recording.durable import (
-    RECORDING_FILE,
     StrPath,
     Written,
     clear_room,
     make_folders,
-    write_bytes,
+    write_into_run,
     write_json,
 )
 
@@ -61,7 +61,8 @@ def declare(folder: Path, said: JsonObject, *, seal: bool = False) -> Written:
     clear_room(folder)
     make_folders(folder / _OWN_FOLDER)
     written = write_json(folder / DONE_FILE, said)
-    (folder / RECORDING_FILE).unlink(missing_ok=True)
+    for own in (RECORDING_FILE, HEARTBEAT_FILE):
+        (folder / own).unlink(missing_ok=True)
     clear_room(folder)
     return written
 
@@ -76,7 +77,8 @@ def seal_in_place(path: StrPath) -> str:
     folder = Path(path)
     lines = [sum_line(_digest(folder / name), name) for name in sorted(_files(folder)) if name != SUMS_FILE]
     body = "".join(lines).encode("utf-8")
-    write_bytes(folder / SUMS_FILE, body)
+    write_into_run(folder, SUMS_FILE, body)
+    clear_room(folder)
     return hashlib.sha256(body).hexdigest()
 
 

@@ -10,16 +10,22 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sealrun.domain.address import parse_name
 from sealrun.domain.errors import UsageError
 from sealrun.domain.records import JsonObject, json_line
-from sealrun.recording.durable import StrPath, make_folders
+from sealrun.recording.differing import DIFF_FILE, capture_diff
+from sealrun.recording.durable import StrPath, make_folders, write_json, write_text
+from sealrun.recording.environment import ENVIRONMENT_FILE, capture_environment, checked_variables
+from sealrun.recording.heartbeat import DEFAULT_HEARTBEAT_S
 from sealrun.recording.ids import algo_run_id
 from sealrun.recording.places import Paths
 from sealrun.recording.sections import DEFAULT_SECTIONS
 from sealrun.recording.writer import RunWriter
+
+if TYPE_CHECKING:
+    from sealrun.recording.output import OutputCapture
 
 _CHUNK = 1 << 20
 
@@ -51,6 +57,10 @@ class RunContext(RunWriter):
         params: Mapping[str, object] | None = None,
         tags: Iterable[str] = (),
         keep_scratch: bool = False,
+        capture: bool = False,
+        diff: bool = True,
+        record_env: Iterable[str] = (),
+        heartbeat: float | None = DEFAULT_HEARTBEAT_S,
         seal: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -58,19 +68,33 @@ class RunContext(RunWriter):
 
         `experiment` is ``$SEALRUN_EXPERIMENT``, else ``default``, and `paths` are those of the environment
         (`Paths.from_env`). The scratch folder is removed when the run succeeded, unless `keep_scratch`. With
-        `seal` the folder is sealed in place at the end.
+        `capture` everything that the process prints is also in ``logs/stdout.log`` and ``logs/stderr.log``; by default
+        nothing is captured. Uncommitted changes of the code are in ``git.diff``, unless `diff` is false. `record_env`
+        are names or patterns of further variables for ``environment.json``. `heartbeat` and `seal`: see `RunWriter`.
         """
         self.paths = paths or Paths.from_env(environ)
         self.experiment = parse_name(experiment or self.paths.experiment, "experiment")
         self.algo = algo
         self.tag = tag
         root = self.paths.runs(self.experiment)
-        super().__init__(algo, pipeline_version, required_env, root=root, sections=sections, environ=environ)
+        super().__init__(
+            algo,
+            pipeline_version,
+            required_env,
+            root=root,
+            sections=sections,
+            heartbeat=heartbeat,
+            seal=seal,
+            environ=environ,
+        )
         self._about = {"experiment": self.experiment, "algo": algo, "tag": tag, "phase": phase}
         self._given = (params, tuple(tags))
         self._keep_scratch = keep_scratch
-        self._seal = seal
         self._scratch: Path | None = None
+        self._variables = checked_variables(record_env)
+        self._wants_diff = diff
+        self._wants_output = capture
+        self._capture: OutputCapture | None = None
 
     @property
     def inputs(self) -> Path:
@@ -122,9 +146,27 @@ class RunContext(RunWriter):
         run_id = super().start(trigger_type, trigger_source, actor)
         self._list()
         params, tags = self._given
-        if params is not None or tags:
+        about = self._describe()
+        if params is not None or tags or about:
             self.record(params=params, tags=tags)
+        if self._wants_output:
+            self._begin_capture()
         return run_id
+
+    def _begin_capture(self) -> None:
+        from sealrun.recording.output import OutputCapture  # noqa: PLC0415 - loads what only this needs
+
+        try:
+            self._capture = OutputCapture(self.logs, str(self))
+        except (OSError, UsageError) as error:
+            self.finish("failed", reason=f"its output cannot be captured: {error}")
+            raise
+
+    def finish(self, status: str | None = None, *, reason: str | None = None, seal: bool = False) -> str:
+        """End the run, with everything that was printed in its logs; see `RunWriter.finish`."""
+        if self._capture is not None:
+            self._capture.stop()
+        return super().finish(status, reason=reason, seal=seal)
 
     def __enter__(self) -> Self:
         """Start the run; from here on SIGTERM ends it as failed."""
@@ -144,6 +186,18 @@ class RunContext(RunWriter):
     def _first_fields(self, started: datetime, git: JsonObject | None) -> JsonObject:
         said = {name: value for name, value in self._about.items() if value is not None}
         return {**super()._first_fields(started, git), **said}
+
+    def _describe(self) -> bool:
+        """Write what the run depends on into files of their own; tell whether the record says more by that."""
+        write_json(self.run_dir / ENVIRONMENT_FILE, capture_environment(self._environ, self._variables))
+        git = self._record.get("git", {})
+        found = capture_diff(Path.cwd(), self._environ) if self._wants_diff and git.get("dirty") else None
+        if found is not None:
+            write_text(self.run_dir / DIFF_FILE, found.text)
+            git |= {"diff": DIFF_FILE, "diff_truncated": found.truncated}
+        if self._wants_output:
+            self._record["logs"] = ["logs/stdout.log", "logs/stderr.log"]
+        return found is not None or self._wants_output
 
     def _list(self) -> None:
         """Add a line to the experiment's ``manifest.jsonl``, in one append: runs that start together mix nothing."""

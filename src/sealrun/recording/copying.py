@@ -51,14 +51,20 @@ def make_channels() -> Channels:
     return channels
 
 
+def open_channel(target: int) -> tuple[int, int]:
+    """Return ends to read from and to give away: of a terminal like `target` where that is one, else of a pipe."""
+    if not os.isatty(target):
+        return os.pipe()
+    reading, given = os.openpty()
+    _as_it_is(given)
+    _copy_size(reading, target)
+    return reading, given
+
+
 def _channel(channels: Channels, name: str, target: int) -> int:
-    if os.isatty(target):
-        reading, given = os.openpty()
-        _as_it_is(given)
+    reading, given = open_channel(target)
+    if os.isatty(given):
         channels.terminals.append((reading, target))
-        _copy_size(reading, target)
-    else:
-        reading, given = os.pipe()
     channels.reading[reading] = (name, target)
     channels.given.append(given)
     return given

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from sealrun.domain.errors import ConfigurationError, UsageError
+from sealrun.domain.recorder import RECORDING_FILE
 from sealrun.domain.records import canonical_json
 from sealrun.recording.values import plain
 
-RECORDING_FILE = ".sealrun/recording.json"
-"""Says that a folder is a run that is being recorded, or was when its producer died."""
 _ROOM = ".sealrun/tmp"
 
 StrPath = str | os.PathLike[str]
@@ -105,9 +104,16 @@ def _imported(name: str, what: str) -> Any:  # noqa: ANN401 - an optional librar
         raise ConfigurationError(msg) from error
 
 
-def _replace(path: Path, write: Callable[[BinaryIO], object]) -> Written:
+def write_into_run(folder: Path, name: str, body: bytes) -> Written:
+    """Write a file at the top of the run at `folder`, recorded or not. A crash leaves nothing beside it."""
+    make_folders(folder / _ROOM)
+    temporary = folder / _ROOM / f"{secrets.token_hex(6)}.tmp"
+    return _replace(folder / name, lambda file: file.write(body), temporary)
+
+
+def _replace(path: Path, write: Callable[[BinaryIO], object], temporary: Path | None = None) -> Written:
     make_folders(path.parent)
-    temporary = _temporary(path)
+    temporary = temporary or _temporary(path)
     try:
         with _created(temporary) as file:
             write(file)

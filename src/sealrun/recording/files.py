@@ -6,11 +6,12 @@ import abc
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sealrun.recording.declaring import DeclaredArtifacts
 from sealrun.recording.durable import Written, make_folders, write_bytes, write_json, write_parquet, write_text
 from sealrun.recording.sections import check_section, checked_sections, inside
 
 
-class RunFiles(abc.ABC):
+class RunFiles(DeclaredArtifacts):
     """What of a recorded run has to do with its files."""
 
     def __init__(self, sections: Iterable[str]) -> None:

@@ -7,8 +7,10 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sealrun.recording.forking import Forked
 
-class RunLog:
+
+class RunLog(Forked):
     """Appends to a log; any thread. A line is handed to the system at once, so that only a dying machine loses it."""
 
     def __init__(self, path: Path) -> None:
@@ -18,6 +20,11 @@ class RunLog:
         self._descriptor = os.open(path, flags, 0o666)
         self._lock = threading.Lock()
         self._open_stream: str | None = None
+        self.remember()
+
+    def renew_locks(self) -> None:
+        """A forked child may log, too."""
+        self._lock = threading.Lock()
 
     def line(self, message: str) -> int:
         """Append a message, one stamped line for each of its lines; return the number of the first, from 1."""

@@ -26,18 +26,30 @@ _KNOWN = re.compile(
     r"|xox[abprs]-[\w-]{10,}|glpat-[\w-]{16,}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
 )
 _MIN_VALUE = 6
+_FOLDERS = {"PWD", "OLDPWD"}
+"""Shells keep folders in these."""
 
 
 def names_a_secret(name: str) -> bool:
     """Tell whether a variable or an option of this name holds a secret, by its name."""
-    return _SECRET_NAME.search(name.lstrip("-")) is not None
+    return name not in _FOLDERS and _SECRET_NAME.search(name.lstrip("-")) is not None
 
 
 def masked_text(text: str, environ: Mapping[str, str]) -> str:
     """Return `text` with everything masked that looks like a secret, or is the value of a variable named like one."""
+    return masked_looks(masked_values(text, environ))
+
+
+def masked_values(text: str, environ: Mapping[str, str]) -> str:
+    """Return `text` without the values of variables that are named like secrets."""
     for name, value in environ.items():
         if len(value) >= _MIN_VALUE and names_a_secret(name):
             text = text.replace(value, MASK)
+    return text
+
+
+def masked_looks(text: str) -> str:
+    """Return `text` without what looks like a secret."""
     text = _URL_USER.sub(f"{MASK}@", text)
     text = _URL_QUERY.sub(rf"\1{MASK}", text)
     text = _BEARER.sub(rf"\1 {MASK}", text)

@@ -7,39 +7,35 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+import msgspec
 
 from sealrun.domain.address import parse_name
 from sealrun.domain.errors import ConfigurationError, UsageError
 from sealrun.domain.records import JsonObject
+from sealrun.domain.types import TypedArtifact
 from sealrun.recording import capturing
-from sealrun.recording.checks import Check, look_at_evidence, status_of, worse
+from sealrun.recording.block import RunBlock
+from sealrun.recording.checks import Check, checks_json, look_at_evidence, status_of, worse
 from sealrun.recording.completing import ENDS, declare, utc_now
-from sealrun.recording.durable import (
-    RECORDING_FILE,
-    StrPath,
-    make_folders,
-    sync_folder,
-    write_json,
-)
-from sealrun.recording.ending import Ending, reason_of
+from sealrun.recording.durable import StrPath, sync_folder, write_json
 from sealrun.recording.files import RunFiles
+from sealrun.recording.heartbeat import DEFAULT_HEARTBEAT_S, Presence, checked_interval
 from sealrun.recording.ids import pipeline_run_id
 from sealrun.recording.log import RunLog
 from sealrun.recording.sections import DEFAULT_SECTIONS
-from sealrun.recording.starting import KEPT_FIELDS, OWN_FIELDS, claim_folder
+from sealrun.recording.standard import reserve_standard_streams
+from sealrun.recording.starting import KEPT_FIELDS, OWN_FIELDS, claim_folder, first_record
 from sealrun.recording.triggers import Trigger, detect_trigger
 from sealrun.recording.values import json_object
 
-SCHEMA = "1"
 RUN_FILE = "run.json"
 CHECKS_FILE = "checks.json"
 LOG_FILE = "run.log"
 _SAVE_SHARE = 16
 
 
-class RunWriter(RunFiles):
+class RunWriter(RunBlock, RunFiles):
     """Records one run into a folder of its own: ``run.json``, ``checks.json``, ``run.log``, files in ``artifacts/``.
 
     Needs no registry and no daemon. Use it as a context manager, or call `start` and `finish`. Until `finish` the
@@ -47,7 +43,7 @@ class RunWriter(RunFiles):
     thread of the process that started the run; a forked child may only `log`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, each with a default
         self,
         pipeline_id: str,
         pipeline_version: str | None = None,
@@ -56,31 +52,41 @@ class RunWriter(RunFiles):
         root: StrPath = "reports/runs",
         run_id: str | None = None,
         sections: Iterable[str] = DEFAULT_SECTIONS,
+        heartbeat: float | None = DEFAULT_HEARTBEAT_S,
+        seal: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare a run of a pipeline; nothing is written yet.
 
         The folder will be `root` / run id: `run_id`, or ``<utc>__<pipeline_id>__<git7>``. `required_env` names
         variables without which `start` refuses; only their names are recorded. `sections` are the folders that
-        `section` knows.
+        `section` knows. Every `heartbeat` seconds the run shows daemons on other machines that it lives; None: never.
+        With `seal` a ``with`` block ends with sealing the folder in place.
         """
         self.pipeline_id = pipeline_id
         self.pipeline_version = pipeline_version
         self.required_env = tuple(required_env)
-        super().__init__(sections)
-        self.status: str | None = None
+        RunBlock.__init__(self, os.environ if environ is None else environ, seal=seal)
+        RunFiles.__init__(self, sections)
         self._root = Path(root)
         self._given_id = None if run_id is None else parse_name(run_id, "run id")
-        self._environ: Mapping[str, str] = os.environ if environ is None else environ
+        self._heartbeat_s = checked_interval(heartbeat)
+        self._presence: Presence | None = None
         self._lock = threading.RLock()
         self._record: JsonObject = {}
         self._checks: list[Check] = []
         self._unsaved = 0
-        self._pid = os.getpid()
         self._folder: Path | None = None
         self._log: RunLog | None = None
-        self._ending: Ending | None = None
-        self._seal = False
+        self.remember()
+
+    def __str__(self) -> str:
+        """``run <its id>``, or whose it will be."""
+        return f"the run of {self.pipeline_id!r}" if self._folder is None else f"run {self._folder.name}"
+
+    def renew_locks(self) -> None:
+        """Nothing that another thread held at a fork holds up the child."""
+        self._lock = threading.RLock()
 
     @property
     def started(self) -> bool:
@@ -111,6 +117,7 @@ class RunWriter(RunFiles):
         if self._folder is not None:
             msg = f"run {self.run_id} was started before: make another RunWriter for another run"
             raise UsageError(msg)
+        reserve_standard_streams()
         found = detect_trigger(self._environ)
         trigger = Trigger(trigger_type or found.type, trigger_source or found.source, actor or found.actor)
         started, git = datetime.now(UTC), capturing.capture_git(Path.cwd(), self._environ)
@@ -187,7 +194,7 @@ class RunWriter(RunFiles):
         """Bring ``run.json`` and ``checks.json`` up to date with what was recorded; durable on return."""
         with self._lock:
             # The record last: where it says how the run ended, the checks that it follows from are there.
-            write_json(self.run_dir / CHECKS_FILE, self._checks_json())
+            write_json(self.run_dir / CHECKS_FILE, checks_json(self.run_id, self._checks))
             write_json(self.run_dir / RUN_FILE, self._record)
             self._unsaved = 0
 
@@ -210,42 +217,17 @@ class RunWriter(RunFiles):
             if self._log is not None:
                 self._log.close()  # nobody may be seen writing when the declaration is there
             said = {name: self._record[name] for name in ("run_id", "status", "finished_at")}
+            if self._presence is not None:
+                self._presence.stop()
             # A crash before this line leaves a run that has ended without a declaration: quiet settles it.
-            declare(self.run_dir, said, seal=seal)
+            declare(self.run_dir, said, seal=seal or self._seal)
             self.status = ended
             return ended
 
-    def __enter__(self) -> Self:
-        """Start the run, if it has not been; from here on SIGTERM ends it as failed."""
-        if self._folder is None:
-            self.start()
-        self._ending = Ending()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the run: as failed, with the reason, if an error ended it. The error goes on to the caller."""
-        if self._ending is not None:
-            self._ending.hold()
-        try:
-            self._end(error)
-        finally:
-            if self._ending is not None:
-                self._ending.restore()
-
-    def _end(self, error: BaseException | None) -> None:
-        if os.getpid() != self._pid:
-            return
-        reason = None if error is None else reason_of(error, self._environ)
-        try:
-            if reason is not None and self.status is None:
-                self.log(f"ended by {reason}")
-            self.finish("failed" if reason else None, reason=reason, seal=self._seal)
-        except OSError as problem:
-            if error is None:
-                raise
-            error.add_note(f"run {self.run_dir}: its end could not be recorded: {problem}")
+    def abandon(self) -> None:
+        """Leave the run to quiet: its end could not be recorded, and daemons shall not wait for this process."""
+        if self._presence is not None:
+            self._presence.abandon()
 
     def stream(self, name: str, chunk: bytes) -> None:
         """Append to the log what a command printed to its stream `name`, as it came."""
@@ -256,25 +238,13 @@ class RunWriter(RunFiles):
         return pipeline_run_id(started, self.pipeline_id, (git or {}).get("commit"), distinct=distinct)
 
     def _first_fields(self, started: datetime, git: JsonObject | None) -> JsonObject:
-        said: JsonObject = {
-            "schema": SCHEMA,
-            "run_id": self.run_id,
-            "pipeline_id": self.pipeline_id,
-            "pipeline_version": self.pipeline_version,
-            "status": "running",
-            "started_at": f"{started.replace(microsecond=0, tzinfo=None).isoformat()}Z",
-            "machine": capturing.capture_machine(self._environ),
-            "git": git,
-            "arguments": capturing.capture_arguments(self._environ),
-            "inputs": [],
-            "outputs": [],
-        }
-        return {name: value for name, value in said.items() if value is not None}
+        pipeline = {"pipeline_id": self.pipeline_id, "pipeline_version": self.pipeline_version}
+        return first_record(self.run_id, pipeline, started, git, self._environ)
 
     def _begin(self) -> None:
         """Write the first files. The record comes before the log: what is there without it would not say who it is."""
-        make_folders(self.run_dir / RECORDING_FILE.rpartition("/")[0])
-        write_json(self.run_dir / RECORDING_FILE, {"run_id": self.run_id, **self._record["machine"]})
+        said = {"run_id": self.run_id, **self._record["machine"]}
+        self._presence = Presence(self.run_dir, said, self._heartbeat_s)
         write_json(self.run_dir / RUN_FILE, self._record)
         self.save()
         self._log = RunLog(self.run_dir / LOG_FILE)
@@ -290,6 +260,15 @@ class RunWriter(RunFiles):
             known.append(entry)
             self._grown(len(known))
 
+    def _declare(self, artifact: TypedArtifact) -> None:
+        said: JsonObject = msgspec.to_builtins(artifact)
+        del said["declared"]
+        with self._lock:
+            self.check_running()
+            known = [old for old in self._record.get("artifacts", ()) if old["path"] != artifact.path]
+            self._record["artifacts"] = [*known, said]
+            self.save()
+
     def _grown(self, length: int) -> None:
         """Save short lists at every entry, long ones after every sixteenth part: a kill then loses little."""
         self._unsaved += 1
@@ -298,13 +277,12 @@ class RunWriter(RunFiles):
 
     def check_running(self) -> None:
         """Raise `UsageError` if the run cannot be recorded now: it has ended, or belongs to another process."""
-        folder = self.run_dir
         if self.status is not None:
-            msg = f"run {folder.name} has ended ({self.status}): record before finish()"
+            msg = f"run {self.run_id} has ended ({self.status}): record before finish()"
             raise UsageError(msg)
         if os.getpid() != self._pid:
             msg = (
-                f"run {folder.name} is recorded by process {self._pid}: hand results to it, or start a run of your own"
+                f"run {self.run_id} is recorded by process {self._pid}: hand results to it, or start a run of your own"
             )
             raise UsageError(msg)
 
@@ -320,8 +298,3 @@ class RunWriter(RunFiles):
         lines = 0 if self._log is None else self._log.lines + 1  # and the line that says the end
         looked = self._checks = look_at_evidence(self._checks, self._record, lines, self.run_dir)
         self._record["status"] = worse(status, status_of(looked))
-
-    def _checks_json(self) -> JsonObject:
-        checks = [check.to_json() for check in self._checks]
-        derived = status_of(self._checks)
-        return {"schema": SCHEMA, "run_id": self.run_id, "checks": checks, "status": derived}

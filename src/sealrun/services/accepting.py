@@ -7,11 +7,12 @@ from typing import Literal
 
 import msgspec
 
-from sealrun.domain.errors import RunChangedError, RunRejectedError, SealrunError
+from sealrun.domain.errors import ConfigurationError, RunChangedError, RunRejectedError, SealrunError
 from sealrun.domain.run import Completion, Status
 from sealrun.domain.watch import WatchSpec
-from sealrun.ports import Clock, FolderRecord, FolderSource, FolderState, Journal, RunFolder
+from sealrun.ports import Clock, FolderRecord, FolderSeals, FolderSource, FolderState, Journal, RunFolder
 from sealrun.services.sealing import Sealing, SealRequest, seal
+from sealrun.services.sealing_in_place import seal_in_place
 
 Sealer = Callable[[RunFolder, SealRequest], Sealing]
 OnSealed = Callable[[int, Sealing], None]
@@ -47,14 +48,19 @@ class Acceptor:
         *,
         sealer: Sealer = seal,
         on_sealed: OnSealed | None = None,
+        seals: FolderSeals | None = None,
     ) -> None:
-        """Seal with `sealer` (which may stage bytes on the way); tell `on_sealed` what was accepted, under which id."""
+        """Seal with `sealer` (which may stage bytes on the way); tell `on_sealed` what was accepted, under which id.
+
+        Where the watch seals in place, `seals` writes into the folders.
+        """
         self.watch = watch
         self.source = source
         self.journal = journal
         self.clock = clock
         self._sealer = sealer
         self._on_sealed = on_sealed
+        self._seals = seals
 
     def accept(self, job: SealJob) -> Taken:
         """Seal the candidate and queue it, durably on return. A repeat after a crash is harmless.
@@ -94,7 +100,7 @@ class Acceptor:
         watch = self.watch
         known = self.journal.folders.get(watch.name, job.path)
         request = SealRequest(
-            experiment=watch.experiment,
+            experiment=watch.experiment_of(job.path),
             completion=job.completion,
             status=job.status,
             names=watch.names,
@@ -102,9 +108,15 @@ class Acceptor:
             fingerprint=job.fingerprint,
             preset=watch.preset,
         )
-        sealing = self._sealer(self.source.open(job.path), request)
+        folder = self.source.open(job.path)
+        if watch.seal == "in-place":
+            first = seal(folder, request)
+            if self._is_kept_back(first):
+                return self._keep_back(job.path, first.fingerprint)
+            request = msgspec.structs.replace(request, fingerprint=self._seal_in_place(folder, first))
+        sealing = self._sealer(folder, request)
         envelope = sealing.envelope
-        if envelope.status == "failed" and watch.on_failed != "seal":
+        if self._is_kept_back(sealing):
             return self._keep_back(job.path, sealing.fingerprint)
         reason = f"{job.completion.method}: {job.completion.evidence}"
         record = self.record(known, job.path, "sealed", reason, sealing.fingerprint)
@@ -119,6 +131,22 @@ class Acceptor:
         if self._on_sealed is not None:
             self._on_sealed(number, sealing)
         return Taken(outcome="sealed", sealed=number, run_id=envelope.run_id)
+
+    def _seal_in_place(self, folder: RunFolder, first: Sealing) -> str:
+        """Write the seal into the folder; return how that looks then. What changed since an earlier seal is named."""
+        if self._seals is None:
+            msg = f"watch {self.watch.name!r}: seals runs in place, and nothing here may write into them"
+            raise ConfigurationError(msg)
+        done = seal_in_place(folder, first, self._seals)
+        if done.altered is not None:
+            reason = f"changed after it was sealed in place: {done.altered}; it is sealed again, as a new revision"
+            self.journal.events.record("run.altered", folder.path, watch=self.watch.name, reason=reason)
+        if done.wrote:
+            self.journal.events.record("run.sealed_in_place", folder.path, watch=self.watch.name)
+        return done.fingerprint
+
+    def _is_kept_back(self, sealing: Sealing) -> bool:
+        return sealing.envelope.status == "failed" and self.watch.on_failed != "seal"
 
     def _keep_back(self, path: str, fingerprint: str) -> Taken:
         if self.watch.on_failed == "skip":

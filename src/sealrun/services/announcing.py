@@ -7,8 +7,9 @@ same machine and a stranger's recovery all call it, any number of times and at t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import msgspec
 
@@ -29,6 +30,7 @@ from sealrun.domain.artifacts import plain_tags, section_of
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Manifest
+from sealrun.domain.places import whole_objects
 from sealrun.domain.pointing import LATEST, Generation, Target
 from sealrun.domain.publication import Outcome, Refs, Seal, Stored
 from sealrun.domain.records import canonical_json
@@ -52,7 +54,7 @@ class SealedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope
     manifest: Manifest
     root: Digest
-    objects: dict[Digest, Stored]
+    objects: Mapping[Digest, Stored]
 
     @property
     def target(self) -> Target:
@@ -74,16 +76,27 @@ def load_sealed(store: Store, outcome: Outcome, known: SealedRun | None = None) 
     experiment, run_id, root = sealed_run_of(outcome)
     run_at, manifest_at = run_key(experiment, run_id, RUN_FILE), run_key(experiment, run_id, MANIFEST_FILE)
     refs_at = refs_key(outcome.attempt)
-    run_json, manifest_json, refs = fan_out(store.read, (run_at, manifest_at, refs_at), store.capabilities.parallel)
+
+    def manifest() -> Manifest:
+        body = store.read(manifest_at)
+        same = known is not None and known.manifest_json == body
+        return known.manifest() if known is not None and same else Manifest.decode(body, manifest_at)
+
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: Envelope.decode(store.read(run_at), run_at),
+        manifest,
+        lambda: Refs.decode(store.read(refs_at), refs_at).objects,
+    )
+    # Where requests take no time, one record after the other: of a long one, no two are in memory at once.
+    found = fan_out(lambda act: act(), acts, 1 if store.capabilities.links else store.capabilities.parallel)
+    envelope, content, objects = cast("tuple[Envelope, Manifest, Mapping[Digest, Stored]]", tuple(found))
     return SealedAttempt(
         attempt=outcome.attempt,
         sealed_at=outcome.decided_at,
-        envelope=Envelope.decode(run_json, run_at),
-        manifest=known.manifest()
-        if known is not None and known.manifest_json == manifest_json
-        else Manifest.decode(manifest_json, manifest_at),
+        envelope=envelope,
+        manifest=content,
         root=root,
-        objects=Refs.decode(refs, refs_at).objects,
+        objects=objects,
     )
 
 
@@ -138,9 +151,10 @@ class Announcer:
         if not self._store.capabilities.links:
             return
         experiment, run_id = sealed.envelope.experiment, sealed.envelope.run_id
-        for entry in sealed.manifest.entries:
-            stored = sealed.objects[entry.sha256]
-            if stored.offset is None:  # a part of a pack cannot be linked to
+        objects = whole_objects(sealed.objects)  # a part of a pack cannot be linked to
+        for entry in sealed.manifest.entries if objects else ():
+            stored = objects.get(entry.sha256)
+            if stored is not None:
                 self._store.copy(stored.key, artifact_key(experiment, run_id, entry.path))
 
     def _publish_names(self, sealed: SealedAttempt, name: str, paths: Sequence[str]) -> None:
@@ -148,7 +162,7 @@ class Announcer:
             self._publish_name(sealed, path, name)
 
     def _publish_name(self, sealed: SealedAttempt, path: str, name: str) -> None:
-        entry = next((entry for entry in sealed.manifest.entries if entry.path == path), None)
+        entry = sealed.manifest.find(path)
         if entry is None:
             return  # the settings name a file that this run does not have
         pointer, target = PointerName.of_artifact(name), msgspec.structs.replace(sealed.target, path=path)
@@ -173,7 +187,7 @@ class Announcer:
             if theirs is None:
                 return
             sealed = theirs
-        entry = next((entry for entry in sealed.manifest.entries if entry.path == target.path), None)
+        entry = None if target.path is None else sealed.manifest.find(target.path)
         if entry is None:
             return
         key = latest_key(name)

@@ -21,7 +21,7 @@ from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.repacking import PackUses
 from sealrun.ports import Store
 from sealrun.services.fanning import fan_out, fan_through
-from sealrun.services.listed import ListedAttempt, ReadAttempt, ReadRefs
+from sealrun.services.listed import Ending, ListedAttempt, ReadAttempt, ReadRefs
 
 _OUTCOME, _RETIRED = "outcome.json", "retired.json"
 _LARGE = 1 << 20
@@ -87,25 +87,33 @@ class AttemptReader:
         `CollectionRefusedError` if the refs of an attempt that stands are missing.
         """
         rules = self._rules
-        key = outcome_key(files.attempt)
-        outcome = Outcome.decode(self._store.read(key), key)
-        if outcome.decision != "sealed":
+        ending = self._ending(files)
+        if not ending.sealed:
             if files.written[_OUTCOME] > rules.before:
                 return None
-            return ReadAttempt(files, outcome, self._refs_of_dead(files, packs=False), live=False)
+            return ReadAttempt(files, ending, self._refs_of_dead(files, packs=False), live=False)
         retired = files.written.get(_RETIRED)
         # What was sealed since the first mark is kept even if it is retired already: a pointer or pin may have come to
         # it after this mark looked at those. So no clock decides here (the configurations "no grace" of the model).
         gone = rules.first and retired is not None and retired <= rules.before
-        is_pinned = (outcome.experiment, outcome.run_id) in rules.pinned
+        is_pinned = (ending.experiment, ending.run_id) in rules.pinned
         live = not gone or is_pinned
         packs = rules.packs and rules.first
         refs = self._refs_if_there(files, packs=packs) if live else self._refs_of_dead(files, packs=packs)
         if refs is None and not gone and self._store.stat(retired_key(files.attempt)) is None:
             # Not retired since it was listed, either: then another collector would have swept it, and taken its refs.
-            run = f"{outcome.experiment}/{outcome.run_id}"
+            run = f"{ending.experiment}/{ending.run_id}"
             raise refusal(self._store, f"{refs_key(files.attempt)} is missing: {run} is sealed with it")
-        return ReadAttempt(files, outcome, refs, live=live, pinned=is_pinned)
+        return ReadAttempt(files, ending, refs, live=live, pinned=is_pinned)
+
+    def _ending(self, files: ListedAttempt) -> Ending:
+        """Read the outcome; of an attempt that is not retired a row says as much, and can only err towards keeping."""
+        if files.row is not None and _RETIRED not in files.written:
+            experiment, run_id = files.row
+            return Ending(sealed=True, experiment=experiment, run_id=run_id)
+        key = outcome_key(files.attempt)
+        outcome = Outcome.decode(self._store.read(key), key)
+        return Ending(outcome.decision == "sealed", outcome.experiment, outcome.run_id)
 
     def _refs_if_there(self, files: ListedAttempt, *, packs: bool) -> ReadRefs | None:
         """Read the refs, or return None; a listing may have been read just before they were written."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from sealrun.domain.ready import ready
 from sealrun.domain.retrying import CAP_S, Response, next_delay
 from sealrun.ports import Clock, Entropy, Facts, Journal
 
@@ -29,7 +30,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 def read_standing(facts: Facts, registry: str) -> Standing | None:
     """How a registry stood when a daemon last noticed a difference; None if none ever did."""
     fact = facts.fact(_standing_fact(registry))
-    return None if fact is None else msgspec.convert(fact, Standing)
+    return None if fact is None else msgspec.convert(fact, ready(Standing))
 
 
 def release_deliveries(journal: Journal, clock: Clock, registry: str | None = None) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from sealrun.domain.address import CONDEMNED, Key, attempt_id, batch_key, batch_of, condemned_key
+from sealrun.domain.address import CONDEMNED, Digest, Key, attempt_id, batch_key, batch_of, condemned_key
 from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError
-from sealrun.domain.records import sha256
-from sealrun.ports import Clock, Entropy, Store
+from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.certainty import Certainty
 
 VERDICT_FILE = "verdict.json"
@@ -42,10 +41,13 @@ class Batches:
         """Tell whether there is a verdict."""
         return self._store.stat(batch_key(batch, VERDICT_FILE)) is not None
 
-    def keys(self) -> Iterator[Key]:
-        """Keys of all standing batches: whoever began one, or takes it over, deletes them."""
-        for batch in self.standing():
-            key = condemned_key(batch.name)
+    def stands(self, batch: str) -> bool:
+        """Tell whether the condemned record stands: else the batch is over, whatever may be found or written of it."""
+        return self._store.stat(condemned_key(batch)) is not None
+
+    def keys(self, listed: Iterable[ObjectStat]) -> Iterator[Key]:
+        """Keys of all batches that stand in a listing: whoever began one, or takes it over, deletes them."""
+        for key in (found.key for found in listed if found.key.startswith(CONDEMNED)):
             try:
                 yield from Condemned.decode(self._store.read(key), key).keys
             except NotFoundError:
@@ -68,8 +70,8 @@ class Batches:
         key = batch_key(batch, VERDICT_FILE)
         return Verdict.decode(self._store.read(key), key)
 
-    def decide(self, batch: str, body: bytes, spared: Sequence[Key], *, cancel: bool) -> Verdict:
-        """Propose to sweep all but `spared` of the condemned record `body`, or nothing; return what stands."""
+    def decide(self, batch: str, condemned: Digest, spared: Sequence[Key], *, cancel: bool) -> Verdict:
+        """Propose to sweep the record with the digest `condemned` but for `spared`, or nothing; return what stands."""
         return self._create(
             Verdict(
                 batch=batch,
@@ -77,7 +79,7 @@ class Batches:
                 decision="cancel" if cancel else "sweep",
                 decided_at=self._stamp(),
                 by=self._owner,
-                condemned_sha256=sha256(body),
+                condemned_sha256=condemned,
                 spared=() if cancel else tuple(spared),
                 why="everything in it is needed again" if cancel else None,
             )
@@ -104,9 +106,9 @@ class Batches:
         return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def checked(verdict: Verdict, condemned: bytes) -> Verdict:
-    """Return the verdict, or refuse one that was made about other keys than those that stand condemned."""
-    if verdict.decision == "sweep" and verdict.condemned_sha256 != sha256(condemned):
+def checked(verdict: Verdict, condemned: Digest) -> Verdict:
+    """Return the verdict, or refuse one about other keys than those of the record with the digest `condemned`."""
+    if verdict.decision == "sweep" and verdict.condemned_sha256 != condemned:
         msg = f"the verdict of batch {verdict.batch} is not about its condemned record; verify the registry"
         raise CollectionRefusedError(msg)
     return verdict

@@ -107,14 +107,14 @@ class BuildLog:
         there = newest is not None and newest.state == "built" and newest.step > claim.step and stands(newest)
         return newest if there else None
 
-    def give_up(self, claim: BuildStep, error: BaseException) -> None:
+    def give_up(self, claim: BuildStep, error: BaseException, reason: str | None = None) -> None:
         """Say that the build failed, so that nobody waits for it; nothing if somebody else took over.
 
-        Only the kind of the error is told: its text may hold a secret.
+        Of the error only the kind is told, since its text may hold a secret; `reason` is for what may be told.
         """
         newest = self.newest()
         if newest is not None and newest.nonce == claim.nonce:
-            self._append(newest, "failed", claim.nonce, error=type(error).__name__)
+            self._append(newest, "failed", claim.nonce, error=type(error).__name__, reason=reason)
 
     @contextmanager
     def alive(self, claim: BuildStep, lease_s: float) -> Iterator[None]:
@@ -160,6 +160,7 @@ class BuildLog:
         *,
         run: tuple[str, str, str] | None = None,
         error: str | None = None,
+        reason: str | None = None,
     ) -> BuildStep | None:
         """Create the step that follows `after`; None if somebody else's took its place."""
         step = BuildStep(
@@ -169,6 +170,7 @@ class BuildLog:
             at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
             nonce=nonce,
             error=error,
+            reason=reason,
         )
         if run is not None:
             step = msgspec.structs.replace(step, experiment=run[0], run_id=run[1], urn=run[2])
@@ -176,7 +178,7 @@ class BuildLog:
         return step if self._certainty.create(step_key(self._steps, step.step), body) == body else None
 
     def _failed(self, newest: BuildStep | None) -> BuildFailedError:
-        by, error = ("somebody", "an error") if newest is None else (newest.by, newest.error)
+        by, error = ("somebody", "an error") if newest is None else (newest.by, newest.reason or newest.error)
         msg = f"{self._what} was being built by {by}, which failed with {error}; look there, and ask again to retry"
         return BuildFailedError(msg)
 

@@ -11,12 +11,14 @@ from typing import TypeVar
 
 from sealrun.domain.address import Key
 from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, UnavailableError
+from sealrun.domain.pieces import Body
 from sealrun.ports import Clock, Creation, Entropy, Store
 
 _TRIES = 6
 _FIRST_WAIT_S = 0.2
 
 T = TypeVar("T")
+B = TypeVar("B", bytes, Body)
 
 
 class Certainty:
@@ -34,7 +36,7 @@ class Certainty:
         """How many requests are worth having in flight."""
         return self._store.capabilities.parallel
 
-    def create(self, key: Key, body: bytes) -> bytes:
+    def create(self, key: Key, body: B) -> B | bytes:
         """Make `key` exist and return the bytes that stand there, durably: `body` if we won, else the winner's.
 
         Repeating with the same body is harmless. `OutcomeUnknownError` if the store stays ambiguous: then the same
@@ -42,13 +44,13 @@ class Certainty:
         """
         return self.create_first(key, body)[0]
 
-    def create_first(self, key: Key, body: bytes) -> tuple[bytes, bool]:
+    def create_first(self, key: Key, body: B) -> tuple[B | bytes, bool]:
         """Create like `create`; say also whether it is certain that nothing stood there before this call.
 
         After an answer that was lost it is not: what stands there then may be ours or not, and is of the same bytes.
         """
 
-        def once() -> tuple[bytes, bool]:
+        def once() -> tuple[B | bytes, bool]:
             if self._store.create(key, body) is Creation.CREATED:
                 return body, True
             try:

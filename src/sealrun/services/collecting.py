@@ -6,31 +6,26 @@ may say anything: only the store's own clock is asked, and only about what is to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 import msgspec
 
-from sealrun.domain.address import (
-    OBJECTS,
-    PACKS,
-    QUARANTINE,
-    Key,
-    condemned_key,
-    is_pack,
-    parse_object_key,
-    quarantined_object,
-)
+from sealrun.domain.address import Digest, Key, condemned_key, is_pack, parse_object_key
 from sealrun.domain.collection import Condemned, CondemnedObject
 from sealrun.domain.errors import CollectionRefusedError, UsageError
 from sealrun.domain.marking import Doomed, part_of_digest
+from sealrun.domain.records import sha256
 from sealrun.domain.repacking import RepackLimits, Sparse
-from sealrun.ports import Clock, Entropy, Remover, Store, Unfinished
+from sealrun.ports import Clock, Entropy, ObjectStat, Remover, Store, Unfinished
 from sealrun.services.attempts import ReadAttempts
 from sealrun.services.batches import Batches, checked
 from sealrun.services.certainty import Certainty
+from sealrun.services.fanning import both
 from sealrun.services.marking import Marker
 from sealrun.services.marks import Marks
+from sealrun.services.residue import Residue, ended_batches, superseded
+from sealrun.services.stocktaking import quarantine, take_stock
 from sealrun.services.sweeping import Sweeper, Swept
 from sealrun.services.tallying import RunShare, Tally
 from sealrun.services.tidying import Tidied, Tidier
@@ -44,14 +39,17 @@ class CollectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     `grace_s`: what is younger is not touched, counted from upload, retirement and void. `max_delete_ratio`: the
     share of all objects, and of all bytes, that one collection may delete; a pack counts as one object. `batch`: keys
-    per batch. `abandoned_s`: a batch without a verdict that is older is cancelled. `repack`: which packs are to be
-    written again.
+    per batch. `together`: how many batches are condemned before one second mark decides about all of them; publishers
+    read them all. `abandoned_s`: a batch without a verdict that is older is cancelled. `history_s`: for so long it can
+    be told what a batch deleted. `repack`: which packs are to be written again.
     """
 
     grace_s: float = 24 * 3600.0
     max_delete_ratio: float = 0.2
     batch: int = 50_000
+    together: int = 4
     abandoned_s: float = 3600.0
+    history_s: float = 365 * 24 * 3600.0
     repack: RepackLimits = RepackLimits()
 
 
@@ -60,6 +58,7 @@ class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `objects` and `size` are of the whole store, in which a pack is one object. `young`: what is not needed either, but
     too young to be touched. `refused` says why `execute` would not begin. `sparse` is left alone by `execute`.
+    `residue`: old records that nobody can need any more.
     """
 
     objects: int
@@ -73,6 +72,7 @@ class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None
     by_store_clock: bool
     sparse: Sparse = Sparse()
+    residue: Residue = Residue()
 
 
 class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +83,13 @@ class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
     batches: int
     failures: Mapping[Key, str]
     tidied: Tidied
+
+
+class _Begun(msgspec.Struct, frozen=True):
+    """A batch that is condemned: its record without its keys, and the digest of the whole record."""
+
+    condemned: Condemned
+    digest: Digest
 
 
 class Collector:
@@ -105,6 +112,8 @@ class Collector:
         self._entropy = entropy
         self._policy = policy or CollectionPolicy()
         self._read_attempts = read_attempts
+        # In a directory a listing has begun before another thread has heard of it.
+        self._width = 1 if store.capabilities.links else store.capabilities.parallel
         certainty = Certainty(store, clock, entropy)
         self._batches = Batches(store, certainty, clock, entropy, owner)
         self._sweeper = Sweeper(store, remover, certainty)
@@ -116,10 +125,15 @@ class Collector:
         """
         now = store_time(self._store, self._clock, self._entropy) if write else self._clock.now().timestamp()
         marks = Marks(packs=self._policy.repack.below > 0)
-        self._marker(now, self._read_attempts).mark(marks)
-        kept = frozenset(self._batches.keys()) | self._quarantined(marks)
+        marker = self._marker(now, self._read_attempts)
+        _, stock = both(
+            lambda: marker.mark(marks),
+            lambda: take_stock(self._store, self._remover, self._batches, self._width),
+            self._width,
+        )
+        kept = stock.condemned | _needed(marks, stock.quarantined)
         tally = Tally(marks, self._policy.repack)
-        for found in chain(self._store.list(OBJECTS), self._store.list(PACKS)):
+        for found in stock.stored:
             tally.count(found)
             name = parse_object_key(found.key)
             old = name.creator in marks.decided and found.modified <= now - self._policy.grace_s
@@ -135,16 +149,17 @@ class Collector:
             young=tally.young,
             doomed=tally.doomed,
             shares=tally.shares(),
-            unfinished=self._unfinished(now),
+            unfinished=self._old(stock.unfinished, now),
             marks=marks,
             now=now,
             refused=self._too_much(tally),
             by_store_clock=write,
             sparse=self._sparse(tally, marks),
+            residue=self._residue(stock.batches, marks, now),
         )
 
     def execute(self, plan: CollectionPlan, advance: Advance | None = None) -> CollectionReport:
-        """Finish what others left, then condemn, look again, decide and delete, batch by batch; then tidy up.
+        """Finish what others left, then condemn some batches, look again, decide and delete, until all is; tidy up.
 
         `CollectionRefusedError` before anything of this plan is condemned if it would delete more than the policy
         allows. A crash anywhere leaves batches that any collector finishes or cancels.
@@ -158,10 +173,10 @@ class Collector:
         if plan.refused is not None:
             raise CollectionRefusedError(f"{self._store.url}: {plan.refused}")
         marker = self._marker(plan.now)
-        for objects in plan.doomed.batches(self._policy.batch):
-            done = self._collect(objects, plan.marks, marker, advance)
-            if done is not None:
-                swept.append(done)
+        condemning, deciding = (plan.doomed.batches(self._policy.batch) for _ in range(2))
+        while begun := [self._condemn(objects) for objects in islice(condemning, self._policy.together)]:
+            marker.mark(plan.marks)
+            swept += self._sweep(zip(begun, deciding), plan.marks, advance)  # noqa: B905 - the shorter one is `begun`
         if not plan.doomed.objects:
             marker.mark(plan.marks)
         failures = {key: why for batch in swept for key, why in batch.failures.items()}
@@ -171,7 +186,13 @@ class Collector:
             size=sum(batch.size for batch in swept),
             batches=len(swept),
             failures=failures,
-            tidied=tidier.tidy(plan.marks, plan.unfinished, before=plan.now - self._policy.grace_s, whole=not failures),
+            tidied=tidier.tidy(
+                plan.marks,
+                plan.unfinished,
+                plan.residue,
+                before=plan.now - self._policy.grace_s,
+                whole=not failures,
+            ),
         )
 
     def finish_others(self, now: float, advance: Advance | None = None) -> Iterator[Swept]:
@@ -185,35 +206,44 @@ class Collector:
                 continue  # somebody finished it since it was listed
             condemned = Condemned.decode(body, condemned_key(batch.name))
             verdict = self._batches.verdict(batch.name) if decided else self._batches.cancel(batch.name)
-            yield self._sweeper.finish(condemned, checked(verdict, body), advance)
+            yield self._sweeper.finish(condemned, checked(verdict, sha256(body)), advance)
 
     def _marker(self, now: float, read_attempts: ReadAttempts | None = None) -> Marker:
         grace_s = self._policy.grace_s
         return Marker(self._store, self._clock, self._entropy, grace_s=grace_s, now=now, read_attempts=read_attempts)
 
-    def _collect(
-        self, objects: tuple[CondemnedObject, ...], marks: Marks, marker: Marker, advance: Advance | None
-    ) -> Swept | None:
-        """One batch: condemned record, second mark, verdict, sweep. None if nothing was left to delete."""
+    def _condemn(self, objects: tuple[CondemnedObject, ...]) -> _Begun:
+        """Begin a batch. What it holds is read from the plan again when it is decided: many batches would not fit."""
         condemned, body = self._batches.condemn(objects)
-        marker.mark(marks)
-        quarantined = self._quarantined(marks)
-        spared = [
-            found.key
-            for found in objects
-            if marks.needs(found.key, parse_object_key(found.key).digest) or found.key in quarantined
-        ]
-        verdict = self._batches.decide(condemned.batch, body, spared, cancel=len(spared) == len(objects))
-        return self._sweeper.finish(condemned, checked(verdict, body), advance)
+        return _Begun(msgspec.structs.replace(condemned, objects=()), sha256(body))
 
-    def _quarantined(self, marks: Marks) -> frozenset[Key]:
-        """Damaged objects that a live run still waits for."""
-        keys = (quarantined_object(found.key) for found in self._store.list(QUARANTINE))
-        return frozenset(key for key in keys if marks.needs(key, parse_object_key(key).digest))
+    def _sweep(
+        self, begun: Iterable[tuple[_Begun, tuple[CondemnedObject, ...]]], marks: Marks, advance: Advance | None
+    ) -> Iterator[Swept]:
+        """Verdict and sweep of each batch: all of them were condemned before `marks` were made."""
+        quarantined = _needed(marks, quarantine(self._store))
+        for batch, objects in begun:
+            spared = [
+                found.key
+                for found in objects
+                if marks.needs(found.key, parse_object_key(found.key).digest) or found.key in quarantined
+            ]
+            condemned = msgspec.structs.replace(batch.condemned, objects=objects)
+            cancel = len(spared) == len(objects)
+            verdict = self._batches.decide(condemned.batch, batch.digest, spared, cancel=cancel)
+            # Whoever slept until its batch was over, and the verdict on it cleared away, has decided nothing.
+            if verdict.decision == "sweep" and not self._batches.stands(condemned.batch):
+                continue
+            yield self._sweeper.finish(condemned, checked(verdict, batch.digest), advance)
 
-    def _unfinished(self, now: float) -> tuple[Unfinished, ...]:
+    def _residue(self, batches: Sequence[ObjectStat], marks: Marks, now: float) -> Residue:
+        ended = ended_batches(batches, now - max(self._policy.history_s, self._policy.grace_s))
+        bases = chain.from_iterable(superseded(found, now - self._policy.grace_s) for found in marks.bases)
+        return Residue((*ended, *bases))
+
+    def _old(self, unfinished: Iterable[Unfinished], now: float) -> tuple[Unfinished, ...]:
         """Uploads that were begun longer ago than the grace time: a live one is never that old."""
-        return tuple(found for found in self._remover.unfinished() if found.started <= now - self._policy.grace_s)
+        return tuple(found for found in unfinished if found.started <= now - self._policy.grace_s)
 
     def _too_much(self, tally: Tally) -> str | None:
         """Say why so much is not deleted at once. What a run used that another attempt holds is no loss to anybody."""
@@ -244,3 +274,8 @@ class Collector:
             "sealrun gc --dry-run, and then undo what should not have been retired, or allow it once with: "
             "sealrun gc --max-delete-ratio 1"
         )
+
+
+def _needed(marks: Marks, quarantined: Iterable[Key]) -> frozenset[Key]:
+    """Damaged objects that a live run still waits for."""
+    return frozenset(key for key in quarantined if marks.needs(key, parse_object_key(key).digest))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -50,7 +50,7 @@ def verify_copy(
     return view.manifest
 
 
-def _check_all_was_read(published: Published, read: int, digests: dict[Digest, int]) -> None:
+def _check_all_was_read(published: Published, read: int, digests: Mapping[Digest, int]) -> None:
     """A verifier that skips bytes, for whatever good reason, has verified no copy."""
     if read < sum(digests.values()):
         msg = f"{published.ref}: {read} of {sum(digests.values())} bytes were read again"

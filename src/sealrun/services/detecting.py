@@ -8,13 +8,22 @@ import msgspec
 
 from sealrun.domain.declarations import MAX_RECORD_BYTES, parse_status, read_json, read_sums
 from sealrun.domain.errors import RunRejectedError
+from sealrun.domain.in_place import is_in_place_seal
+from sealrun.domain.looks import FileLine, fingerprint, forbidden_paths, missing_patterns
 from sealrun.domain.presets import PRESETS, Facts, Recognised, recognise
+from sealrun.domain.recorder import (
+    HEARTBEAT_FILE,
+    MAX_RECORDING_BYTES,
+    RECORDING_FILE,
+    Recorder,
+    pulse_time,
+    read_recorder,
+)
 from sealrun.domain.records import JsonObject
 from sealrun.domain.settling import (
     DONE_MARKER,
     SUCCESS_MARKER,
     SUMS_MARKER,
-    FileLine,
     FrameworkStatus,
     Mark,
     SettleRules,
@@ -23,9 +32,6 @@ from sealrun.domain.settling import (
     Verdict,
     Waiting,
     decide_now,
-    fingerprint,
-    forbidden_paths,
-    missing_patterns,
 )
 from sealrun.ports import Clock, OpenWriters, RunFolder, Survey, Tree
 from sealrun.services.recognising import FolderLook
@@ -33,11 +39,13 @@ from sealrun.services.recognising import FolderLook
 __all__ = ["PRESETS", "Explanation", "explain", "find_framework", "fingerprint_of", "take_snapshot"]
 
 _MAX_SUMS_BYTES = 64 << 20
+_MAX_PULSE_BYTES = 4096
 
 
 def fingerprint_of(survey: Survey) -> str:
     """Digest of how a folder looks; see `domain.settling.fingerprint`."""
     tree = survey.tree
+    # Trees are sorted: there may be a million files, and sorting them here would hold them all.
     files = (FileLine(path, f.size, f.mtime_ns, f.ctime_ns, f.executable) for path, f in tree.files.items())
     others = [f"folder {path}" for path in tree.directories]
     others += [f"link {link.path}\0{link.target}" for link in tree.links]
@@ -54,11 +62,16 @@ def take_snapshot(
     problem = survey.problem
     marks: tuple[Mark, ...] = ()
     framework = None
+    recorder, pulse = _recorder(folder)
     try:
-        marks = tuple(_marks(folder, tree, [name for name in rules.markers if name not in distrusted]))
+        names = [name for name in rules.markers if name not in distrusted]
+        marks = tuple(_marks(folder, tree, names, sealed_here=rules.sealed_here))
         framework = find_framework(folder, tree, rules.preset)
     except RunRejectedError as error:
         problem = problem or str(error)
+    missing = missing_patterns(rules, tree.files)
+    if framework is None and not marks and recorder is None and _asks_for_one(folder, rules.preset):
+        missing = (*missing, f"anything by which a run of {rules.preset} is recognised")
     return Snapshot(
         fingerprint=fingerprint_of(survey),
         files=len(tree.files),
@@ -66,13 +79,33 @@ def take_snapshot(
         newest=newest / 1e9,
         marks=marks,
         framework=framework,
-        missing=missing_patterns(rules, tree.files),
+        missing=missing,
         forbidden=forbidden_paths(rules, tree.files),
         problem=problem,
+        recorder=recorder,
+        pulse=pulse,
     )
 
 
-def _marks(folder: RunFolder, tree: Tree, names: Sequence[str]) -> list[Mark]:
+def _asks_for_one(folder: RunFolder, preset: str) -> bool:
+    """Tell whether the watch takes the runs of one framework: what is none, or none yet, is not taken for quiet."""
+    return folder.unit == "folder" and preset not in {"auto", "none"}
+
+
+def _recorder(folder: RunFolder) -> tuple[Recorder | None, str]:
+    """Who records the run, if somebody does or died while doing it, and their last sign of life."""
+    if folder.unit != "folder":
+        return None, ""
+    try:
+        recorder = read_recorder(folder.read_small(RECORDING_FILE, MAX_RECORDING_BYTES))
+        if recorder is None or recorder.heartbeat_s is None:
+            return recorder, ""
+        return recorder, (folder.read_small(HEARTBEAT_FILE, _MAX_PULSE_BYTES) or b"").decode("ascii", "replace")
+    except RunRejectedError:
+        return None, ""  # unreadable, as if it were not there: then the files decide
+
+
+def _marks(folder: RunFolder, tree: Tree, names: Sequence[str], *, sealed_here: bool) -> list[Mark]:
     found: list[Mark] = []
     for name in names:
         if name == DONE_MARKER:
@@ -82,21 +115,24 @@ def _marks(folder: RunFolder, tree: Tree, names: Sequence[str]) -> list[Mark]:
                 status = parse_status(value.get("status")) if isinstance(value, dict) else None
                 found.append(Mark(name, status or "unknown"))
         elif name == SUMS_MARKER:
-            if _sums_name_everything(folder, tree):
+            if _sums_name_everything(folder, tree, sealed_here=sealed_here):
                 found.append(Mark(name, "unknown"))
         elif name in tree.files:
             found.append(Mark(name, "success" if name == SUCCESS_MARKER else "unknown"))
     return found
 
 
-def _sums_name_everything(folder: RunFolder, tree: Tree) -> bool:
+def _sums_name_everything(folder: RunFolder, tree: Tree, *, sealed_here: bool) -> bool:
     """Tell whether a producer's own sums are well formed and every file they name is there, at least by name.
 
     That the digests match is checked when the run is sealed.
     """
     if SUMS_MARKER not in tree.files:
         return False
-    sums = read_sums(folder.read_small(SUMS_MARKER, _MAX_SUMS_BYTES))
+    body = folder.read_small(SUMS_MARKER, _MAX_SUMS_BYTES)
+    if sealed_here and is_in_place_seal(body):
+        return False  # our own word, which a crash may have left here: the producer's is awaited as before
+    sums = read_sums(body)
     return sums is not None and sums.keys() <= tree.files.keys()
 
 
@@ -112,8 +148,9 @@ def _recognise(look: FolderLook, folder: RunFolder, preset: str) -> Recognised:
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Everything known about a folder's completeness. `awaited` is empty exactly when it would be taken now.
 
-    `framework` decides, `frameworks` are all that were recognised, `framework_facts` what they say of the run, `unread`
-    what they left that could not be used, and why.
+    `framework` decides, `frameworks` are all that were recognised, `recognised_by` the sign of each, `inside` the runs
+    of frameworks below the folder, `framework_facts` what they say of the run, `unread` what they left that could not
+    be used, and why.
     """
 
     path: str
@@ -126,10 +163,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     framework_says: str | None
     framework_awaits: str | None
     frameworks: tuple[str, ...]
+    recognised_by: tuple[str, ...]
+    inside: tuple[str, ...]
     framework_facts: JsonObject
     unread: tuple[str, ...]
     missing: tuple[str, ...]
     forbidden: tuple[str, ...]
+    recorder: str | None
     writers: tuple[str, ...]
     files: int
     size: int
@@ -144,7 +184,8 @@ def explain(folder: RunFolder, rules: SettleRules, writers: OpenWriters, clock: 
     snapshot = take_snapshot(folder, rules, survey)
     writing = tuple(writers.writers(folder.path))
     wall = clock.now().timestamp()
-    verdict = decide_now(rules, snapshot, clock.monotonic(), wall, writing)
+    lives = None if snapshot.recorder is None else writers.lives(snapshot.recorder)
+    verdict = decide_now(rules, snapshot, clock.monotonic(), wall, writing, lives=lives)
     framework = snapshot.framework
     recognised, facts = _facts(folder, survey, rules.preset)
     said = {name: getattr(facts, name) for name in facts.__struct_fields__ if name != "notes"}
@@ -159,10 +200,13 @@ def explain(folder: RunFolder, rules: SettleRules, writers: OpenWriters, clock: 
         framework_says=f"{framework.state} ({framework.evidence})" if framework else None,
         framework_awaits=framework.awaits or None if framework else None,
         frameworks=recognised.names,
+        recognised_by=recognised.lines,
+        inside=recognised.lines_inside,
         framework_facts={name: value for name, value in said.items() if value is not None},
         unread=facts.notes,
         missing=snapshot.missing,
         forbidden=snapshot.forbidden,
+        recorder=None if snapshot.recorder is None else _life(snapshot, lives, wall),
         writers=writing,
         files=snapshot.files,
         size=snapshot.size,
@@ -179,6 +223,15 @@ def _facts(folder: RunFolder, survey: Survey, preset: str) -> tuple[Recognised, 
         return recognised, recognised.facts(look)
     except RunRejectedError:
         return Recognised(), Facts()  # the snapshot names the file that cannot be read
+
+
+def _life(snapshot: Snapshot, lives: bool | None, wall: float) -> str:  # noqa: FBT001 - None: nobody can tell
+    """Say who records the run, and what shows that it lives or does not."""
+    if lives is not None:
+        return f"{snapshot.recorder}: {'lives' if lives else 'is gone'}"
+    given = pulse_time(snapshot.pulse)
+    said = "it gives none" if given is None else f"the last {max(0.0, wall - given):.0f} s ago, by its clock"
+    return f"{snapshot.recorder}: not visible from here; signs of life: {said}"
 
 
 def _awaited(verdict: Verdict) -> tuple[str, ...]:

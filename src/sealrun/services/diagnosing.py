@@ -64,7 +64,7 @@ def _lines(sums: bytes | None, target: Target) -> dict[str, Digest]:
     return {file: found.lines[file] for file in RECORDS[:2]} if found.root == target.root_sha256 else {}
 
 
-def read_refs(store: Store, attempt: AttemptId) -> dict[Digest, Stored] | None:
+def read_refs(store: Store, attempt: AttemptId) -> Mapping[Digest, Stored] | None:
     """Where an attempt's objects are, or None if its refs are damaged or gone."""
     key = refs_key(attempt)
     try:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from sealrun.domain.address import Digest, Key, RunId, is_pack, parse_object_key, refs_key, run_key
+from sealrun.domain.address import AttemptId, Digest, Key, RunId, is_pack, parse_object_key, refs_key, run_key
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.publication import Refs
 from sealrun.ports import Store
 from sealrun.services.collecting import CollectionPlan
-from sealrun.services.standing import attempts_of
+from sealrun.services.fanning import fan_through
 from sealrun.services.tallying import RunShare
 
 _AT_ONCE = 100_000
+_READ_AHEAD = 4
+"""How many runs' manifests are read at the same time: each may be large."""
 
 
 class DoomedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,14 +39,21 @@ class DoomedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 def foretell(store: Store, plan: CollectionPlan) -> Iterator[DoomedRun]:
     """Yield every run that loses objects, by reference, with each of them. Holds no more than some runs at a time."""
+    attempts: dict[str | None, list[AttemptId]] = {}
+    for dead in plan.marks.dead:
+        attempts.setdefault(dead.ref, []).append(dead.attempt)
+    width = 1 if store.capabilities.links else store.capabilities.parallel
     for shares in _groups(plan.shares):
         wanted: dict[str | None, list[DoomedFile]] = {share.ref: [] for share in shares}
         for found in plan.doomed:
             if found.used_by in wanted:
                 wanted[found.used_by].append(DoomedFile(key=found.key, size=found.size))
-        for share in shares:
-            files = _named(store, share.ref, wanted.pop(share.ref))
-            yield DoomedRun(ref=share.ref, objects=share.objects, size=share.size, files=files)
+
+        def name(share: RunShare, wanted: Mapping[str | None, list[DoomedFile]] = wanted) -> DoomedRun:
+            files = _named(store, share.ref, wanted[share.ref], attempts.get(share.ref, ()))
+            return DoomedRun(ref=share.ref, objects=share.objects, size=share.size, files=files)
+
+        yield from fan_through(name, shares, min(width, len(shares), _READ_AHEAD))
 
 
 def _groups(shares: Iterable[RunShare]) -> Iterator[list[RunShare]]:
@@ -58,10 +67,12 @@ def _groups(shares: Iterable[RunShare]) -> Iterator[list[RunShare]]:
         yield group
 
 
-def _named(store: Store, ref: str | None, files: Iterable[DoomedFile]) -> tuple[DoomedFile, ...]:
+def _named(
+    store: Store, ref: str | None, doomed: Sequence[DoomedFile], attempts: Iterable[AttemptId]
+) -> tuple[DoomedFile, ...]:
     """Add the paths that the run's records tell, and sort by them."""
-    doomed = list(files)
-    paths = {} if ref is None else _paths(store, ref, packs={file.key for file in doomed if is_pack(file.key)})
+    packs = {file.key for file in doomed if is_pack(file.key)}
+    paths = {} if ref is None else _paths(store, ref, attempts if packs else (), packs)
     named = (msgspec.structs.replace(file, paths=tuple(paths.get(_content(file.key), ()))) for file in doomed)
     return tuple(sorted(named, key=lambda file: (file.paths, file.key)))
 
@@ -71,7 +82,7 @@ def _content(key: Key) -> str:
     return key if is_pack(key) else parse_object_key(key).digest
 
 
-def _paths(store: Store, ref: str, packs: Collection[Key]) -> dict[str, list[str]]:
+def _paths(store: Store, ref: str, attempts: Iterable[AttemptId], packs: Collection[Key]) -> dict[str, list[str]]:
     """Paths by content; none if the manifest is gone or damaged, since what is listed needs no names to be deleted."""
     experiment, _, run_id = ref.partition("/")
     key = run_key(experiment, RunId(run_id), MANIFEST_FILE)
@@ -79,7 +90,7 @@ def _paths(store: Store, ref: str, packs: Collection[Key]) -> dict[str, list[str
         manifest = Manifest.decode(store.read(key), key)
     except (NotFoundError, IntegrityError):
         return {}
-    members = _members(store, experiment, run_id) if packs else {}
+    members = _members(store, attempts)
     paths: dict[str, list[str]] = {}
     for entry in manifest.entries:
         paths.setdefault(entry.sha256, []).append(entry.path)
@@ -88,10 +99,10 @@ def _paths(store: Store, ref: str, packs: Collection[Key]) -> dict[str, list[str
     return paths
 
 
-def _members(store: Store, experiment: str, run_id: str) -> dict[Digest, frozenset[Key]]:
-    """In which packs each content of a run lay, as far as the refs of its attempts are still there."""
+def _members(store: Store, attempts: Iterable[AttemptId]) -> dict[Digest, frozenset[Key]]:
+    """In which packs each content of a run lay, as far as the refs of its dead attempts are still there."""
     found: dict[Digest, frozenset[Key]] = {}
-    for attempt in attempts_of(store, experiment, run_id):
+    for attempt in attempts:
         key = refs_key(attempt)
         try:
             places = Refs.decode(store.read(key), key).objects

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import nullcontext
 from io import BytesIO
+from threading import Lock
 
 import msgspec
 
 from sealrun.domain.address import (
     AttemptId,
     Key,
+    RunId,
     base_log,
     dropped_key,
     experiment_manifest_key,
@@ -29,6 +32,7 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
 from sealrun.domain.indexing import Dropped, Row, merge_rows
+from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out
@@ -38,6 +42,8 @@ _DROPPED_SUFFIX = ".retired.json"
 _WORTH_A_BASE = 16
 _TYPICAL_ROW = 600.0
 _SELDOM = 32
+_LARGE = 1 << 20
+_reading_large = Lock()
 
 
 class _Pending(msgspec.Struct, frozen=True):
@@ -45,6 +51,16 @@ class _Pending(msgspec.Struct, frozen=True):
 
     rows: list[tuple[Row, Key]]
     dropped: frozenset[AttemptId]
+
+
+class NamedAttempts(msgspec.Struct, frozen=True):
+    """The attempts that an index names and nothing drops, with their runs, but for those whose row still waits.
+
+    `bases` are all that there are, newest first.
+    """
+
+    runs: dict[AttemptId, RunId | None]
+    bases: tuple[ObjectStat, ...]
 
 
 class Index:
@@ -78,6 +94,22 @@ class Index:
         base = self._head()[1]
         return merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
 
+    def look(self) -> NamedAttempts:
+        """See which attempts the index names. Reads the newest base, and of what waits only the names."""
+        listed = [found.key for found in self._store.list(pending_prefix(self._experiment))]
+        named: dict[AttemptId, RunId | None] = {
+            _attempt_of_row(key): None for key in listed if not key.endswith(_DROPPED_SUFFIX)
+        }
+        dropped = {_attempt_of_row(key) for key in listed if key.endswith(_DROPPED_SUFFIX)}
+        bases = list(self._store.list(base_log(self._experiment)))
+        if bases:
+            with _reading_large if bases[0].size > _LARGE else nullcontext():
+                lines = BytesIO(self._store.read(bases[0].key))
+                named.update(_named_by_line(line, bases[0].key) for line in lines)
+        for attempt in dropped:
+            named.pop(attempt, None)
+        return NamedAttempts(named, tuple(bases))
+
     def compact(self) -> int:
         """Fold pending rows and dropped records into a new base once they are worth one; return how many were folded.
 
@@ -103,7 +135,8 @@ class Index:
             if self._certainty.create(key, merged) != merged:
                 return 0  # another compactor won with other rows; ours stay pending for the next round
             number += 1
-        self._project(number, merged)
+        if not self._project(number, merged):
+            return 0  # ours may be under the number of one that was cleared away, and is not what readers see
         self._remove(key for _, key in rows)
         self._remove(dropped_key(self._experiment, attempt) for attempt in sorted(pending.dropped))
         return folded
@@ -144,13 +177,17 @@ class Index:
         for key in keys:
             self._store.discard(key)
 
-    def _project(self, number: int, body: bytes) -> None:
-        """Write the convenience copy until it shows the newest base: a slow compactor must not hide a later one."""
+    def _project(self, number: int, body: bytes) -> bool:
+        """Write the convenience copy until it shows the newest base: a slow compactor must not hide a later one.
+
+        Tells whether base `number` was the newest, once it stood.
+        """
+        ours = number
         while True:
             self._store.replace(experiment_manifest_key(self._experiment), body)
             first = self._first()
             if first is None or generation_of(first.key) == number:
-                return
+                return number == ours
             number, body = generation_of(first.key), self._store.read(first.key)
 
     def _pending(self) -> _Pending:
@@ -173,11 +210,36 @@ class Index:
         return next(iter(self._store.list(base_log(self._experiment), limit=1)), None)
 
     def _head(self) -> tuple[int, list[Row], bytes]:
-        first = self._first()
-        if first is None:
+        while (first := self._first()) is not None:
+            try:
+                body = self._store.read(first.key)
+            except NotFoundError:
+                if self._first() == first:
+                    raise
+                continue  # a newer one stands by now, and this one was cleared away
+            break
+        else:
             return 0, [], b""
-        body = self._store.read(first.key)
         return generation_of(first.key), [_row_of_line(line, first.key) for line in BytesIO(body)], body
+
+
+class _Named(msgspec.Struct):
+    """What of a line says whose row it is."""
+
+    attempt: AttemptId
+    run_id: RunId
+
+
+_named = msgspec.json.Decoder(ready(_Named))
+
+
+def _named_by_line(line: bytes, where: str) -> tuple[AttemptId, RunId]:
+    try:
+        named = _named.decode(line)
+    except msgspec.MsgspecError:
+        row = _row_of_line(line, where)
+        return row.attempt, row.run_id
+    return named.attempt, named.run_id
 
 
 def _row_of_line(line: bytes, where: str) -> Row:

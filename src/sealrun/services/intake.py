@@ -239,13 +239,13 @@ class Intake:
 
     def _verdict(self, path: str, previous: Watching | None, snapshot: Snapshot, now: float) -> Verdict:
         """Decide; the process table is read only when everything else says that the folder is complete."""
-        rules = self.watch.rules
-        wall = self._clock.now().timestamp()
+        rules, wall = self.watch.rules, self._clock.now().timestamp()
+        lives = None if snapshot.recorder is None else self._writers.lives(snapshot.recorder)
 
         def asked(writing: tuple[str, ...]) -> Verdict:
             if self._settle_now:
-                return decide_now(rules, snapshot, now, wall, writing)
-            return decide(rules, previous, snapshot, now, writing)
+                return decide_now(rules, snapshot, now, wall, writing, lives=lives)
+            return decide(rules, previous, snapshot, now, writing, lives=lives)
 
         verdict = asked(())
         if isinstance(verdict, Complete) and (writing := tuple(self._writers.writers(path))):

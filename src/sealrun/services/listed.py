@@ -9,7 +9,6 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, attempt_of
 from sealrun.domain.marking import Uses
-from sealrun.domain.publication import Outcome
 from sealrun.domain.repacking import PackUses
 from sealrun.ports import ObjectStat
 
@@ -17,11 +16,15 @@ REFS_FILE = "refs.json"
 
 
 class ListedAttempt(msgspec.Struct, frozen=True):
-    """When each record of an attempt was written, POSIX seconds by the store's clock, and how long its refs are."""
+    """When each record of an attempt was written, POSIX seconds by the store's clock, and how long its refs are.
+
+    `row`: experiment and run id, if a base of an index has a row of it, as it has of sealed attempts only.
+    """
 
     attempt: AttemptId
     written: dict[str, float]
     refs_size: int
+    row: tuple[str, str] | None = None
 
 
 class ReadRefs(msgspec.Struct, frozen=True):
@@ -31,11 +34,19 @@ class ReadRefs(msgspec.Struct, frozen=True):
     packs: PackUses | None = None
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """What of an outcome matters here: whether a run was sealed, and which."""
+
+    sealed: bool
+    experiment: str | None = None
+    run_id: str | None = None
+
+
 class ReadAttempt(msgspec.Struct, frozen=True):
     """One attempt as its records show it. `pinned`: somebody keeps its run from being retired."""
 
     files: ListedAttempt
-    outcome: Outcome
+    ending: Ending
     refs: ReadRefs | None
     live: bool
     pinned: bool = False

@@ -31,7 +31,7 @@ class RunFiles(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     envelope: Envelope
     manifest: Manifest
-    objects: dict[Digest, Stored]
+    objects: Mapping[Digest, Stored]
     path: str | None = None
 
     @property
@@ -41,9 +41,9 @@ class RunFiles(msgspec.Struct, frozen=True, kw_only=True):
 
     def entry(self, path: str) -> Entry:
         """Return the entry at `path`, or raise `NotFoundError`."""
-        for entry in self.manifest.entries:
-            if entry.path == path:
-                return entry
+        entry = self.manifest.find(path)
+        if entry is not None:
+            return entry
         msg = f"{self.ref} holds no file {path!r}; list its files with: sealrun show {self.ref}"
         raise NotFoundError(msg)
 
@@ -54,6 +54,10 @@ class RunView(RunFiles, frozen=True, kw_only=True):
     run_json: bytes
     manifest_json: bytes
     sums_file: bytes
+
+    def without_records(self) -> RunFiles:
+        """Return the same without what the records were read from."""
+        return RunFiles(**{name: getattr(self, name) for name in RunFiles.__struct_fields__})
 
     @property
     def sums(self) -> Sums:

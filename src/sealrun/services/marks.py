@@ -7,6 +7,7 @@ import msgspec
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.marking import Fingerprints, LastUses, Uses, part_of_digest, part_of_key
 from sealrun.domain.repacking import LivePacks
+from sealrun.ports import ObjectStat
 
 
 class Dead(msgspec.Struct, frozen=True):
@@ -39,11 +40,13 @@ class Marks:
         self.intended_runs: set[tuple[str, str]] = set()
         self.last_uses = LastUses()
         self.decided: set[AttemptId] = set()
+        self.held: set[AttemptId] = set()  # found alive, so that what they use is needed
         self.pointed: set[AttemptId] = set()  # or pinned
         self.live_runs: set[tuple[str, str]] = set()
         self.dead: list[Dead] = []
         self.dead_uses: list[Uses] = []
         self.asked_again = 0
+        self.bases: list[tuple[ObjectStat, ...]] = []  # of each index, newest first, when the first mark looked
         self.begun = False
         self.live_attempts = 0
 

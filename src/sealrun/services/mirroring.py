@@ -17,6 +17,7 @@ from sealrun.domain.errors import IntegrityError, NoSpaceError, SealrunError, Un
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import RUN_FILE, SUMS_FILE, Entry, Manifest, sum_line
 from sealrun.domain.mirroring import MirroredRun, MirrorPlan, MirrorRow, MirrorSpec, MirrorStep, plan_mirror
+from sealrun.domain.ready import ready
 from sealrun.domain.reference import RunReference
 from sealrun.ports import Clock, Events, MirrorIncoming, MirrorPlace
 from sealrun.services.fanning import fan_through
@@ -218,7 +219,7 @@ def _marker(row: MirrorRow, view: RunView) -> MirroredRun:
 
 
 def _row(run: object) -> MirrorRow:
-    return msgspec.convert(run, MirrorRow, from_attributes=True)
+    return msgspec.convert(run, ready(MirrorRow), from_attributes=True)
 
 
 def _ref(row: MirrorRow) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from sealrun.domain.address import (
+    AttemptId,
     Digest,
     attempt_id,
     generation_of,
@@ -14,12 +15,14 @@ from sealrun.domain.address import (
     outcome_key,
     parse_object_key,
     refs_key,
+    retired_key,
     run_key,
 )
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.pointing import LATEST, Generation, Target
 from sealrun.domain.publication import Intent, Outcome, Proposal, Refs
+from sealrun.domain.records import JsonObject
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.pointers import PointerName, Pointers
@@ -27,13 +30,14 @@ from sealrun.services.standing import find_standing
 
 
 class PlannedMove(msgspec.Struct, frozen=True):
-    """A move as it would be executed: what a dry run shows."""
+    """A move as it would be executed: what a dry run shows. `evidence` is kept with it: what had passed before."""
 
     experiment: str
     pointer: str
     current: Target | None
     target: Target
     why: str
+    evidence: JsonObject | None = None
 
     @property
     def changes(self) -> bool:
@@ -74,7 +78,8 @@ class PointerMover:
         move. From the outcome ``moved`` on, whoever finds the intent carries the move out; before it, a crash leaves
         an intent that pins some bytes until it is voided for silence.
         """
-        return self._execute(PointerName.of_experiment(move.experiment, move.pointer), move.target, move.why)
+        pointer = PointerName.of_experiment(move.experiment, move.pointer)
+        return self._execute(pointer, move.target, move.why, evidence=move.evidence)
 
     def move_name(self, name: str, target: Target, why: str, *, claim: bool = False) -> Generation | None:
         """Move a published name to a file of a run, as `execute` moves a pointer.
@@ -84,10 +89,45 @@ class PointerMover:
         """
         return self._execute(PointerName.of_artifact(name), target, why, claim=claim)
 
-    def _execute(self, pointer: PointerName, wanted: Target, why: str, *, claim: bool = False) -> Generation | None:
+    def follow(self, pointer: PointerName, old: AttemptId, new: AttemptId, why: str) -> Generation | None:
+        """Move a pointer that stands on `old` to `new`, which holds the same run; durable on return.
+
+        None if it stands elsewhere by now, or `new` was retired. As for every move, an intent pins what it leads to:
+        somebody may retire the run, and a collector take what only `new` uses, before the pointer is there.
+        """
+        while True:
+            seen = self._pointers.newest(pointer)
+            if seen is None or seen.target.attempt != old:
+                return None
+            target = msgspec.structs.replace(seen.target, attempt=new)
+            proposal = self._pointers.propose(pointer, target, why)
+            if proposal is None:
+                return None
+            if generation_of(proposal.key) != seen.generation + 1:
+                continue  # moved between the two looks: only the very next generation is ours to make
+            try:
+                intent = self._pin(target, self._digests(target), proposal)
+            except NotFoundError:
+                return None  # retired, and collected: the pointer keeps what it stands on
+            stands = self._store.stat(retired_key(new)) is None
+            decided = self._decide(intent, "moved" if stands else "void", None if stands else "its target was retired")
+            moved = self._pointers.carry_out(proposal) if decided.decision == "moved" else None
+            self._store.discard(intent_key(intent.attempt))
+            if moved is not None or not stands:
+                return moved
+
+    def _execute(
+        self,
+        pointer: PointerName,
+        wanted: Target,
+        why: str,
+        *,
+        claim: bool = False,
+        evidence: JsonObject | None = None,
+    ) -> Generation | None:
         while True:
             target = self._standing(wanted)
-            proposal = self._pointers.propose(pointer, target, why)
+            proposal = self._pointers.propose(pointer, target, why, evidence)
             if proposal is None:
                 return None
             if claim and generation_of(proposal.key) > 1:

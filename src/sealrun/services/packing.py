@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, pack_key
+from sealrun.domain.contents import Marked
 from sealrun.domain.errors import RunChangedError
 from sealrun.domain.manifest import Entry
-from sealrun.domain.packing import Digesting, PackOptions, PackWriter, plan_packs
-from sealrun.domain.publication import Stored
+from sealrun.domain.packing import Digesting, PackOptions, PackWriter, plan_shares
+from sealrun.domain.places import PackPlaces
 from sealrun.domain.records import sha256
 from sealrun.ports import Source, Stage, StagedPack, Store
 
@@ -28,7 +31,7 @@ class Packing(msgspec.Struct, frozen=True):
 class Packer:
     """Packs what one attempt has to upload. The packs are a function of the files, so a resumed attempt makes the same.
 
-    What `items` yields is stored by the caller; `places` is complete once the last item was taken.
+    What `items` yields is stored by the caller; `packs` says where all of it is once the last item was taken.
     """
 
     def __init__(self, store: Store, packing: Packing, attempt: AttemptId) -> None:
@@ -38,53 +41,81 @@ class Packer:
         self._spool = packing.spool
         self._attempt = attempt
         self._stage: Stage | None = None
-        self.places: dict[Digest, Stored] = {}
+        self._named: Collection[str] = ()
+        self.packs: list[PackPlaces] = []
 
-    def fit(self, entries: Iterable[Entry], staged: Sequence[StagedPack], named: Collection[str]) -> list[Entry]:
-        """Return those of the `entries` to be uploaded, in order of their paths, that go into packs.
+    def fit(
+        self,
+        entries: Iterable[Entry],
+        contents: Mapping[Digest, int],
+        staged: Sequence[StagedPack],
+        named: Collection[str],
+    ) -> Marked:
+        """Return which of the `contents` to be uploaded go into packs; `entries` have them.
 
         A file that is published under a name of its own stays an object, which can be copied there.
         """
-        small = [entry for entry in entries if entry.size < self._options.below and entry.path not in named]
-        in_stage = {member.digest for pack in staged for member in pack.members}
-        if len({entry.sha256 for entry in small}) < self._options.least:
-            small = [entry for entry in small if entry.sha256 in in_stage]
-        return sorted(small, key=lambda entry: entry.path)
+        self._named = named
+        packed = Marked(contents)
+        for entry in filter(self._is_small, entries):
+            packed.add(entry.sha256)
+        if packed.count < self._options.least:
+            waiting = Marked(contents)
+            for member in (member for pack in staged for member in pack.members if member.digest in packed):
+                waiting.add(member.digest)
+            return waiting
+        return packed
 
     def items(
         self,
-        entries: Sequence[Entry],
+        entries: Iterable[Entry],
+        packed: Marked,
         staged: Sequence[StagedPack],
         sources: Callable[[Entry], Source],
         *,
         resumed: bool,
     ) -> Iterator[tuple[Key, Source]]:
-        """Yield every pack that has to be stored, with its key."""
-        wanted = {entry.sha256 for entry in entries}
+        """Yield every pack that has to be stored, with its key: for the `packed` contents, as `entries` have them.
+
+        The entries are in order of their paths, and gone through more than once.
+        """
+        left = packed.copy()
         for pack in staged:
-            fresh = sum(member.size for member in pack.members if member.digest in wanted)
+            wanted = array("I", [at for at, member in enumerate(pack.members) if member.digest in left])
+            fresh = sum(member.size for member in pack.members if member.digest in left)
             if fresh and fresh >= _WORTH_SENDING * sum(member.size for member in pack.members):
-                wanted -= {member.digest for member in pack.members}
-                yield from self._item(pack, resumed=resumed)
-        rest = [entry for entry in entries if entry.sha256 in wanted]
-        for group in plan_packs(
-            ((entry, entry.size) for entry in rest), msgspec.structs.replace(self._options, least=1)
-        ):
-            fresh_ones = {entry.sha256: entry for entry in reversed(group) if entry.sha256 in wanted}
-            wanted -= fresh_ones.keys()
-            if fresh_ones:
-                ordered = [entry for entry in group if fresh_ones.get(entry.sha256) is entry]
-                yield from self._item(self._pack(ordered, sources), resumed=resumed)
+                for member in pack.members:
+                    left.discard(member.digest)
+                yield from self._item(pack, wanted, resumed=resumed)
+        if not left.count:
+            return
+        missing = left.copy()
+        sizes = array("q", (entry.size for entry in self._rest(entries, missing)))
+        rest = self._rest(entries, missing)
+        for begin, end in plan_shares(sizes, msgspec.structs.replace(self._options, least=1)):
+            ordered: list[Entry] = []
+            for entry in islice(rest, end - begin):
+                if entry.sha256 in left:
+                    left.discard(entry.sha256)
+                    ordered.append(entry)
+            if ordered:
+                yield from self._item(self._pack(ordered, sources), range(len(ordered)), resumed=resumed)
+
+    def _is_small(self, entry: Entry) -> bool:
+        return entry.size < self._options.below and entry.path not in self._named
+
+    def _rest(self, entries: Iterable[Entry], missing: Marked) -> Iterator[Entry]:
+        return (entry for entry in entries if self._is_small(entry) and entry.sha256 in missing)
 
     def close(self) -> None:
         """Discard what was not stored. Harmless twice."""
         if self._stage is not None:
             self._stage.close()
 
-    def _item(self, pack: StagedPack, *, resumed: bool) -> Iterator[tuple[Key, Source]]:
+    def _item(self, pack: StagedPack, wanted: Sequence[int], *, resumed: bool) -> Iterator[tuple[Key, Source]]:
+        """Yield a pack of which the members at the positions `wanted` count."""
         key = pack_key(pack.source.digest, self._attempt)
-        for member in pack.members:
-            self.places.setdefault(member.digest, Stored(key, member.size, member.offset))
+        self.packs.append(PackPlaces.of_members(key, pack.members, wanted))
         there = (
             self._store.stat(key) if resumed else None
         )  # what an earlier life stored is whole: nobody else writes it

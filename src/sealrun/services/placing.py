@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from sealrun.domain.address import Digest, RunId, parse_artifact_name, parse_name, run_key
+from sealrun.domain.address import Digest, Key, RunId, parse_artifact_name, parse_name, run_key
 from sealrun.domain.errors import IntegrityError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest, Sums
+from sealrun.domain.pieces import Body
 from sealrun.domain.run import Envelope, next_revision
 from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out
@@ -19,7 +20,7 @@ class RunRecords(msgspec.Struct, frozen=True):
 
     run_json: bytes
     envelope: Envelope
-    manifest_json: bytes
+    manifest_json: Body
     manifest: Manifest
 
     def renamed(self, run_id: RunId) -> RunRecords:
@@ -84,9 +85,9 @@ class Place:
                 break
             records, _ = self.claim(records)  # other content took the id since we looked
         sums = Sums.build(adopted.run_json, adopted.manifest_json, adopted.manifest)
-        bodies = {
+        bodies: dict[Key, Body] = {
             run_key(experiment, run_id, MANIFEST_FILE): adopted.manifest_json,
-            run_key(experiment, run_id, SUMS_FILE): sums.encode(),
+            run_key(experiment, run_id, SUMS_FILE): sums.body,
         }
         stand = fan_out(lambda key: self._certainty.create(key, bodies[key]), bodies, self._certainty.parallel)
         for (key, body), stands in zip(bodies.items(), stand, strict=True):

@@ -26,7 +26,7 @@ from sealrun.domain.address import (
 from sealrun.domain.errors import IntegrityError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.pointing import Generation, Target, should_advance
 from sealrun.domain.publication import Proposal
-from sealrun.domain.records import sha256
+from sealrun.domain.records import JsonObject, sha256
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.certainty import Certainty
 
@@ -198,13 +198,15 @@ class Pointers:
         body = self._store.read(first.key)
         return Generation.decode(body, first.key), body
 
-    def propose(self, pointer: PointerName, target: Target, why: str) -> Proposal | None:
+    def propose(
+        self, pointer: PointerName, target: Target, why: str, evidence: JsonObject | None = None
+    ) -> Proposal | None:
         """Return the generation that would move `pointer` to `target` now; None if it stands there already."""
         head = self._head(pointer)
         if head is not None and head[0].target == target:
             self._project(pointer, *head)
             return None
-        generation = self._next(pointer, head, target, why)
+        generation = self._next(pointer, head, target, why, evidence)
         return Proposal(key=generation_key(pointer.log, generation.generation), body=generation.encode().decode())
 
     def carry_out(self, proposal: Proposal) -> Generation | None:
@@ -236,7 +238,12 @@ class Pointers:
         self._seen[pointer.log] = seen
 
     def _next(
-        self, pointer: PointerName, head: tuple[Generation, bytes] | None, target: Target, why: str
+        self,
+        pointer: PointerName,
+        head: tuple[Generation, bytes] | None,
+        target: Target,
+        why: str,
+        evidence: JsonObject | None = None,
     ) -> Generation:
         return Generation(
             pointer=pointer.label,
@@ -247,6 +254,7 @@ class Pointers:
             by=self._by,
             why=why,
             nonce=self._entropy.hex(32),
+            evidence=evidence,
         )
 
     def _move(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from threading import Event
 
 from sealrun.domain.address import Key
 from sealrun.domain.errors import DigestMismatchError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import Entry
 from sealrun.domain.publication import Stored
 from sealrun.ports import Capabilities
@@ -19,29 +21,30 @@ from sealrun.services.streaming import PIECE, stream
 
 Chunks = Iterable[bytes | memoryview]
 Write = Callable[[Entry, Chunks], None]
+Begun = Callable[[Entry], Chunks | None]
+"""What is there of a file from its beginning, in whole pieces but not all; `write` is then given what follows."""
 
 _WIDTH = 8
 _LARGE_AT_ONCE = 3
 _FOR_SMALL = 2
 _TOGETHER = 64
+_AT_ONCE = 20_000
 
 
-def pour(reader: Reader, view: RunFiles, entries: Sequence[Entry], write: Write) -> None:
+def pour(reader: Reader, view: RunFiles, entries: Sequence[Entry], write: Write, begun: Begun = lambda _: None) -> None:
     """Call ``write(entry, chunks)`` for every entry, from several threads; it takes all chunks before it returns.
 
     A chunk is valid until the next is taken. `DigestMismatchError` for the first file that is not as sealed: members
-    of packs before anything of them is written, others once they are. About 64 MiB are in flight at most.
+    of packs before anything of them is written, others once they are. About 64 MiB are in flight at most. A large file
+    that is `begun` is gone on with; if it does not become what was sealed, it is written once more from its beginning.
     """
-    poured = _Poured(reader, view, write)
-    members: list[Entry] = []
+    poured = _Poured(reader, view, write, begun)
     small: list[Entry] = []
     large: list[Entry] = []
     for entry in entries:
-        stored = reader.stored(view, entry)
-        if stored.offset is not None and stored.size <= SPAN:
-            members.append(entry)
-        else:
+        if not _is_read_with_others(reader.stored(view, entry)):
             (small if entry.size <= PIECE else large).append(entry)
+    members = (entry for entry in entries if _is_read_with_others(reader.stored(view, entry)))
     # A long file that begins last keeps everybody waiting, and what is small fits into any gap.
     large.sort(key=lambda entry: entry.size, reverse=True)
     at_once, ahead, others = _workers(reader.store.capabilities, len(large))
@@ -65,16 +68,26 @@ def _workers(store: Capabilities, large: int) -> tuple[int, int, int]:
 
 
 class _Poured:
-    def __init__(self, reader: Reader, view: RunFiles, write: Write) -> None:
+    def __init__(self, reader: Reader, view: RunFiles, write: Write, begun: Begun) -> None:
         self._reader = reader
         self._store = reader.store
         self._view = view
         self._write = write
+        self._begun = begun
         self.stop = Event()
 
     def file(self, entry: Entry, ahead: int) -> Job:
         """Return the job of one file that is an object of its own, or a large member of a pack."""
-        return lambda: self._write(entry, self._verified(entry, ahead))
+
+        def job() -> None:
+            left = None if self._view.objects[entry.sha256].offset is not None else self._begun(entry)
+            if left is not None:
+                with suppress(DigestMismatchError):  # what was left may be what a power cut has made of it
+                    self._write(entry, self._verified(entry, ahead, left))
+                    return
+            self._write(entry, self._verified(entry, ahead))
+
+        return job
 
     def singles(self, small: Iterable[Entry]) -> Iterator[Job]:
         """Yield the jobs of small objects."""
@@ -82,15 +95,19 @@ class _Poured:
             yield lambda group=group: self._files(group)  # type: ignore[misc] # bound now
 
     def members(self, packed: Iterable[Entry]) -> Iterator[Job]:
-        """Yield the jobs of members, pack by pack: neighbours are read together."""
+        """Yield the jobs of members, pack by pack: neighbours are read together.
+
+        Some thousand at a time, since there may be a million: in order of their paths, as they were packed.
+        """
         objects = self._view.objects
-        packs: dict[Key, list[Entry]] = {}
-        for entry in packed:
-            packs.setdefault(objects[entry.sha256].key, []).append(entry)
-        for key, held in packs.items():
-            held.sort(key=lambda entry: objects[entry.sha256].offset or 0)
-            for together in neighbours(held, lambda entry: _range(objects[entry.sha256])):
-                yield lambda key=key, together=together: self._members(key, together)  # type: ignore[misc] # bound now
+        for some in in_groups(packed, _AT_ONCE):
+            packs: dict[Key, list[Entry]] = {}
+            for entry in some:
+                packs.setdefault(objects[entry.sha256].key, []).append(entry)
+            for key, held in packs.items():
+                held.sort(key=lambda entry: objects[entry.sha256].offset or 0)
+                for together in neighbours(held, lambda entry: _range(objects[entry.sha256])):
+                    yield lambda key=key, together=together: self._members(key, together)  # type: ignore[misc] # bound now
 
     def _files(self, group: Iterable[Entry]) -> None:
         for entry in group:
@@ -111,10 +128,16 @@ class _Poured:
                 raise _mismatch(self._view, entry)
             self._write(entry, (body,))
 
-    def _verified(self, entry: Entry, ahead: int) -> Iterator[bytes | memoryview]:
+    def _verified(self, entry: Entry, ahead: int, left: Chunks = ()) -> Iterator[bytes | memoryview]:
+        """Yield a file's bytes, or those that follow what is `left` of it; at the end all of them are verified."""
         stored = self._reader.stored(self._view, entry)
-        hasher = hashlib.sha256()
-        for chunk in self._bytes_of(stored, ahead):
+        hasher, begin = hashlib.sha256(), 0
+        for chunk in left:
+            hasher.update(chunk)
+            begin += len(chunk)
+            if self.stop.is_set():
+                raise StoppedError
+        for chunk in self._bytes_of(stored, ahead, begin):
             hasher.update(chunk)
             yield chunk
             if self.stop.is_set():
@@ -122,10 +145,14 @@ class _Poured:
         if hasher.hexdigest() != entry.sha256:
             raise _mismatch(self._view, entry)
 
-    def _bytes_of(self, stored: Stored, ahead: int) -> Iterator[bytes | memoryview]:
+    def _bytes_of(self, stored: Stored, ahead: int, begin: int) -> Iterator[bytes | memoryview]:
         if stored.offset is None:
-            return stream(self._store, stored.key, stored.size, ahead)
+            return stream(self._store, stored.key, stored.size, ahead, begin)
         return iter((self._store.read(Key(stored.key), stored.offset, stored.size),))
+
+
+def _is_read_with_others(stored: Stored) -> bool:
+    return stored.offset is not None and stored.size <= SPAN
 
 
 def _range(stored: Stored) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from sealrun.domain.address import (
     AttemptId,
@@ -22,7 +23,9 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
 )
+from sealrun.domain.contents import to_look_in
 from sealrun.domain.errors import ConflictError, NotFoundError
+from sealrun.domain.places import joined, per_key
 from sealrun.domain.publication import AttemptTicket, Hint, Intent, Outcome, Refs, Stored
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
@@ -155,18 +158,19 @@ class Publisher:
 
     def _conclude(self, sealed: SealedAttempt, ticket: AttemptTicket) -> Published:
         self._hints.learn(self._registry_id, sealed.objects, sealed.attempt)
-        keys = {stored.key for stored in sealed.objects.values()}  # few, where thousands of files are in packs
-        mine = {key for key in keys if parse_object_key(key).creator == ticket.attempt}
-        own = [stored for stored in sealed.objects.values() if stored.key in mine]
+        own = own_size = 0
+        for key, count, size in per_key(sealed.objects):
+            if parse_object_key(key).creator == ticket.attempt:
+                own, own_size = own + count, own_size + size
         return Published(
             experiment=sealed.envelope.experiment,
             run_id=sealed.envelope.run_id,
             attempt=ticket.attempt,
             root_sha256=sealed.root,
             new=True,
-            uploaded_objects=len(own),
-            uploaded_bytes=sum(stored.size for stored in own),
-            reused_objects=len(sealed.objects) - len(own),
+            uploaded_objects=own,
+            uploaded_bytes=own_size,
+            reused_objects=len(sealed.objects) - own,
         )
 
     def _give_way(self, outcome: Outcome, ticket: AttemptTicket, run: SealedRun) -> Published:
@@ -213,30 +217,30 @@ class Publisher:
         sources: Sources,
         staged: Sequence[StagedPack],
         begun: Intent | None,
-    ) -> dict[Digest, Stored]:
+    ) -> Mapping[Digest, Stored]:
         """Begin the attempt, or go on with it, until every byte of the run is durable.
 
         The hints are asked before the intent is written, since it has to name the packs that they speak of.
         """
         sizes = records.manifest.digests()
         hinted = self._hints.places_of(self._registry_id, sizes)
-        run, digests = (records.envelope.experiment, records.envelope.run_id), {*sizes, *pack_digests(hinted)}
+        run, digests = (records.envelope.experiment, records.envelope.run_id), chain(sizes, set(pack_digests(hinted)))
         intent = begun or Intent.to_publish(ticket, run, digests)
         if begun is None:  # what stands counts: an earlier life's may have arrived late, and names other packs
-            key, body = intent_key(ticket.attempt), intent.encode()
+            key, body = intent_key(ticket.attempt), intent.body()
             stands = self._certainty.create(key, body)
-            intent = intent if stands == body else Intent.decode(stands, key)
+            intent = intent if stands == body else Intent.decode(bytes(stands), key)
         objects = self._reusable(intent, hinted, sizes)
-        missing = {digest: size for digest, size in sizes.items() if digest not in objects}
+        missing = {digest: size for digest, size in sizes.items() if digest not in objects} if objects else sizes
         bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged)
-        return objects | self._uploader.upload(bytes_of_run, missing, intent, resumed=begun is not None)
+        return joined(objects, self._uploader.upload(bytes_of_run, missing, intent, resumed=begun is not None))
 
     def _reusable(
         self, intent: Intent, hinted: Mapping[Digest, Hint], sizes: Mapping[Digest, int]
     ) -> dict[Digest, Stored]:
         if not hinted:
             return {}  # nothing to be looked at beside what is condemned
-        objects = Reuse(self._store, intent.attempt, frozenset(intent.digests)).find(hinted, sizes)
+        objects = Reuse(self._store, intent.attempt, to_look_in(intent.digests)).find(hinted, sizes)
         wrong = hinted.keys() - objects.keys()
         if wrong:
             self._hints.forget(self._registry_id, wrong)
@@ -246,7 +250,7 @@ class Publisher:
         self,
         records: RunRecords,
         ticket: AttemptTicket,
-        objects: dict[Digest, Stored],
+        objects: Mapping[Digest, Stored],
         instead_of: AttemptId | None,
     ) -> tuple[Outcome, SealedAttempt]:
         # Side by side, where requests take time: neither says anything before there is an outcome.
@@ -265,12 +269,12 @@ class Publisher:
             objects=objects,
         )
 
-    def _write_refs(self, ticket: AttemptTicket, objects: dict[Digest, Stored]) -> dict[Digest, Stored]:
+    def _write_refs(self, ticket: AttemptTicket, objects: Mapping[Digest, Stored]) -> Mapping[Digest, Stored]:
         """Write the refs; return those that stand."""
-        key, body = refs_key(ticket.attempt), Refs(attempt=ticket.attempt, objects=objects).encode()
+        key, body = refs_key(ticket.attempt), Refs(attempt=ticket.attempt, objects=objects).body()
         stands = self._certainty.create(key, body)
         # If not ours: an earlier life of this attempt came this far. Its choices stand, and its intent pinned them.
-        return objects if stands == body else Refs.decode(stands, key).objects
+        return objects if stands == body else Refs.decode(bytes(stands), key).objects
 
     def _decide(self, records: RunRecords, ticket: AttemptTicket, *, root: Digest | None, sealed: bool) -> Outcome:
         """Propose an outcome and return the one that stands: the commit point."""

@@ -109,13 +109,16 @@ class Rebuilder:
             rows = merge_rows((row for row in known if self._is_live(row.attempt)), self._rows_of_records(experiment))
             body = b"".join(row.line() for row in rows)
             key = generation_key(base_log(experiment), (generation_of(head.key) if head else 0) + 1, _BASE_SUFFIX)
-            if self._certainty.create(key, body) == body:
-                break
+            if self._certainty.create(key, body) == body and self._is_newest(experiment, key):
+                break  # or it is under the number of one that was cleared away, behind what readers see
         for key in pending:
             row = readable.get(key)
             if not key.endswith(_DROPPED_SUFFIX) and (row is None or not self._is_sealed(row.attempt)):
                 self._store.discard(key)
         self._project_index(experiment)
+
+    def _is_newest(self, experiment: str, base: Key) -> bool:
+        return [found.key for found in self._store.list(base_log(experiment), limit=1)] == [base]
 
     def _project_index(self, experiment: str) -> None:
         """Write the convenience copy until it shows the newest base."""

@@ -61,21 +61,23 @@ class SealedLook(FolderLook):
         super().__init__(folder, tree)
         self._manifest = manifest
 
-    @cached_property
-    def _entries(self) -> Mapping[str, Entry]:
-        return {entry.path: entry for entry in self._manifest.entries}
+    def _entry(self, path: str) -> Entry:
+        entry = self._manifest.find(path)
+        if entry is None:
+            raise KeyError(path)
+        return entry
 
     def read(self, path: str, limit: int) -> bytes | None:
         """Return a whole file of at most `limit` bytes."""
         body = super().read(path, limit)
-        if body is not None and sha256(body) != self._entries[path].sha256:
+        if body is not None and sha256(body) != self._entry(path).sha256:
             msg = f"{self._folder.path!r}: {path} changed after it was hashed; settle again"
             raise RunChangedError(msg)
         return body
 
     def _part(self, path: str, offset: int, length: int) -> bytes | None:
         """A part has no digest: the file must have been the one that was hashed before it was read, and after."""
-        source = self._folder.source(self._entries[path], self._tree.files[path])
+        source = self._folder.source(self._entry(path), self._tree.files[path])
         with source.open() as opened:
             opened.seek(offset)
             body = opened.read(length)

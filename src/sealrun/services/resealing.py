@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from sealrun.domain.address import AttemptId, RunId, attempt_id, intent_key, outcome_key, retired_key
 from sealrun.domain.indexing import Dropped
-from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import AttemptTicket, Outcome, Retired
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.indexing import Index
+from sealrun.services.moving import PointerMover
 from sealrun.services.pointers import PointerName, Pointers
 
 
@@ -36,6 +34,7 @@ class Succession:
         self._by = by
         self._certainty = Certainty(store, clock, entropy)
         self._pointers = Pointers(store, clock, entropy, by)
+        self._mover = PointerMover(store, clock, entropy, owner, by)
 
     def ticket(self) -> AttemptTicket:
         """Make the identity of a new attempt."""
@@ -65,19 +64,8 @@ class Succession:
     def move(self, pointers: Iterable[PointerName], old: AttemptId, new: AttemptId, why: str) -> Iterator[str]:
         """Lead every one of `pointers` that stands on `old` to `new`, which holds the same run; yield their labels."""
         for pointer in pointers:
-            while True:
-                seen = self._pointers.newest(pointer)
-                if seen is None or seen.target.attempt != old:
-                    break
-                target = msgspec.structs.replace(seen.target, attempt=new)
-                proposal = self._pointers.propose(pointer, target, why)
-                if proposal is None:
-                    break
-                proposed = Generation.decode(proposal.body.encode(), proposal.key)
-                # Somebody may have moved it between the two looks: only the very next generation is ours to make.
-                if proposed.generation == seen.generation + 1 and self._pointers.carry_out(proposal) is not None:
-                    yield pointer.label
-                    break
+            if self._mover.follow(pointer, old, new, why) is not None:
+                yield pointer.label
 
     def show(self, pointers: Iterable[PointerName], attempt: AttemptId) -> None:
         """Write the copies of those that stand on `attempt` again: whoever moved them may have died just before."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
 import msgspec
 
 from sealrun.domain.errors import IntegrityError, NoSpaceError, NotFoundError, UsageError
+from sealrun.domain.exporting import Layout
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import ARTIFACTS, Entry
 from sealrun.domain.pointing import Target
@@ -17,6 +18,7 @@ from sealrun.ports import Destination
 from sealrun.services.fanning import fan_through
 from sealrun.services.pouring import Chunks, pour
 from sealrun.services.reading import Reader, RunFiles
+from sealrun.services.streaming import PIECE
 
 Advance = Callable[[int], None]
 Origin = Callable[[Stored], str | None]
@@ -42,6 +44,11 @@ def attempt_name(target: Target, *, sealed: bool, sharing: bool) -> str:
     return f"{target.root_sha256[:20]}{'-sealed' if sealed else ''}{'-linked' if sharing else ''}"
 
 
+def attempt_name_of_file(entry: Entry, *, sharing: bool) -> str:
+    """Name what is restored where that is one file."""
+    return f"{entry.sha256[:20]}-file{'-linked' if sharing else ''}"
+
+
 def restore(
     reader: Reader,
     view: RunFiles,
@@ -58,17 +65,31 @@ def restore(
     `DigestMismatchError`: a stored file is damaged; nothing is left behind. What an outage or an interruption ends is
     left to a later attempt.
     """
-    work = _Restoring(destination, ARTIFACTS if sealed else "", advance, origin)
+    layout = Layout(ARTIFACTS, reader.records(view.target)) if sealed else Layout()
+    return lay_out(reader, view, destination, layout, advance=advance, origin=origin)
+
+
+def lay_out(
+    reader: Reader,
+    view: RunFiles,
+    destination: Destination,
+    layout: Layout,
+    *,
+    advance: Advance | None = None,
+    origin: Origin | None = None,
+) -> Restored:
+    """Write the run as `layout` says; see `restore`."""
+    work = _Restoring(destination, layout.inside, advance, origin)
     try:
-        if sealed:
-            for name, body in reader.records(view.target).items():
-                destination.write(name, [body], executable=False)
-            destination.folder(ARTIFACTS.rstrip("/"))
+        for name, body in layout.files.items():
+            destination.write(name, [body], executable=False)
+        if layout.inside:
+            destination.folder(layout.inside.rstrip("/"))
         missing = work.missing(view.manifest.entries) if destination.resumed else view.manifest.entries
-        pour(reader, view, missing, partial(work.one, view))
-        for folder in view.manifest.directories:
+        pour(reader, view, missing, partial(work.one, view), work.begun)
+        for folder in view.manifest.directories if layout.links else ():
             destination.folder(work.inside + folder)
-        for link in view.manifest.links:
+        for link in view.manifest.links if layout.links else ():
             destination.link(work.inside + link.path, link.target)
         destination.commit()
     except (IntegrityError, NotFoundError, UsageError, NoSpaceError):
@@ -82,17 +103,29 @@ def restore(
 
 
 def restore_file(
-    reader: Reader, view: RunFiles, entry: Entry, destination: Destination, name: str, *, origin: Origin | None = None
+    reader: Reader,
+    view: RunFiles,
+    entry: Entry,
+    destination: Destination,
+    name: str,
+    *,
+    advance: Advance | None = None,
+    origin: Origin | None = None,
 ) -> Restored:
     """Write one file of a run as `name` at the destination, verified; see `restore`."""
-    work = _Restoring(destination, "", None, origin)
+    work = _Restoring(destination, "", advance, origin)
+    named = msgspec.structs.replace(entry, path=name)
     try:
-        work.one(view, msgspec.structs.replace(entry, path=name), reader.chunks(view, entry))
+        missing = work.missing([named]) if destination.resumed else [named]
+        pour(reader, view, missing, partial(work.one, view), work.begun)
         destination.commit()
-    except BaseException:
+    except (IntegrityError, NotFoundError, UsageError, NoSpaceError):
         destination.abandon()
         raise
-    return Restored(1, 0, len(work.shared))
+    except BaseException:
+        destination.suspend()
+        raise
+    return Restored(1, 1 - len(missing), len(work.shared))
 
 
 class _Restoring:
@@ -111,18 +144,26 @@ class _Restoring:
         """Write one file, or share it and read it all the same; called from many threads."""
         path = self.inside + entry.path
         if self._share(view, entry, path):
-            for _ in chunks:
+            for _ in self._told(entry, chunks):
                 pass  # which verifies them; nothing is visible yet
             self.shared.append(entry)
         else:
-            self._destination.write(path, chunks, executable=entry.executable)
-        self._tell(entry)
+            self._destination.write(path, self._told(entry, chunks), executable=entry.executable)
+        if entry.size <= PIECE:
+            self._tell(entry.size)
+
+    def begun(self, entry: Entry) -> Chunks | None:
+        """Return what an interrupted attempt left of a large file, in whole pieces; called from many threads."""
+        if self._origin is not None or not self._destination.resumed:
+            return None
+        left = self._destination.begun(self.inside + entry.path, PIECE, (entry.size - 1) // PIECE * PIECE)
+        return None if left is None else self._told(entry, left)
 
     def _absent(self, group: Sequence[Entry]) -> list[Entry]:
         absent: list[Entry] = []
         for entry in group:
             if self._destination.has(self.inside + entry.path, entry):
-                self._tell(entry)
+                self._tell(entry.size)
             else:
                 absent.append(entry)
         return absent
@@ -131,6 +172,15 @@ class _Restoring:
         origin = None if self._origin is None else self._origin(view.objects[entry.sha256])
         return origin is not None and self._destination.share(path, origin, executable=entry.executable)
 
-    def _tell(self, entry: Entry) -> None:
+    def _told(self, entry: Entry, chunks: Chunks) -> Chunks:
+        """Tell of a large file piece by piece: one may be most of a run."""
+        return chunks if self._advance is None or entry.size <= PIECE else self._each_told(chunks)
+
+    def _each_told(self, chunks: Chunks) -> Iterator[bytes | memoryview]:
+        for chunk in chunks:
+            yield chunk
+            self._tell(len(chunk))
+
+    def _tell(self, size: int) -> None:
         if self._advance is not None:
-            self._advance(entry.size)
+            self._advance(size)

@@ -17,12 +17,15 @@ from sealrun.domain.declarations import (
     utc_text,
 )
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UsageError
+from sealrun.domain.foreign import refuse_broken_seal
+from sealrun.domain.in_place import is_in_place_seal
 from sealrun.domain.manifest import Entry, Manifest, path_problem
 from sealrun.domain.presets import Recognised
 from sealrun.domain.records import sha256
 from sealrun.domain.run import Completion, Envelope, Producer, Status, choose_run_id
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.settling import SUCCESS_MARKER, SUMS_MARKER
+from sealrun.domain.types import typed_artifacts
 from sealrun.domain.urn import Urn
 from sealrun.ports import Copying, FileFacts, Hashed, RunFolder, Source, StagedPack, Survey, Tree
 from sealrun.services.detecting import fingerprint_of
@@ -92,7 +95,7 @@ def seal(folder: RunFolder, about: SealRequest, plan_copying: PlanCopying | None
     hashed = folder.hash(tree, None if plan_copying is None else plan_copying(tree))
     manifest = Manifest.build(hashed.entries, tree.directories, tree.links)
     _check_own_sums(folder, about, manifest)
-    manifest_json = manifest.encode()
+    manifest_json = manifest.body()
     envelope = _envelope(folder, about, tree, manifest, sha256(manifest_json))
     run = SealedRun(folder=folder.path, run_json=envelope.encode(), manifest_json=manifest_json, content=manifest)
     return Sealing(
@@ -107,10 +110,10 @@ def seal(folder: RunFolder, about: SealRequest, plan_copying: PlanCopying | None
     )
 
 
-def _facts_of_others(tree: Tree, manifest: Manifest, hashed: Hashed) -> dict[str, FileFacts]:
-    """What is neither staged nor in a staged pack; of the rest it would only be a burden for as long as it waits."""
-    waiting = {member.digest for pack in hashed.packs for member in pack.members} | hashed.staged.keys()
-    return {entry.path: tree.files[entry.path] for entry in manifest.entries if entry.sha256 not in waiting}
+def _facts_of_others(tree: Tree, manifest: Manifest, hashed: Hashed) -> Mapping[str, FileFacts]:
+    """What is neither staged nor in a staged pack, and the rest with it: nothing where everything waits."""
+    waiting = sum(len(pack.members) for pack in hashed.packs) + len(hashed.staged)
+    return {} if waiting == len(manifest.entries) else tree.files
 
 
 def _envelope(folder: RunFolder, about: SealRequest, tree: Tree, manifest: Manifest, content: Digest) -> Envelope:
@@ -121,7 +124,8 @@ def _envelope(folder: RunFolder, about: SealRequest, tree: Tree, manifest: Manif
     if about.run_id is not None:
         producer = msgspec.structs.replace(producer, run_id=parse_name(about.run_id, "run id"))
     run_id = choose_run_id(about.experiment, folder.name, producer, finished_at, content)
-    said = {key: item for key, item in msgspec.to_builtins(producer).items() if item is not None}
+    artifacts = typed_artifacts(producer.artifacts, look, recognised.owns, repr(folder.path))
+    said = {key: item for key, item in msgspec.to_builtins(producer).items() if item is not None and key != "artifacts"}
     return Envelope(
         run_id=run_id,
         experiment=about.experiment,
@@ -140,6 +144,7 @@ def _envelope(folder: RunFolder, about: SealRequest, tree: Tree, manifest: Manif
         publish_names=_publish_names(folder, about, tree),
         producer=said,
         tags=tuple(sorted({*about.tags, *(producer.tags or ())})),
+        artifacts=artifacts,
     )
 
 
@@ -158,18 +163,17 @@ def _producer(folder: RunFolder, manifest: Manifest, foreign: Collection[str]) -
     """
     if folder.unit == "file":
         return Producer()
-    digests = {entry.path: entry.sha256 for entry in manifest.entries}
     records: dict[str, bytes] = {}
     for file in (*RECORD_FILES, CHECKS_FILE, METRICS_FILE):
-        hidden = file not in digests
         if file in foreign:
             continue
-        if hidden and not file.startswith(".sealrun/"):
+        entry = manifest.find(file)
+        if entry is None and not file.startswith(".sealrun/"):
             continue
         body = folder.read_small(file, MAX_RECORD_BYTES)
         if body is None:
             continue
-        if not hidden and sha256(body) != digests[file]:
+        if entry is not None and sha256(body) != entry.sha256:
             msg = f"{folder.path!r}: {file} changed after it was hashed; settle again"
             raise RunChangedError(msg)
         records[file] = body
@@ -188,7 +192,14 @@ def _publish_names(folder: RunFolder, about: SealRequest, tree: Tree) -> dict[st
 
 
 def _check_own_sums(folder: RunFolder, about: SealRequest, manifest: Manifest) -> None:
-    """Where the producer's own sums were the evidence, they must be true of the bytes."""
+    """Where the producer's own sums were the evidence, they must be true of the bytes.
+
+    So must those with a ROOT_SHA256 of a folder that a command takes in: another tool sealed it.
+    """
+    if about.completion.method == "command" and folder.unit == "folder":
+        body = folder.read_small(SUMS_MARKER, _MAX_SUMS_BYTES)
+        if body is not None and not is_in_place_seal(body):  # what we sealed and was changed since is a new revision
+            refuse_broken_seal(body, folder.path, {entry.path: entry.sha256 for entry in manifest.entries})
     if about.completion.evidence != SUMS_MARKER or about.completion.method != "marker":
         return
     sums = read_sums(folder.read_small(SUMS_MARKER, _MAX_SUMS_BYTES)) or {}

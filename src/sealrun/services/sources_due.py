@@ -36,7 +36,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     def ref(self) -> str:
         """The run, as the first registry that has it knows it."""
         done = next((each.published for each in self.deliveries if each.published is not None), None)
-        return done.ref if done else f"{self.place.watch.experiment}/{self.record.run_id}"
+        return done.ref if done else f"{self.place.watch.experiment_of(self.record.path)}/{self.record.run_id}"
 
 
 class Ledger:

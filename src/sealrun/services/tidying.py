@@ -15,6 +15,7 @@ from sealrun.domain.errors import SealrunError
 from sealrun.domain.grouping import in_groups
 from sealrun.ports import Remover, Store, Unfinished
 from sealrun.services.marks import Dead, Marks
+from sealrun.services.residue import Residue
 from sealrun.services.standing import find_standing
 
 _AT_ONCE = 1000
@@ -27,6 +28,7 @@ class Tidied(msgspec.Struct, frozen=True, kw_only=True):
     records: int = 0
     uploads: int = 0
     litter: int = 0
+    residue: int = 0
     failures: tuple[str, ...] = ()
 
 
@@ -39,8 +41,10 @@ class Tidier:
         self._remover = remover
         self._failures: list[str] = []
 
-    def tidy(self, marks: Marks, unfinished: Sequence[Unfinished], *, before: float, whole: bool) -> Tidied:
-        """Tidy what is older than `before`, by the store's clock.
+    def tidy(
+        self, marks: Marks, unfinished: Sequence[Unfinished], residue: Residue, *, before: float, whole: bool
+    ) -> Tidied:
+        """Tidy what is older than `before`, by the store's clock, and `residue`.
 
         Refs of dead attempts go only after a `whole` collection: while an object of theirs could not be deleted, they
         say which run used it last.
@@ -51,7 +55,15 @@ class Tidier:
         records = self._delete(refs_key(found.attempt) for found in dead) if whole else 0
         litter = self._delete(found.key for found in self._store.list(PROBES) if found.modified <= before)
         uploads = sum(self._abort(upload) for upload in unfinished)
-        return Tidied(links=links, records=records, uploads=uploads, litter=litter, failures=tuple(self._failures))
+        left = self._delete(residue.keys)
+        return Tidied(
+            links=links,
+            records=records,
+            uploads=uploads,
+            litter=litter,
+            residue=left,
+            failures=tuple(self._failures),
+        )
 
     def _wanted(self, dead: Dead, marks: Marks) -> bool:
         """Tell whether an intent speaks of the run: a mover that was suspended may still come to point at it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from sealrun.domain.address import EXPERIMENTS, Digest
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.packing import plan_packs
+from sealrun.domain.packing import plan_shares
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Clock, Copying, Entropy, FileFacts, Hints, StagedPack, Store, Tree
@@ -75,22 +76,26 @@ class OpenedRegistry:
             if self._packing is None or not packs:
                 return None
             stage = self._packing.spool()
-        packed = {path for pack in packs for path in pack}
         known_sizes = self._hints.sizes_known(self.registry_id, (facts.size for facts in tree.files.values()))
 
-        def alone(path: str, facts: FileFacts) -> bool:
-            return takes_files and path not in packed and facts.size not in known_sizes
+        def alone(_path: str, facts: FileFacts) -> bool:
+            return takes_files and facts.size not in known_sizes
 
         def knows(digest: Digest, size: int) -> bool:
             return size in known_sizes and bool(self._hints.places_of(self.registry_id, [digest]))
 
         return Copying(stage=stage, alone=alone, packs=packs, knows=knows)
 
-    def _plan_packs(self, tree: Tree, named: Collection[str]) -> list[list[str]]:
+    def _plan_packs(self, tree: Tree, named: Collection[str]) -> list[Sequence[int]]:
         if self._packing is None:
             return []
-        files = ((path, facts.size) for path, facts in sorted(tree.files.items()) if path not in named)
-        return plan_packs(files, self._packing.options)
+        options = self._packing.options
+        numbers, sizes = array("L"), array("q")  # columns: there may be a million
+        for number, (path, facts) in enumerate(tree.files.items()):
+            if facts.size < options.below and path not in named:
+                numbers.append(number)
+                sizes.append(facts.size)
+        return [numbers[begin:end] for begin, end in plan_shares(sizes, options)]
 
     def close(self) -> None:
         """Close the store."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from sealrun.domain.address import Digest, Key, intent_key, object_key
+from sealrun.domain.contents import Contents, Marked
 from sealrun.domain.manifest import Entry, Manifest
+from sealrun.domain.places import Places
 from sealrun.domain.publication import Intent, Stored
 from sealrun.ports import Clock, Source, StagedPack, Store
 from sealrun.services.packing import Packer, Packing
@@ -27,6 +29,19 @@ class RunBytes(msgspec.Struct, frozen=True):
     staged: Sequence[StagedPack] = ()
 
 
+class _Missing:
+    """The entries of a run whose contents are to be stored. May be gone through again and again."""
+
+    def __init__(self, entries: Sequence[Entry], sizes: Mapping[Digest, int]) -> None:
+        self._entries = entries
+        self._sizes = sizes
+
+    def __iter__(self) -> Iterator[Entry]:
+        if isinstance(self._sizes, Contents):  # all that the run has
+            return iter(self._entries)
+        return (entry for entry in self._entries if entry.sha256 in self._sizes)
+
+
 class Uploader:
     """Uploads for the attempts of one registry."""
 
@@ -38,13 +53,15 @@ class Uploader:
 
     def upload(
         self, run: RunBytes, sizes: Mapping[Digest, int], intent: Intent, *, resumed: bool
-    ) -> dict[Digest, Stored]:
+    ) -> Mapping[Digest, Stored]:
         """Store the contents that `sizes` names; everything is durable on return. Repeating is harmless.
+
+        `Contents` as `sizes` are those of the run, all of which are stored.
 
         A crash leaves objects and packs of an attempt without an outcome, which nobody references; the same attempt
         finds them when it is `resumed`.
         """
-        missing = [entry for entry in run.manifest.entries if entry.sha256 in sizes]
+        missing = _Missing(run.manifest.entries, sizes)
         if self._packing is None:
             return self._store_all(run, missing, sizes, intent, None, resumed=resumed)
         packer = Packer(self._store, self._packing, intent.attempt)
@@ -56,27 +73,29 @@ class Uploader:
     def _store_all(
         self,
         run: RunBytes,
-        missing: Sequence[Entry],
+        missing: Iterable[Entry],
         sizes: Mapping[Digest, int],
         intent: Intent,
         packer: Packer | None,
         *,
         resumed: bool,
-    ) -> dict[Digest, Stored]:
-        packed = [] if packer is None else packer.fit(missing, run.staged, run.named)
-        in_packs = {entry.sha256 for entry in packed}
-        alone = {entry.sha256: entry for entry in reversed(missing) if entry.sha256 not in in_packs}
+    ) -> Mapping[Digest, Stored]:
+        packed = Marked({}) if packer is None else packer.fit(missing, sizes, run.staged, run.named)
+        alone: dict[Digest, Entry] = {}
+        for entry in missing:
+            if entry.sha256 not in packed:
+                alone.setdefault(entry.sha256, entry)
         keys = {digest: object_key(digest, intent.attempt) for digest in alone}
         there = own_objects(self._store, keys, sizes) if resumed else {}
 
         def items() -> Iterator[tuple[Key, Source]]:
             if packer is not None:
-                yield from packer.items(packed, run.staged, run.sources, resumed=resumed)
+                yield from packer.items(missing, packed, run.staged, run.sources, resumed=resumed)
             yield from ((keys[digest], run.sources(entry)) for digest, entry in alone.items() if digest not in there)
 
         self._store.put_many(items(), on_stored=self._heartbeat(intent))
-        places = {} if packer is None else {digest: packer.places[digest] for digest in in_packs}
-        return places | {digest: Stored(key, sizes[digest]) for digest, key in keys.items()}
+        objects = {digest: Stored(key, sizes[digest]) for digest, key in keys.items()}
+        return objects if packer is None else Places(objects, packer.packs)
 
     def _heartbeat(self, intent: Intent) -> Callable[[Key, int], None]:
         """Rewrite the intent now and then while uploads go on, so that nobody takes us for dead."""

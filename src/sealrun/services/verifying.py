@@ -13,6 +13,7 @@ import msgspec
 from sealrun.domain.address import AttemptId, retired_key, runs_prefix
 from sealrun.domain.damage import Damage, VerifyReport, Window
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import Sums
 from sealrun.domain.pointing import Target
 from sealrun.ports import Store
@@ -26,9 +27,12 @@ from sealrun.services.comparing import (
     live_attempts,
     unlisted,
 )
+from sealrun.services.loading import RunFiles
 from sealrun.services.pointers import PointerName
 from sealrun.services.reading import Reader, RunView
 from sealrun.services.rereading import Advance, Looker, Outside, Rereader
+
+_LOOKED_AT_ONCE = 20_000
 
 
 class Verifier:
@@ -172,14 +176,18 @@ class Verifier:
         if contradiction:
             detail = "MANIFEST.sha256 and manifest.json list different files"
             yield Damage(ref=ref, kind="seal", detail=detail, attempt=target.attempt)
-        yield from self._entries(view)
+        files = view.without_records()
+        if not copies:
+            del view
+        yield from self._entries(files)
         if copies:
             yield from compare_run_folder(self._store, view)
 
-    def _entries(self, view: RunView) -> Iterator[Damage]:
-        self._objects.look(
-            (digest, view.objects[digest]) for digest in view.manifest.digests() if digest in view.objects
-        )
+    def _entries(self, view: RunFiles) -> Iterator[Damage]:
+        places = ((digest, view.objects.get(digest)) for digest in view.manifest.digests())
+        known = ((digest, stored) for digest, stored in places if stored is not None)
+        for some in in_groups(known, _LOOKED_AT_ONCE):  # in order of the paths, as they are packed
+            self._objects.look(some)
         for entry in view.manifest.entries:
             stored = view.objects.get(entry.sha256)
             if stored is None:
@@ -193,4 +201,4 @@ class Verifier:
 def _contradicts(view: RunView) -> bool:
     """Tell whether MANIFEST.sha256 lists other files than the manifest, in whatever order and form it lists them."""
     sums = Sums.build(view.run_json, view.manifest_json, view.manifest)
-    return sums.encode() != view.sums_file and sums.lines != view.sums.lines
+    return sums.body != view.sums_file and sums.lines != view.sums.lines

@@ -11,11 +11,11 @@ from typing import TypeVar
 from sealrun.domain.address import parse_artifact_name, parse_name
 from sealrun.domain.errors import UsageError
 from sealrun.domain.manifest import path_problem
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watch import WatchSpec, experiment_level
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.quantities import check_listen, check_schedule, parse_duration, parse_share
 from sealrun.settings.resolved import RegistrySettings
-from sealrun.settings.schema import SecretTable, SettingsFile, WatchTable
+from sealrun.settings.schema import SettingsFile, WatchTable
 
 V = TypeVar("V")
 T = TypeVar("T")
@@ -53,6 +53,18 @@ def _check_preset(name: str, setting: str, around: Surroundings) -> None:
         raise around.wrong(f"{setting}: preset", f"there is no {name!r}; {guess}Known: {', '.join(PRESETS)}")
 
 
+def check_experiment(experiment: str, glob: str, setting: str, around: Surroundings) -> None:
+    """A watch's experiment is a name, or ``{n}`` for a folder above the runs, of which the glob has so many."""
+    level = experiment_level(experiment)
+    if level is None:
+        name_of(experiment, "experiment", f"{setting}: experiment", around)
+    elif level > glob.count("/"):
+        problem = (
+            f"{experiment} is the name of folder {level} below the path, and glob = {glob!r} has none above the runs"
+        )
+        raise around.wrong(f"{setting}: experiment", problem)
+
+
 def check_choices(table: WatchTable, setting: str, around: Surroundings) -> None:
     """What a watch's words must be: a known preset, a glob that stays below the root, names that can be published."""
     if table.preset != "auto":
@@ -73,10 +85,6 @@ def check_later(table: SettingsFile, around: Surroundings) -> None:
     """Check what later versions act on, so that a mistake does not wait for them."""
     if table.http is not None:
         _read(check_listen, table.http.listen, "[http] listen", around)
-    for number, notify in enumerate(table.notify, 1):
-        for key, value in (("url", notify.url), ("secret", notify.secret)):
-            if isinstance(value, SecretTable):
-                around.secret(value, f"[[notify]] number {number}: {key}")
 
 
 def _read(read: Callable[[V], T], value: V, setting: str, around: Surroundings) -> T:

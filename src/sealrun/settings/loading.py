@@ -13,18 +13,23 @@ import msgspec
 from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.packing import LEAST_LINKED, PackOptions
 from sealrun.domain.patterns import check_patterns
+from sealrun.domain.ready import ready
 from sealrun.domain.watch import ReclaimRule, WatchSpec
 from sealrun.settings.checking import (
     check_choices,
+    check_experiment,
     check_later,
     check_overlaps,
     check_watch_names,
     duration_of,
     name_of,
 )
+from sealrun.settings.deriving import resolve_rules
 from sealrun.settings.expanding import Surroundings
+from sealrun.settings.gates import resolve_gates
 from sealrun.settings.keeping import resolve_keeping
 from sealrun.settings.mirrors import resolve_mirrors
+from sealrun.settings.notifying import resolve_targets
 from sealrun.settings.quantities import parse_size
 from sealrun.settings.resolved import RegistrySettings, Settings
 from sealrun.settings.schema import RegistryTable, SettingsFile, WatchTable
@@ -34,7 +39,6 @@ FILE_NAME = "sealrun.toml"
 _AT_LINE = re.compile(r"\(at line ([0-9]+)")
 _SYSTEM = Path("/etc/sealrun") / FILE_NAME
 _LATER = {
-    "notify": "nobody is notified",
     "http": "there is no page",
 }
 
@@ -54,7 +58,7 @@ def load_settings(explicit: Path | None, environ: Mapping[str, str], cwd: Path) 
     for problem in unknown_keys(SettingsFile, raw):
         raise ConfigurationError(f"{file}: {problem}")
     try:
-        table = msgspec.convert(raw, SettingsFile)
+        table = msgspec.convert(raw, ready(SettingsFile))
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{file}: {type_problem(SettingsFile, raw)}") from error
     return _resolve(file, table, raw, surroundings)
@@ -121,6 +125,9 @@ def _resolve(file: Path, table: SettingsFile, raw: object, around: Surroundings)
         watches=watches,
         mirrors=mirrors,
         keeping=resolve_keeping(table, around),
+        targets=resolve_targets(table.notify, around),
+        rules=resolve_rules(table.derive, registries, around),
+        gates=resolve_gates(table.gate, around),
         warnings=tuple(_warnings(table)),
         written=raw if isinstance(raw, dict) else {},
     )
@@ -175,9 +182,9 @@ def _watch(table: WatchTable, registries: Mapping[str, RegistrySettings], around
     setting = f"[[watch]] {name!r}"
     name_of(name, "watch", setting, around)
     experiment = table.experiment or around.environ.get("SEALRUN_EXPERIMENT") or name
-    name_of(experiment, "experiment", f"{setting}: experiment", around)
-    if table.seal == "in-place":
-        raise around.wrong(f"{setting}: seal", '"in-place" is not in this version; leave the setting away')
+    check_experiment(experiment, table.glob, setting, around)
+    if table.seal == "in-place" and table.unit == "file":
+        raise around.wrong(f"{setting}: seal", '"in-place" needs unit = "folder": a file has no room for a seal')
     for patterns in ("include", "exclude", "require", "forbid"):
         check_patterns(tuple(getattr(table, patterns)), f"{around.where}: {setting}: {patterns}")
     check_choices(table, setting, around)
@@ -197,6 +204,9 @@ def _watch(table: WatchTable, registries: Mapping[str, RegistrySettings], around
         exclude=tuple(table.exclude),
         on_failed=table.on_failed,
         stale_after_s=duration_of(table.stale_after, f"{setting}: stale_after", around),
+        on_stale=table.on_stale,
+        gone_after_s=duration_of(table.gone_after, f"{setting}: gone_after", around),
+        seal=table.seal,
         names=dict(table.names),
         reclaim=_reclaim(table, registries, setting, around),
     )

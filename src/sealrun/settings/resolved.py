@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from sealrun.domain.deriving import Rule
+from sealrun.domain.gating import Gate
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.retention import Policy
 from sealrun.domain.watch import WatchSpec
-from sealrun.settings.expanding import MASK, mask, reveal
+from sealrun.settings.expanding import MASK, Secret, mask, reveal
 
 
 def _without_user(url: str) -> str:
@@ -64,6 +66,23 @@ class VerifySettings(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float | None = None
 
 
+class NotifySettings(msgspec.Struct, frozen=True):
+    """Whom to tell of which events. `name` tells targets apart and gives nothing away; the others may be secret."""
+
+    name: str
+    on: tuple[str, ...]
+    url: Secret
+    secret: Secret | None = None
+
+
+class DeriveSettings(msgspec.Struct, frozen=True):
+    """A rule, the registry it works on, and how often the daemon looks; `interval_s` None: only by command."""
+
+    rule: Rule
+    registry: str
+    interval_s: float | None = 60.0
+
+
 class KeepingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept, and how that is looked after. `retention` is by experiment, or ``default``; no `verify`: never."""
 
@@ -89,6 +108,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     watches: tuple[WatchSpec, ...]
     mirrors: tuple[MirrorSpec, ...] = ()
     keeping: KeepingSettings = KeepingSettings()
+    rules: tuple[DeriveSettings, ...] = ()
+    targets: tuple[NotifySettings, ...] = ()
+    gates: Mapping[str, Gate] = msgspec.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     written: Mapping[str, Any] = msgspec.field(default_factory=dict)
 

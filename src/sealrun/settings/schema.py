@@ -73,7 +73,7 @@ class WatchTable(_Table, frozen=True, kw_only=True):
 
     path: Annotated[str, Meta(description="The folder in which runs appear.")]
     name: Annotated[str | None, Meta(description="Default: the path's last component.")] = None
-    experiment: Annotated[str | None, Meta(description="Default: the watch's name.")] = None
+    experiment: Annotated[str | None, Meta(description="Default: the watch's name. {1}: that of a folder.")] = None
     unit: Annotated[Literal["folder", "file"], Meta(description="What a run is: a folder, or each dropped file.")] = (
         "folder"
     )
@@ -93,7 +93,18 @@ class WatchTable(_Table, frozen=True, kw_only=True):
         Literal["seal", "skip", "quarantine"], Meta(description="What becomes of a run that declares failure.")
     ] = "seal"
     stale_after: Annotated[Duration, Meta(description="Unchanged and incomplete for so long is an alarm.")] = "72h"
-    seal: Annotated[Literal["outside", "in-place"], Meta(description="Where the seal is written.")] = "outside"
+    on_stale: Annotated[
+        Literal["alarm", "seal"],
+        Meta(description="What becomes of a run that turns stale while its framework says that it runs."),
+    ] = "alarm"
+    gone_after: Annotated[
+        Duration,
+        Meta(description="A recorded run elsewhere that gives no sign of life for so long has lost its producer."),
+    ] = "10m"
+    seal: Annotated[
+        Literal["outside", "in-place"],
+        Meta(description="in-place: the run's folder gets a MANIFEST.sha256, too."),
+    ] = "outside"
     registries: Annotated[list[str] | None, Meta(description="Default: every registry that is not read-only.")] = None
     names: Annotated[dict[str, str], Meta(description="Path inside the run = name it is also published under.")] = {}
     reclaim: ReclaimTable | None = None
@@ -152,6 +163,54 @@ class VerifyTable(_Table, frozen=True, kw_only=True):
     budget: Annotated[Duration | None, Meta(description="Stop after this time; the next time goes on there.")] = None
 
 
+class GateTable(_Table, frozen=True, kw_only=True):
+    """``[gate.POINTER]``: what a run has to pass before that pointer moves to it by command."""
+
+    require: Annotated[
+        list[Literal["seal", "composition", "schema", "pointers", "dependencies", "checks"]],
+        Meta(description="Checks that have to pass; what they look at: sealrun validate."),
+    ] = []
+    command: Annotated[
+        str | list[str] | None, Meta(description="Has to exit with 0, in a restored copy of the run.")
+    ] = None
+
+
+class DeriveTable(_Table, frozen=True, kw_only=True):
+    """``[[derive]]``: an output that is computed from runs, and published as a run itself."""
+
+    name: Annotated[str, Meta(description="The rule's name.")]
+    experiment: Annotated[str, Meta(description="Whose runs are the inputs.")]
+    inputs: Annotated[
+        list[str],
+        Meta(description="Patterns; a run counts if each matches a file, and these are the inputs.", min_length=1),
+    ]
+    version: Annotated[
+        str, Meta(description="Of what is computed; another version makes everything anew.", min_length=1)
+    ]
+    command: Annotated[
+        list[str], Meta(description="Writes files to {output}; {inputs}, {mode} and {python} are replaced, too.")
+    ] = []
+    function: Annotated[
+        str | None, Meta(description="MODULE:NAME, called with inputs, output and mode, instead of a command.")
+    ] = None
+    per: Annotated[
+        Literal["run", "experiment"], Meta(description="One output for each run, or one of all of them.")
+    ] = "run"
+    of: Annotated[str | None, Meta(description="Compute from the outputs of the rule of this name.")] = None
+    to: Annotated[str | None, Meta(description="Experiment of the outputs; default: EXPERIMENT.NAME.")] = None
+    mode: Annotated[
+        Literal["light", "full"], Meta(description="Told to the command; outputs of each are kept apart.")
+    ] = "light"
+    statuses: Annotated[list[Status], Meta(description="Only runs that ended so.", min_length=1)] = msgspec.field(
+        default_factory=lambda: ["success"]
+    )
+    timeout: Annotated[Duration, Meta(description="A command that takes longer is ended, and counts as failed.")] = "1h"
+    registry: Annotated[str | None, Meta(description="Which registry; default: the first.")] = None
+    interval: Annotated[
+        Duration | Literal["off"], Meta(description='How often the daemon looks for new runs; "off": only by command.')
+    ] = "1m"
+
+
 class NotifyTable(_Table, frozen=True, kw_only=True):
     """``[[notify]]``: whom to tell what happened."""
 
@@ -177,6 +236,8 @@ class SettingsFile(_Table, frozen=True, kw_only=True):
     retention: dict[str, RetentionTable] = {}
     gc: GcTable | None = None
     verify: VerifyTable | None = None
+    gate: dict[str, GateTable] = {}
+    derive: list[DeriveTable] = []
     notify: list[NotifyTable] = []
     http: HttpTable | None = None
 

@@ -238,8 +238,11 @@ def test_small_files_are_packed_while_they_are_hashed_but_for_what_is_known(tmp_
     folder, stage = open_run(a_folder(tmp_path / "run", files)), MemoryStage()
     known = hashlib.sha256(b"0").hexdigest()
     packs = [[path for path in sorted(files) if path.startswith("d0")], ["d1/1", "d1/4", "d1/7", "d2/5", "same"]]
-    copying = Copying(stage=stage, alone=lambda *_: False, packs=packs, knows=lambda digest, _size: digest == known)
-    hashed = folder.hash(folder.scan(), copying)
+    tree = folder.scan()
+    places = {path: number for number, path in enumerate(tree.files)}
+    planned = [[places[path] for path in pack] for pack in packs]
+    copying = Copying(stage=stage, alone=lambda *_: False, packs=planned, knows=lambda digest, _size: digest == known)
+    hashed = folder.hash(tree, copying)
     digests = {path: hashlib.sha256(body.encode()).hexdigest() for path, body in files.items()}
     assert {entry.path: entry.sha256 for entry in hashed.entries} == digests
     found: dict[str, bytes] = {}
@@ -263,7 +266,7 @@ def test_a_file_that_changes_while_it_is_packed_stops_the_sealing(tmp_path: Path
         return False
 
     with pytest.raises(RunChangedError, match="b"):
-        folder.hash(tree, Copying(stage=MemoryStage(), alone=lambda *_: False, packs=[["a", "b"]], knows=change))
+        folder.hash(tree, Copying(stage=MemoryStage(), alone=lambda *_: False, packs=[[0, 1]], knows=change))
 
 
 @pytest.mark.parametrize("size", [10, 6 << 20])

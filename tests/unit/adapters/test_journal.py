@@ -16,6 +16,7 @@ from sealrun.adapters.journal.file import JournalFile
 from sealrun.adapters.journal.schema import APPLICATION_ID, MIGRATIONS
 from sealrun.domain.address import AttemptId, Digest, object_key, pack_key
 from sealrun.domain.errors import ConfigurationError, NoSpaceError, UnavailableError, UnsupportedFormatError
+from sealrun.domain.places import PackPlaces, Places
 from sealrun.domain.publication import Hint, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import FileFacts, FolderRecord
@@ -44,11 +45,11 @@ def digest(text: str) -> Digest:
     return sha256(text.encode())
 
 
-def hashes(*paths: str) -> dict[str, tuple[FileFacts, Digest]]:
-    return {
-        path: (FileFacts(number, 5, 1_768_660_252_123_456_789, 2, executable=number % 2 == 0), digest(path))
+def hashes(*paths: str) -> list[tuple[str, FileFacts, Digest]]:
+    return [
+        (path, FileFacts(number, 5, 1_768_660_252_123_456_789, 2, executable=number % 2 == 0), digest(path))
         for number, path in enumerate(paths)
-    }
+    ]
 
 
 # ---------------------------------------------------------------- the file
@@ -68,7 +69,7 @@ def test_everything_is_there_when_the_journal_is_opened_again(tmp_path: Path, cl
     before.close()
     after = reopened(tmp_path, clock)
     assert after.facts.fact("a") == {"b": [1, None]}
-    assert after.hashes.known("/run") == hashes("x")
+    assert list(after.hashes.known("/run")) == hashes("x")
 
 
 def test_many_who_make_the_journal_at_the_same_time_make_one(tmp_path: Path) -> None:
@@ -203,19 +204,25 @@ def test_what_is_remembered_of_a_folder_replaces_what_was(journal: SqliteJournal
     journal.hashes.remember("/run", hashes("a", "b"))
     journal.hashes.remember("/run", hashes("c"))
     journal.hashes.remember("/other", hashes("d"))
-    assert journal.hashes.known("/run") == hashes("c")
-    assert journal.hashes.known("/never") == {}
+    assert list(journal.hashes.known("/run")) == hashes("c")
+    assert list(journal.hashes.known("/never")) == []
 
 
 def test_ten_thousand_files_are_remembered_exactly(journal: SqliteJournal) -> None:
     many = hashes(*(f"deep/er/file-{number:05d}.bin" for number in range(10_000)))
     journal.hashes.remember("/run", many)
-    assert journal.hashes.known("/run") == many
+    assert list(journal.hashes.known("/run")) == many
 
 
 def test_a_folder_whose_name_is_not_utf8_is_remembered(journal: SqliteJournal) -> None:
     journal.hashes.remember("/run-\udcff", hashes("a"))
-    assert journal.hashes.known("/run-\udcff") == hashes("a")
+    assert list(journal.hashes.known("/run-\udcff")) == hashes("a")
+
+
+def test_nothing_is_kept_of_files_that_are_there_no_more(journal: SqliteJournal) -> None:
+    journal.hashes.remember("/run", hashes(*(f"{number:05d}" for number in range(10_000))))
+    journal.hashes.remember("/run", hashes("a"))
+    assert list(journal.hashes.known("/run")) == hashes("a")
 
 
 def test_hashes_of_a_folder_that_has_long_been_gone_are_dropped(
@@ -228,15 +235,27 @@ def test_hashes_of_a_folder_that_has_long_been_gone_are_dropped(
     clock.advance(8 * _A_DAY_S)
     journal.hashes.remember("/gone/since/yesterday", hashes("a"))
     journal.tidy()
-    assert journal.hashes.known(str(here))
-    assert journal.hashes.known("/gone/since/yesterday")
-    assert not journal.hashes.known("/gone/for/long")
+    assert list(journal.hashes.known(str(here)))
+    assert list(journal.hashes.known("/gone/since/yesterday"))
+    assert not list(journal.hashes.known("/gone/for/long"))
     clock.advance(400 * _A_DAY_S)
     journal.tidy()
-    assert not journal.hashes.known(str(here))
+    assert not list(journal.hashes.known(str(here)))
 
 
 # ---------------------------------------------------------------- hints
+
+
+def test_places_in_columns_are_learned_like_those_in_a_dictionary(journal: SqliteJournal) -> None:
+    packs = [pack_key(digest(name), AN_ATTEMPT) for name in "pq"]
+    held = [{digest(f"{name}{n}"): (n * 100, n) for n in range(300)} for name in "pq"]
+    columns = [pack for key, some in zip(packs, held, strict=True) if (pack := PackPlaces.of(key, some)) is not None]
+    places = Places({digest("alone"): a_stored("alone")}, columns)
+    journal.hints.learn("r1", places, AN_ATTEMPT)
+    journal.hints.learn("r2", dict(places), AN_ATTEMPT)
+    found = journal.hints.places_of("r1", places)
+    assert found == {digest: Hint(stored, AN_ATTEMPT) for digest, stored in places.items()}
+    assert found == journal.hints.places_of("r2", places)
 
 
 def a_stored(letter: str, size: int = 1) -> Stored:

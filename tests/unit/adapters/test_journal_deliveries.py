@@ -12,10 +12,11 @@ import pytest
 from tests.builders.runs import a_run
 from tests.fakes.delivery import PostOffice
 
-from sealrun.adapters.journal import SqliteJournal
+from sealrun.adapters.journal import SqliteJournal, deliveries
 from sealrun.adapters.journal.claims import is_alive, process_claim
 from sealrun.domain.address import AttemptId
 from sealrun.domain.errors import NoSpaceError, NotFoundError
+from sealrun.domain.pieces import Pieces
 from sealrun.domain.sealed import Published
 from sealrun.ports import Delivery, FolderRecord
 
@@ -107,6 +108,19 @@ def test_a_sealed_run_is_queued_for_every_registry_and_its_folder_remembers_it(o
         ("cloud", sealed, 0, None),
         ("main", sealed, 0, None),
     ]
+
+
+def test_a_long_manifest_is_kept_as_it_is_however_it_is_given(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "_LONG_BYTES", 10)
+    run, _ = a_run()
+    body = bytes(run.manifest_json)
+    long = msgspec.structs.replace(run, manifest_json=Pieces(lambda: [body[:7], body[7:]]))
+    sealed = office.journal.deliveries.accept(long, ["main"])
+    assert office.journal.deliveries.accept(run, ["main"]) == sealed
+    found = office.journal.deliveries.run(sealed)
+    assert (found.manifest_json, found) == (body, run)
 
 
 def test_accepting_the_same_bytes_again_adds_only_the_missing_deliveries(office: PostOffice) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.builders.places import a_place
@@ -29,7 +30,7 @@ def write(path: str, text: str, mtime: float | None = None) -> str:
     return path
 
 
-def read(name: str, **how: object) -> str:
+def read(name: str | Path, **how: object) -> str:
     path = resolve(name, required=True, **how)  # type: ignore[arg-type] # whatever a test says
     assert path is not None
     return path.read_text()
@@ -46,6 +47,14 @@ def test_what_is_published_is_found_by_the_name_of_the_file() -> None:
     assert (done.name, done.section, done.tags, done.size) == ("profile.csv", None, (), 4)
     assert done.registries == {"main": None}
     assert Path(done).read_text() == "a\n1\n"
+
+
+@pytest.mark.usefixtures("place")
+def test_a_name_may_be_a_path_object_as_long_as_it_is_one_name() -> None:
+    publish(write("a.csv", "1"), name=Path("b.csv"))
+    assert read(Path("b.csv")) == "1"
+    with pytest.raises(UsageError, match="not a name"):
+        resolve(Path("sub/b.csv"))
 
 
 @pytest.mark.usefixtures("place")
@@ -133,15 +142,17 @@ def test_copies_appear_in_other_folders_under_the_name(place: Path) -> None:
         ("folder", {}, "is a folder"),
         ("a.csv", {"name": "x/y"}, "not a name"),
         ("a.csv", {"section": ""}, "not a section"),
+        ("a.csv", {"section": 2.10}, "write it as text"),
+        ("a.csv", {"also_copy_to": [None]}, "holds None"),
         ("a.csv", {"tags": "profile"}, "write a list"),
         ("a.csv", {"also_copy_to": "folder"}, "write a list"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_anything_is_written(path: str, how: dict[str, str], says: str) -> None:
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(path: str, how: dict[str, Any], says: str) -> None:
     write("a.csv", "1")
     Path("folder").mkdir()
     with pytest.raises(UsageError, match=says):
-        publish(path, **how)  # type: ignore[arg-type] # what is wrong on purpose
+        publish(path, **how)
     assert latest_manifest() == []
 
 

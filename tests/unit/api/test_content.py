@@ -10,11 +10,14 @@ import pytest
 from tests.builders.places import a_place
 
 from sealrun.api.content import Built, build_once, exists, get, get_metadata, put
+from sealrun.bootstrap import local_copies
 from sealrun.bootstrap.content import Build
 from sealrun.cli.main import run
+from sealrun.domain.address import Digest
 from sealrun.domain.errors import (
     BuildFailedError,
     ConfigurationError,
+    ConflictError,
     DigestMismatchError,
     HeldError,
     NotFoundError,
@@ -140,6 +143,28 @@ def test_what_cannot_be_shown_in_place_is_fetched_and_verified_every_time(place:
     assert get(f"{urn}:data", registry="packed").read_text() == "1"
 
 
+def test_content_that_is_collected_while_it_is_got_is_said_to_be_gone(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = place / "sealrun.toml"
+    settings.write_text(settings.read_text() + '\n[gc]\ngrace = "0s"\nmax_delete_ratio = 1.0\n')
+    urn = put(folder(), "target")
+    digest = local_copies._sha256
+    calls: list[Path] = []
+
+    def collecting(path: Path) -> Digest:
+        calls.append(path)
+        if len(calls) == 2:  # one file is compared, the other is not
+            retire(f"content/target-{urn.rpartition(':')[2]}")
+            assert run(["gc"]) == 0
+        return digest(path)
+
+    monkeypatch.setattr(local_copies, "_sha256", collecting)
+    with pytest.raises(ConflictError, match="went away while it was read"):
+        get(urn)
+    assert not exists(urn)
+
+
 @pytest.mark.usefixtures("place")
 def test_what_cannot_be_content_is_refused() -> None:
     with pytest.raises(UsageError, match=r"metadata\.k: is nan"):
@@ -239,6 +264,21 @@ def test_whoever_waits_is_told_of_the_failure_and_does_not_build() -> None:
     builder.join()
     waiter.join()
     assert len(told) == 1
+    assert "failed with ZeroDivisionError" in str(told[0])
+
+
+def test_why_a_build_failed_is_told_without_secrets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter2-and-more")
+
+    def fail(_into: Path) -> None:
+        msg = "cannot log in to postgres://ann:s3cret@db/x with hunter2-and-more"
+        raise ValueError(msg)
+
+    with pytest.raises(ValueError, match="cannot log in"):
+        build_once({}, "model", fail)
+    (said,) = (path.read_text() for path in (place / "registry/builds").rglob("*.json") if "failed" in path.read_text())
+    assert "ValueError: cannot log in to postgres://***@db/x with ***" in said
+    assert "s3cret" not in said
 
 
 @pytest.mark.usefixtures("place")

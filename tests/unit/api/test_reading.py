@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,57 @@ def test_a_process_that_reads_a_directory_ends_quietly(shelf: tuple[Library, str
     code = f"import sealrun; print(sealrun.open_registry({shelf[0].url!r}).read_bytes('metrics.csv'))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("b'a\\n1\\n'\n", "")
+
+
+def test_a_run_is_restored_by_links_and_progress_is_told(
+    reader: sealrun.RegistryReader, shelf: tuple[Library, str], tmp_path: Path
+) -> None:
+    told: list[int] = []
+    out = reader.get("train@latest", tmp_path / "out", link=True, advance=told.append)
+    assert (out / "model/weights").read_bytes() == _BIG
+    assert sum(told) == reader.runs()[0].size
+    assert reader.resolve("train@latest").ref == shelf[1]
+
+
+_MANY = {f"file-{number:03}": bytes([number]) * 300_000 for number in range(60)}
+
+
+class Meddling:
+    """Does something when the first bytes are told."""
+
+    def __init__(self, what: Callable[[], object]) -> None:
+        self.what = what
+        self.lock = threading.Lock()
+        self.done = False
+
+    def __call__(self, _size: int) -> None:
+        with self.lock:
+            if not self.done:
+                self.done = True
+                self.what()
+
+
+def test_a_run_that_is_collected_while_it_is_restored_is_said_to_be_gone(tmp_path: Path) -> None:
+    library = Library(tmp_path / "library", str(tmp_path / "library/registry"))
+    (tmp_path / "library").mkdir()
+    ref = library.publish(_MANY)
+    library.publish({"later": "x"})
+    with sealrun.open_registry(library.url) as registry, pytest.raises(errors.ConflictError, match="went away"):
+        registry.get(ref, tmp_path / "out", advance=Meddling(lambda: library.forget(ref)))
+    assert not [path for path in tmp_path.iterdir() if path.name != "library"]
+
+
+def test_a_run_whose_bytes_are_moved_while_it_is_restored_is_restored(tmp_path: Path) -> None:
+    library = Library(tmp_path / "library", str(tmp_path / "library/registry"))
+    (tmp_path / "library").mkdir()
+    folder = a_folder(tmp_path / "library/made", _MANY, at=None)
+    ref = library.publish(folder)
+    library.publish({"later": "x"})
+
+    def bring_back() -> None:
+        library.forget(ref)
+        assert library.publish(folder) == ref
+
+    with sealrun.open_registry(library.url) as registry:
+        out = registry.get(ref, tmp_path / "out", advance=Meddling(bring_back))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == _MANY

@@ -40,6 +40,16 @@ def test_a_file_is_published_under_a_name_and_resolved_to_its_path(place: Path, 
     assert place in Path(printed).parents
 
 
+def test_a_file_needs_nothing_but_its_own_name(place: Path, capsys: Capture) -> None:
+    printed = said(capsys, "publish", "a.csv").strip()
+    assert said(capsys, "resolve", "a.csv").strip() == printed
+    assert said(capsys, "publish", "a.csv", "--tag", "x").strip() != printed, "with a tag it is another run"
+    assert json.loads(said(capsys, "latest-manifest", "--json"))["tags"] == ["x"]
+    (place / "folder").mkdir()
+    assert run(["publish", "folder"]) == 2
+    assert "--experiment" in capsys.readouterr().err
+
+
 def test_a_name_that_is_taken_can_be_kept(place: Path, capsys: Capture) -> None:
     said(capsys, "publish", "a.csv", "--section", "1")
     (place / "a.csv").write_text("2")
@@ -58,7 +68,9 @@ def test_resolve_looks_in_folders_and_below_them(place: Path, capsys: Capture) -
     (place / "dir/deep").mkdir(parents=True)
     (place / "dir/deep/c.csv").write_text("3")
     assert run(["resolve", "c.csv", "--search-dir", "dir"]) == 1
-    assert "artifact not found" in capsys.readouterr().err
+    searched = capsys.readouterr().err.splitlines()
+    assert searched[:2] == ["sealrun: artifact not found", "   name: c.csv"]
+    assert f"     - {place / 'dir'}" in searched
     found = said(capsys, "resolve", "c.csv", "--search-dir", "dir", "--recursive").strip()
     assert found == str(place / "dir/deep/c.csv")
     assert json.loads(said(capsys, "resolve", "a.csv", "--no-latest", "--search-dir", ".", "--json"))["path"] == str(
@@ -77,7 +89,8 @@ def test_an_empty_manifest_is_nothing(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        [],
+        ["--run-id", "r"],
+        ["--name", "a.csv=y"],
         ["--name", "x", "--name", "y"],
         ["--name", "x", "--name", "a.csv=y"],
         ["--section", "1", "--run-id", "r"],

@@ -125,6 +125,18 @@ def test_the_listing_of_commands_imports_no_more_than_it_prints_with() -> None:
     assert "sealrun" in imported_by(code)
 
 
+@pytest.mark.parametrize(("command", "often"), [("ls", False), ("daemon", True)])
+def test_only_a_daemon_looks_for_cycles_as_often_as_python_does(command: str, tmp_path: Path, *, often: bool) -> None:
+    code = (
+        "import gc, sys\nfrom sealrun.cli.main import main\nusual = gc.get_threshold()\n"
+        f"sys.argv = ['sealrun', {command!r}, '--config', {str(tmp_path / 'missing.toml')!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n"
+        "    print(end.code, gc.get_threshold() == usual, gc.get_freeze_count() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(exits.CONFIGURATION), str(often), "True"]
+
+
 CODES = {
     errors.SealrunError: 1,
     errors.UsageError: 2,
@@ -140,6 +152,7 @@ CODES = {
     errors.HeldError: 11,
     errors.BuildFailedError: 1,
     errors.CollectionRefusedError: 1,
+    errors.RequirementError: 20,
     errors.AccessDeniedError: 12,
     errors.IntegrityError: 20,
     errors.DigestMismatchError: 20,

@@ -120,6 +120,29 @@ def test_from_a_policy_to_bytes_that_are_gone_with_a_way_back_until_then(place: 
     assert place("verify", "--all").code == 0
 
 
+def test_old_records_are_named_with_their_bytes_by_a_dry_run_and_deleted(place: Place) -> None:
+    place.publish(0)
+    base = place.folder / "registry/experiments/e/index/base"
+    (row,) = (place.folder / "registry/experiments/e/index/pending").glob("*.json")
+    line = json.dumps(json.loads(row.read_text())) + "\n"
+    base.mkdir(parents=True, exist_ok=True)
+    for number in (1, 2):
+        (base / f"{999_999_999_999 - number:012}.jsonl").write_text(line)
+    before = place.files()
+
+    named = place("gc", "-n", "--grace", "0", "--json").rows()
+    said = place("gc", "-n", "--grace", "0").out
+    assert place.files() == before
+    key = "experiments/e/index/base/999999999998.jsonl"
+    assert named[0] == {"residue": {"key": key, "size": len(line)}}
+    assert named[-1]["summary"]["residue"] == {"keys": 1, "size": len(line)}
+    assert key in said
+
+    assert "1 old records" in place("gc", "--grace", "0").out
+    assert [found.name for found in base.iterdir()] == ["999999999997.jsonl"]
+    assert len(place.listed()) == 1
+
+
 def test_a_retirement_by_name_is_refused_where_a_pointer_stands_and_says_which(place: Place) -> None:
     first, second = place.publish(0), place.publish(1)
     refused = place("retire", second)

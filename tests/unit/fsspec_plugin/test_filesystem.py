@@ -7,6 +7,8 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -263,17 +265,60 @@ def test_files_are_copied_whole_or_not_at_all_and_with_usual_rights(fs: SealrunF
     assert (tmp_path / "into").read_bytes() == b"a,b\n1,2\n"
 
 
+class Counting(fsspec.callbacks.Callback):  # type: ignore[misc] # fsspec ships no types
+    """Remembers what it was told, and that nobody else told it something meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.children: dict[str, Counting] = {}
+        self.threads: set[int] = set()
+        self.updates: list[int] = []
+        self.paths: list[str] = []
+        self.closed = 0
+        self.calling = threading.Lock()
+
+    def relative_update(self, inc: int = 1) -> None:
+        assert self.calling.acquire(blocking=False)
+        self.threads.add(threading.get_ident())
+        self.updates.append(self.value + inc)
+        time.sleep(0.001)
+        super().relative_update(inc)
+        self.calling.release()
+
+    def branched(self, path_1: str, path_2: str, **_options: object) -> Counting:
+        child = self.children[path_1] = Counting()
+        self.paths.append(path_2)
+        child.calling = self.calling
+        return child
+
+    def close(self) -> None:
+        self.closed += 1
+
+
 def test_many_files_are_copied_at_once_and_a_callback_is_told_of_each(fs: SealrunFileSystem, tmp_path: Path) -> None:
-    told = fsspec.callbacks.Callback()
+    told = Counting()
     fs.get("train@latest/", str(tmp_path / "one"), recursive=True, callback=told)
     fs.get("train@latest/", str(tmp_path / "many"), recursive=True)
     for copy in ("one", "many"):
         found = {str(path.relative_to(tmp_path / copy)) for path in (tmp_path / copy).rglob("*") if path.is_file()}
         assert found == {*_FILES, "best"}
-    assert told.value == told.size
+    assert told.value == told.size == len(told.children)
+    assert told.updates == list(range(1, len(told.children) + 1))
+    assert len({thread for child in told.children.values() for thread in child.threads}) > 1
+    for path, child in told.children.items():
+        assert child.closed == 1
+        if fs.isfile(path):
+            assert child.size == child.value == fs.info(path)["size"]
     with pytest.raises(FileNotFoundError):
         fs.get(["train@latest/empty", "train@latest/no"], [str(tmp_path / "a"), str(tmp_path / "b")])
     assert not (tmp_path / "b").exists()
+
+
+def test_a_callback_is_told_of_no_file_that_was_not_copied(fs: SealrunFileSystem, tmp_path: Path) -> None:
+    told = Counting()
+    with pytest.raises(FileNotFoundError):
+        fs.get(["train@latest/empty", "train@latest/no"], [str(tmp_path / "a"), str(tmp_path / "b")], callback=told)
+    assert (told.size, told.value) == (2, (tmp_path / "a").exists())
 
 
 def test_digests_are_keys_and_times_are_the_runs(fs: SealrunFileSystem, shared: tuple[Library, str]) -> None:

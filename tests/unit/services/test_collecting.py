@@ -16,6 +16,7 @@ from tests.invariants import check_invariants
 
 from sealrun.domain.address import (
     AttemptId,
+    Digest,
     Key,
     attempt_id,
     condemned_key,
@@ -32,6 +33,7 @@ from sealrun.domain.records import sha256
 from sealrun.services.attempts import ReadRules, SomeAttempts, read_some
 from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.explaining import explain
+from sealrun.services.indexing import Index
 from sealrun.services.listed import ListedAttempt, ReadAttempt, by_attempt
 from sealrun.services.marking import Marker
 from sealrun.services.marks import Marks
@@ -223,7 +225,7 @@ def test_an_abandoned_batch_is_cancelled_and_its_late_owner_obeys(monkeypatch: p
     plan = sleeper.plan()
     decide = sleeper._batches.decide
 
-    def asleep(batch: str, body: bytes, spared: list[Key], *, cancel: bool) -> Verdict:
+    def asleep(batch: str, body: Digest, spared: list[Key], *, cancel: bool) -> Verdict:
         world.clock.advance(2 * _DAY_S)
         other = _collector(world, name="other")
         assert [swept.gone for swept in other.finish_others(world.clock.now().timestamp())] == [0]
@@ -272,6 +274,32 @@ def test_an_unreadable_outcome_refuses_everything() -> None:
 
     with pytest.raises(UnsupportedFormatError, match="not valid JSON"):
         _collector(world).plan()
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_row_in_a_base_spares_reading_the_outcome_of_an_attempt_that_is_not_retired(
+    *, folded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    old, new = _two_runs(world)
+    if folded:
+        assert Index(world.store, world.clock, FakeEntropy(3), "train").compact() == 2
+    retire(world, old)
+    world.clock.advance(2 * _DAY_S)
+    read, asked = world.store.read, list[str]()
+
+    def counted(key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        asked.append(key)
+        return read(key, offset, length)
+
+    monkeypatch.setattr(world.store, "read", counted)
+    plan = _collector(world).plan(write=False)
+
+    assert [found.used_by for found in plan.doomed] == [share.ref for share in plan.shares]
+    assert plan.doomed.objects == 1
+    outcomes = [key for key in asked if key.endswith("/outcome.json")]
+    assert sorted(outcomes) == sorted(outcome_key(AttemptId(one)) for one in ([old] if folded else [old, new]))
+    assert len(asked) == len(set(asked)), "something was read twice"
 
 
 def test_missing_refs_of_a_live_run_refuse_everything() -> None:
@@ -350,6 +378,40 @@ def test_many_objects_are_collected_in_batches() -> None:
 
     assert (report.objects, report.batches) == (10, 4)
     assert _bodies(world.store) == {b"new"}
+
+
+@pytest.mark.parametrize(("together", "second_marks"), [(1, 4), (3, 2), (4, 1), (9, 1)])
+def test_batches_share_a_second_mark_and_each_has_a_verdict_about_its_own_keys(
+    together: int, second_marks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(links=False)
+    files = {f"f{number}": str(number).encode() for number in range(10)}
+    _, old = published(world, files, name="old", finished_at="2026-01-15T10:00:00Z")
+    published(world, {"c": b"new"}, name="new", finished_at="2026-01-16T10:00:00Z")
+    retire(world, old.attempt)
+    world.clock.advance(2 * _DAY_S)
+    collector = _collector(world, CollectionPolicy(max_delete_ratio=1.0, batch=3, together=together))
+    plan = collector.plan()
+    doomed = [found.key for found in plan.doomed]
+    wanted = planned({"z": world.store.bodies[doomed[4]]}, name="wants")
+    mark, marks = Marker.mark, list[int]()
+
+    def counted(self: Marker, found: Marks) -> None:
+        if not marks:
+            world.machine("m9").begin_attempt(wanted.run, wanted.sources)
+        marks.append(sum(key.startswith("gc/condemned/") for key in world.store.bodies))
+        mark(self, found)
+
+    monkeypatch.setattr(Marker, "mark", counted)
+    report = collector.execute(plan)
+
+    assert len(marks) == second_marks
+    assert marks[0] == min(together, 4), "a batch was condemned after the mark that decides about it"
+    assert (report.objects, report.batches) == (9, 4)
+    verdicts = [Verdict.decode(body, key) for key, body in world.store.bodies.items() if key.endswith("verdict.json")]
+    assert [verdict.spared for verdict in verdicts if verdict.spared] == [(doomed[4],)]
+    assert {verdict.decision for verdict in verdicts} == {"sweep"}
+    check_invariants(world.store)
 
 
 def test_unreadable_refs_of_a_retired_run_stop_nobody_and_those_of_a_live_run_stop_everything() -> None:

@@ -165,7 +165,7 @@ def test_two_deliveries_of_one_folder_never_run_at_once_and_keep_their_order(
         with lock:
             assert run.folder not in inside
             inside.add(run.folder)
-            order.append(run.manifest_json)
+            order.append(bytes(run.manifest_json))
         time.sleep(0.001)
         with lock:
             inside.discard(run.folder)

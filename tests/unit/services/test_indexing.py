@@ -52,6 +52,57 @@ def test_rows_that_are_few_beside_the_base_stay_pending() -> None:
     assert len(names(world)) == 18
 
 
+def _others_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, lines: bytes) -> None:
+    """Between the look at the newest base and the new one, others make two, and the first of these is cleared away."""
+    head = Index._head
+
+    def slow(self: Index) -> tuple[int, list[Row], bytes]:
+        found = head(self)
+        for number in (1, 2):
+            world.store.create(generation_key(base_log("train"), number, ".jsonl"), lines)
+        world.store.delete([generation_key(base_log("train"), 1, ".jsonl")])
+        return found
+
+    monkeypatch.setattr(Index, "_head", slow)
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_compactor_that_slept_while_its_base_was_cleared_away_removes_nothing(
+    *, looks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    three(world)
+    rows = index(world).rows()
+    drop(world, rows[0])
+    if not looks:
+        monkeypatch.setattr(Index, "_project", lambda _self, _number, _body: True)
+    with monkeypatch.context() as patch:
+        # Made by somebody who had read the pending rows before the first of them was dropped.
+        _others_meanwhile(world, patch, b"".join(row.line() for row in rows))
+        assert index(world).compact() == (0 if looks else 3)
+
+    assert names(world) == (["b", "c"] if looks else ["a", "b", "c"])
+
+
+def test_a_base_that_is_cleared_away_before_it_is_read_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    expected = three(world)
+    index(world).compact()
+    first = Index._first
+    bodies = world.store.bodies
+    old, new = (generation_key(base_log("train"), number, ".jsonl") for number in (1, 2))
+
+    def moved(self: Index) -> object:
+        found = first(self)
+        if old in bodies:
+            world.store.create(new, bodies[old])
+            world.store.delete([old])
+        return found
+
+    monkeypatch.setattr(Index, "_first", moved)
+    assert names(world) == expected
+
+
 def test_an_empty_index_needs_no_base() -> None:
     world = World()
     assert index(world).compact() == 0

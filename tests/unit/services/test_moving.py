@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.builders.worlds import World, intents, published, retire
 from tests.fakes.gated import GatedStore
-from tests.faults.lives import Mode, Wire
+from tests.faults.lives import CrashError, Mode, Wire
 from tests.invariants import check_invariants
 
 from sealrun.domain.address import AttemptId, refs_key
@@ -97,4 +98,25 @@ def test_a_move_whose_answer_was_lost_stays_pinned_until_it_is_voided() -> None:
     assert len(intents(world.store)) == 1
     world.machine("m2").recover(dead_after_s=-1)
     assert not intents(world.store)
+    check_invariants(world.store)
+
+
+def test_the_evidence_of_a_move_is_kept_also_if_somebody_else_carries_it_out() -> None:
+    world = World()
+    _, done = published(world)
+    evidence = {"checked_at": "2026-01-17T15:00:00Z", "checks": [{"name": "seal", "status": "pass", "detail": "whole"}]}
+
+    def move(pointer: str, wire: Wire) -> None:
+        plan = world.machine("m1").mover().plan_set("train", pointer, world.target(done.ref), "reviewed")
+        mover = world.machine("m1").mover(GatedStore(world.store, wire))
+        mover.execute(msgspec.structs.replace(plan, evidence=evidence))
+
+    calm = Wire({})
+    move("probe", calm)
+    at = next(n for n, call in enumerate(calm.calls) if call.op == "create" and "/pointers/" in call.key)
+    with pytest.raises(CrashError):
+        move("best", Wire({at: Mode.CRASH}))
+    assert not world.reader().history("train", "best")
+    world.machine("m2").recover()
+    assert [found.evidence for found in world.reader().history("train", "best")] == [evidence]
     check_invariants(world.store)

@@ -15,6 +15,7 @@ from sealrun.adapters.stores import open_store
 from sealrun.adapters.stores.memory import MemoryStore
 from sealrun.domain.address import PROBES, Key
 from sealrun.domain.errors import RunChangedError, UnavailableError
+from sealrun.domain.pieces import Body
 from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Store
 from sealrun.services.probing import ProbeReport, probe
 
@@ -30,15 +31,15 @@ def memory(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - arguments of wha
 class IgnoresConditions(MemoryStore):
     """Accepts every condition and overwrites, as some gateways do."""
 
-    def create(self, key: Key, body: bytes) -> Creation:
-        self.put(key, body)
+    def create(self, key: Key, body: Body) -> Creation:
+        self.put(key, bytes(body))
         return Creation.CREATED
 
 
 class SaysExistsAndOverwrites(MemoryStore):
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         answer = Creation.CREATED if self.stat(key) is None else Creation.EXISTS
-        self.put(key, body)
+        self.put(key, bytes(body))
         return answer
 
 

@@ -132,7 +132,7 @@ def test_a_run_folder_that_was_replaced_as_a_whole_is_never_believed() -> None:
     run, _ = a_run({"m.json": b"forged"})
     bodies = {RUN_FILE: run.run_json, MANIFEST_FILE: run.manifest_json, SUMS_FILE: run.sums().encode()}
     for file, body in bodies.items():
-        world.store.damage(run_key(target.experiment, target.run_id, file), body)
+        world.store.damage(run_key(target.experiment, target.run_id, file), bytes(body))
     with pytest.raises(IntegrityError, match="but the attempt sealed"):
         world.reader().load(target)
 

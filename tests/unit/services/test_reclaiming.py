@@ -220,6 +220,14 @@ def test_links_and_empty_folders_and_hard_links_go_too(disposal: Disposal) -> No
     assert disposal.names() == []
 
 
+def test_a_link_that_is_no_part_of_a_run_of_wandb_goes_with_it(disposal: Disposal) -> None:
+    run = a_folder(disposal.root / "run", {"a": "1", "logs/debug.log": "2"})
+    (run / "logs/debug-core.log").symlink_to("/nowhere/core-debug.log")
+    disposal.ready()
+    assert len(disposal.reclaim().reclaimed) == 1
+    assert disposal.names() == []
+
+
 def test_dropped_files_are_reclaimed_one_by_one(tmp_path: Path) -> None:
     disposal = Disposal(tmp_path / "outbox", unit="file")
     a_folder(disposal.root, {"x.csv": "1", "y.csv": "2"})

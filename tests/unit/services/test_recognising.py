@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.builders.folders import A_MOMENT, BY_COMMAND, Station, Writers, a_folder
-from tests.builders.frameworks import laid_out, recorded_names
+from tests.builders.frameworks import ENDS, laid_out, recorded_names
 from tests.fakes.clock import FakeClock
 
 from sealrun.adapters.folders import LocalFolder, NoHashes
@@ -23,16 +24,18 @@ from sealrun.services.recognising import FolderLook, SealedLook, recognise_seale
 from sealrun.services.sealing import SealRequest, seal
 
 _SETTLE_S = 30.0
-_SLOW = ("hf-trainer/finished", "hf-trainer/last-checkpoint", "hydra/sweep", "ray-tune/failed", "ray-tune/succeeded")
+_SETTLING = ("hf-trainer/", "hydra/sweep", "hydra/search", "ray-tune/")
+_SLOW = tuple(name for name, (state, _) in ENDS.items() if state == "finished" and name.startswith(_SETTLING))
 """Runs that ended, but where something may still follow."""
-_SILENT = ("hydra/quiet", "lightning/quiet", "tensorboard/quiet")
-_RUNNING = tuple(name for name in recorded_names() if name.endswith("/running"))
-_ENDED = tuple(name for name in recorded_names() if name not in {*_SILENT, *_RUNNING, *_SLOW})
+_SILENT = tuple(name for name, (state, _) in ENDS.items() if state == "silent")
+_RUNNING = tuple(name for name, (state, _) in ENDS.items() if state == "running")
+_ENDED = tuple(name for name in ENDS if name not in {*_SILENT, *_RUNNING, *_SLOW})
 
 
 def a_station(tmp_path: Path, name: str, *, settle_now: bool = False, **settings: Any) -> Station:  # noqa: ANN401 - of a watch
     """A watch without markers of its own, in which one recorded run was dropped."""
-    station = Station(tmp_path / "root", markers=(), settle_s=_SETTLE_S, settle_now=settle_now, **settings)
+    settings = {"markers": (), "settle_s": _SETTLE_S, "settle_now": settle_now, **settings}
+    station = Station(tmp_path / "root", **settings)
     laid_out(name, station.root / "run")
     return station
 
@@ -72,7 +75,7 @@ def test_where_something_may_follow_the_whole_settle_time_is_waited_for(tmp_path
     assert station.state("run") == "sealed"
     (envelope,) = station.envelopes()
     assert envelope.completion.method == ("quiet" if name in _SILENT else "framework")
-    assert envelope.status == {"quiet": "unknown", "failed": "partial"}.get(name.split("/")[1], "success")
+    assert envelope.status == ENDS[name][1]
 
 
 @pytest.mark.parametrize("name", _RUNNING)
@@ -86,6 +89,65 @@ def test_a_run_that_was_killed_is_never_taken_but_raises_an_alarm(tmp_path: Path
     station.rescan(3600)
     assert station.state("run") == "stale"
     assert station.envelopes() == []
+
+
+@pytest.mark.parametrize("name", [name for name in _RUNNING if name != "sacred/queued"])
+def test_a_watch_may_take_a_run_that_was_killed_as_interrupted(tmp_path: Path, name: str) -> None:
+    station = a_station(tmp_path, name, stale_after_s=3600.0, on_stale="seal")
+    station.rescan()
+    station.rescan(3599)
+    assert station.state("run") == "settling"
+    station.rescan(1)
+    assert station.state("run") == "sealed"
+    (envelope,) = station.envelopes()
+    assert envelope.status == "interrupted"
+    assert (envelope.completion.method, envelope.completion.confidence) == ("quiet", "inferred")
+    assert f"{framework_of(name)} says that it is running" in envelope.completion.evidence
+
+
+@pytest.mark.parametrize("what", ["writer", "required", "download", "change"])
+def test_a_run_is_not_given_up_while_something_else_is_awaited(tmp_path: Path, what: str) -> None:
+    settings: dict[str, Any] = {"require": ("metrics.json",)} if what == "required" else {}
+    station = a_station(tmp_path, "mlflow/running", stale_after_s=3600.0, on_stale="seal", **settings)
+    if what == "download":
+        a_folder(station.root / "run", {"model.bin.part": "x"})
+    station.writers.writing = ["python (7)"] if what == "writer" else []
+    station.rescan()
+    if what == "change":
+        a_folder(station.root / "run", {"metrics/loss": "1795271945000 0.1 9\n"})
+    station.rescan(3600)
+    assert station.state("run") == ("settling" if what == "change" else "stale")
+    assert station.envelopes() == []
+
+
+def test_a_folder_that_holds_a_run_that_is_not_over_waits_for_it(tmp_path: Path) -> None:
+    station = a_station(tmp_path, "hydra/quiet")
+    inside = laid_out("wandb/finished", station.root / "run/wandb/offline-run-1")
+    log = inside / "logs/debug-internal.log"
+    (record,) = inside.glob("run-*.wandb")
+    whole, words = record.read_bytes(), log.read_text()
+    record.write_bytes(whole[:-14])
+    log.write_text("{}\n")
+    station.rescan()
+    station.rescan(10 * _SETTLE_S)
+    assert station.state("run") == "settling"
+    assert "in wandb/offline-run-1" in station.reason("run")
+    record.write_bytes(whole)
+    log.write_text(words)
+    station.rescan()
+    station.rescan(_SETTLE_S)
+    (envelope,) = station.envelopes()
+    assert envelope.producer["framework"]["inside"][0]["run"] == "0d5qyk8k"
+
+
+def test_the_link_to_the_log_of_wandbs_service_is_no_part_of_a_run(tmp_path: Path) -> None:
+    run = laid_out("wandb/finished", tmp_path / "run")
+    before = sealed(run)
+    (run / "logs/debug-core.log").symlink_to("/home/somebody/.cache/wandb/logs/core-debug.log")
+    assert explained(run).rejected is None
+    assert sealed(run).tree_digest == before.tree_digest
+    (run / "logs/other.log").symlink_to("/home/somebody/other.log")
+    assert "absolute path" in (explained(run).rejected or "")
 
 
 def test_a_command_that_does_not_stay_takes_a_slow_end_only_when_it_is_old(tmp_path: Path) -> None:
@@ -106,7 +168,11 @@ def test_the_facts_of_a_run_are_in_its_envelope(tmp_path: Path) -> None:
     assert envelope.tags == ("release=yes",)
     assert envelope.producer["params"]["rate"] == "0.01"
     assert envelope.producer["metrics"] == {"loss": 0.3333333333333333, "val/loss": 0.5}
-    assert envelope.producer["framework"] == {"name": "mlflow", "run": "d14f041f86a7448aa3685213bea3c47a"}
+    assert envelope.producer["framework"] == {
+        "name": "mlflow",
+        "run": "d14f041f86a7448aa3685213bea3c47a",
+        "ids": {"experiment": envelope.producer["framework"]["ids"]["experiment"], "name": "failed"},
+    }
 
 
 @pytest.mark.parametrize("name", recorded_names())
@@ -121,11 +187,29 @@ def test_a_preset_in_the_settings_reaches_the_envelope(tmp_path: Path) -> None:
     run = laid_out("mlflow/finished", tmp_path / "run")
     assert "framework" not in sealed(run, "none").producer
     assert sealed(run, "none").status == "unknown"
-    station = a_station(tmp_path, "mlflow/finished", preset="sacred")
+
+
+def test_a_watch_for_one_framework_does_not_take_what_is_none_of_its_runs_or_none_yet(tmp_path: Path) -> None:
+    station = a_station(tmp_path, "mlflow/finished", preset="sacred", markers=("_SUCCESS",))
     station.settle()
+    assert station.state("run") == "settling"
+    assert station.reason("run") == "required but not there: anything by which a run of sacred is recognised"
+    a_folder(station.root / "run", {"_SUCCESS": ""})
+    station.rescan()
+    station.rescan(MARKER_GRACE_S)
     (envelope,) = station.envelopes()
-    assert "framework" not in envelope.producer
-    assert envelope.completion.method == "quiet"
+    assert (envelope.completion.method, "framework" in envelope.producer) == ("marker", False)
+
+
+def test_a_prepared_folder_is_taken_once_its_framework_has_run_in_it(tmp_path: Path) -> None:
+    station = Station(tmp_path / "root", markers=(), settle_s=_SETTLE_S, preset="snakemake")
+    a_folder(station.root / "run", {"Snakefile": "rule all: ..."})
+    station.settle()
+    assert station.state("run") == "settling"
+    shutil.copytree(laid_out("snakemake/succeeded", tmp_path / "run"), station.root / "run", dirs_exist_ok=True)
+    station.rescan()
+    station.rescan(MARKER_GRACE_S)
+    assert [envelope.status for envelope in station.envelopes()] == ["success"]
 
 
 def test_the_producers_own_records_have_the_last_word(tmp_path: Path) -> None:
@@ -186,6 +270,16 @@ def test_explain_says_why_quiet_decides_and_what_could_not_be_used(tmp_path: Pat
     assert "quiet decides" in said.framework_awaits
     assert said.unread == (".hydra/config.yaml: not used, it is absent, too large or not plain YAML",)
     assert explained(run, "none").frameworks == ()
+
+
+def test_explain_names_the_sign_of_each_framework_and_the_runs_inside(tmp_path: Path) -> None:
+    run = laid_out("hydra/quiet", tmp_path / "run")
+    laid_out("mlflow/failed", run / "mlruns/0/d14f")
+    said = explained(run)
+    assert said.recognised_by == ("hydra by .hydra/config.yaml: silent",)
+    assert said.inside == ("mlruns/0/d14f: mlflow, finished (meta.yaml: status 4)",)
+    assert explained(run / "mlruns/0/d14f").recognised_by == ("mlflow by meta.yaml: status 4: finished",)
+    assert said.framework_facts["metrics"]["val/loss"] == 0.5
 
 
 def test_a_link_in_the_place_of_a_status_file_is_not_followed(tmp_path: Path) -> None:

@@ -475,6 +475,8 @@ def test_repair_is_taken_up_again_wherever_it_died() -> None:
         assert verified(world).damages == (), (number, mode)
         uploads.add(sum(f"/{sha256(SHARED)[4:]}." in key for key in world.store.bodies))
         world.store.bodies.pop(damaged)
+        world.clock.advance(2 * 24 * 3600.0)
+        world.machine("m1").recover()  # a move that was pinned and never decided, too
         check_settled(world.store, expected(refs), pointers={"train@best": refs[1]})
     assert uploads == {2}, "the damaged object, and one good one: an interrupted upload is taken up again"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
+from typing import BinaryIO, Self, cast
 
 import pytest
 from tests.builders.runs import a_run
@@ -23,7 +24,8 @@ from sealrun.domain.manifest import Entry
 from sealrun.domain.records import sha256
 from sealrun.services.pulling import Shared, StoppedError, work_off
 from sealrun.services.reading import Reader, RunFiles
-from sealrun.services.restoring import attempt_name, restore, restore_file
+from sealrun.services.restoring import attempt_name, attempt_name_of_file, restore, restore_file
+from sealrun.services.streaming import PIECE
 
 FILES = {
     "a.txt": b"alpha",
@@ -409,3 +411,133 @@ def test_every_job_is_done_once_by_somebody() -> None:
     with suppress(StopIteration):
         work_off([feed] * 4, Event())  # type: ignore[list-item] # the lambdas take nothing
     assert sorted(done) == list(range(1_000))
+
+
+LARGE = bytes(range(251)) * 60_000  # three pieces and a half
+MIB = 1 << 20
+
+
+class Cutting(PosixStore):
+    """A directory whose files can be read by so many bytes in one go."""
+
+    left = 1 << 40
+    bytes_read = 0
+
+    def open(self, key: Key) -> BinaryIO:
+        return cast("BinaryIO", Cut(super().open(key), self))
+
+
+class Cut:
+    def __init__(self, file: BinaryIO, store: Cutting) -> None:
+        self.file, self.store = file, store
+        self.seek, self.read = file.seek, file.read
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def readinto(self, buffer: memoryview) -> int:
+        if self.store.left < len(buffer):
+            raise UnavailableError("the disk is away")
+        got = int(self.file.readinto(buffer))  # type: ignore[attr-defined] # a file on disk
+        self.store.left -= got
+        self.store.bytes_read += got
+        return got
+
+
+@pytest.fixture
+def cutting(tmp_path: Path) -> tuple[Cutting, Reader, RunFiles]:
+    world = World()
+    store = Cutting(tmp_path / "registry", parallel=1, make=True)
+    done = world.machine("m1").publish(*a_run({"large": LARGE, "small": b"1"}), store)
+    reader = world.reader(store)
+    return store, reader, reader.load_files(reader.resolve(done.ref))
+
+
+Restore = Callable[[Reader, RunFiles, Path, Callable[[int], None]], bytes]
+
+
+def whole(reader: Reader, view: RunFiles, out: Path, advance: Callable[[int], None]) -> bytes:
+    restore(reader, view, a_room(out, view), sealed=False, advance=advance)
+    assert (out / "small").read_bytes() == b"1"
+    return (out / "large").read_bytes()
+
+
+def alone(reader: Reader, view: RunFiles, out: Path, advance: Callable[[int], None]) -> bytes:
+    entry = view.entry("large")
+    room = LocalDestination(out, single=True, resume=attempt_name_of_file(entry, sharing=False))
+    restore_file(reader, view, entry, room, "large", advance=advance)
+    return out.read_bytes()
+
+
+def cut_off(cutting: tuple[Cutting, Reader, RunFiles], out: Path, restoring: Restore, after: int) -> Path:
+    """Begin, and fail in the middle of the large file; return what is left of it."""
+    store, reader, view = cutting
+    store.left = after
+    with pytest.raises(UnavailableError):
+        restoring(reader, view, out, lambda _: None)
+    store.left, store.bytes_read = 1 << 40, 0
+    (room,) = hidden(out.parent)
+    return room / "large"
+
+
+@pytest.mark.parametrize("restoring", [whole, alone])
+@pytest.mark.parametrize("after", [MIB, 5 * MIB, 9 * MIB, 14 * MIB])
+def test_a_large_file_is_gone_on_with_where_it_was_cut_off(
+    cutting: tuple[Cutting, Reader, RunFiles], tmp_path: Path, restoring: Restore, after: int
+) -> None:
+    store, reader, view = cutting
+    left = cut_off(cutting, tmp_path / "out", restoring, after)
+    assert left.stat().st_size == after
+    told: list[int] = []
+    assert restoring(reader, view, tmp_path / "out", told.append) == LARGE
+    assert store.bytes_read == len(LARGE) - after // PIECE * PIECE
+    assert sum(told) == sum(entry.size for entry in view.manifest.entries if restoring is whole or entry.size > 1)
+    assert not hidden(tmp_path)
+
+
+@pytest.mark.parametrize("restoring", [whole, alone])
+def test_what_is_left_of_a_large_file_is_not_trusted(
+    cutting: tuple[Cutting, Reader, RunFiles], tmp_path: Path, restoring: Restore
+) -> None:
+    store, reader, view = cutting
+    left = cut_off(cutting, tmp_path / "out", restoring, 9 * MIB)
+    with left.open("r+b") as file:
+        file.seek(MIB)
+        file.write(bytes(4096))  # as a power cut may leave it
+    assert restoring(reader, view, tmp_path / "out", lambda _: None) == LARGE
+    assert store.bytes_read > len(LARGE)
+
+
+@pytest.mark.parametrize("restoring", [whole, alone])
+def test_a_large_file_that_is_damaged_in_the_registry_is_never_restored(
+    cutting: tuple[Cutting, Reader, RunFiles], tmp_path: Path, restoring: Restore
+) -> None:
+    store, reader, view = cutting
+    cut_off(cutting, tmp_path / "out", restoring, 9 * MIB)
+    place = Path(store.root) / view.objects[view.entry("large").sha256].key
+    place.chmod(0o644)
+    with place.open("r+b") as file:
+        file.seek(12 * MIB)
+        file.write(b"x")
+    with pytest.raises(DigestMismatchError):
+        restoring(reader, view, tmp_path / "out", lambda _: None)
+    assert not hidden(tmp_path)
+
+
+def test_a_strangers_link_in_what_was_left_is_not_written_through(
+    cutting: tuple[Cutting, Reader, RunFiles], tmp_path: Path
+) -> None:
+    _, reader, view = cutting
+    left = cut_off(cutting, tmp_path / "out", whole, 9 * MIB)
+    mine = tmp_path / "mine"
+    for make in (left.symlink_to, left.hardlink_to):
+        mine.write_bytes(bytes(9 * MIB))
+        left.unlink()
+        make(mine)
+        entry = view.entry("large")
+        assert a_room(tmp_path / "out", view).begun("large", PIECE, entry.size) is None
+    assert whole(reader, view, tmp_path / "out", lambda _: None) == LARGE
+    assert mine.read_bytes() == bytes(9 * MIB)

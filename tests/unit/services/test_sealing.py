@@ -57,7 +57,7 @@ def test_a_sealed_folder_verifies_with_stock_tools(tmp_path: Path) -> None:
     place = tmp_path / "sealed"
     shutil.copytree(run, place / "artifacts")
     (place / "run.json").write_bytes(sealing.run.run_json)
-    (place / "manifest.json").write_bytes(sealing.run.manifest_json)
+    (place / "manifest.json").write_bytes(bytes(sealing.run.manifest_json))
     (place / "MANIFEST.sha256").write_bytes(sealing.run.sums().encode())
     assert sha256sum(place, "--strict", "--quiet", "-c", "MANIFEST.sha256") == b""
 

@@ -15,6 +15,9 @@ from sealrun.adapters.journal.file import JournalFile
 from sealrun.adapters.journal.folders import write_folder
 from sealrun.domain.address import AttemptId
 from sealrun.domain.errors import NotFoundError
+from sealrun.domain.pieces import Body, pieces_of
+from sealrun.domain.ready import ready
+from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Clock, Delivery, DeliveryState, FolderRecord
 
@@ -22,6 +25,7 @@ _COLUMNS = tuple(name for name in Delivery.__struct_fields__ if name != "publish
 _SELECT = f"SELECT {', '.join(_COLUMNS)}, published FROM deliveries"  # noqa: S608 - names of our own columns
 _FAST = 1
 """zlib's quickest level."""
+_LONG_BYTES = 1 << 20
 _PAGE = 50
 _KEEP_BODIES_S = 30 * 24 * 3600.0
 
@@ -43,9 +47,9 @@ class DeliveryRoom:
         """
         now = self._clock.now().timestamp()
         identity = _identity(run)
-        bodies = zlib.compress(run.run_json, _FAST), zlib.compress(run.manifest_json, _FAST)
+        bodies = _compressed(run.run_json), _compressed(run.manifest_json)
         with self._file.write() as connection:
-            sealed = _store_run(connection, identity, run.folder, now, bodies)
+            sealed = _store_run(connection, identity, run.folder, now, *bodies)
             connection.executemany(
                 """INSERT INTO deliveries (sealed, registry, state, tries, due) VALUES (?, ?, 'queued', 0, ?)
                    ON CONFLICT (sealed, registry) DO UPDATE SET state = 'queued', due = excluded.due
@@ -211,19 +215,32 @@ class DeliveryRoom:
 
 def _identity(run: SealedRun) -> bytes:
     parts = (run.folder.encode("utf-8", "surrogateescape"), run.run_json, run.manifest_json)
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+    return hashlib.sha256(b"".join(bytes.fromhex(sha256(part)) for part in parts)).digest()
+
+
+def _compressed(body: Body) -> list[bytes]:
+    packer = zlib.compressobj(_FAST)
+    pieces = [packer.compress(piece) for piece in pieces_of(body)]
+    return [piece for piece in (*pieces, packer.flush()) if piece]
 
 
 def _store_run(
-    connection: sqlite3.Connection, identity: bytes, folder: str, now: float, bodies: tuple[bytes, bytes]
+    connection: sqlite3.Connection, identity: bytes, folder: str, now: float, run: list[bytes], manifest: list[bytes]
 ) -> int:
+    """Keep a run's records. What is long is written into the place made for it: as a value it would be copied twice."""
+    size = sum(map(len, manifest))
     row = connection.execute(
-        """INSERT INTO sealed_runs (identity, folder, accepted, run_json, manifest_json) VALUES (?, ?, ?, ?, ?)
+        """INSERT INTO sealed_runs (identity, folder, accepted, run_json, manifest_json)
+           VALUES (?1, ?2, ?3, ?4, CASE WHEN ?5 IS NULL THEN zeroblob(?6) ELSE ?5 END)
            ON CONFLICT (identity) DO UPDATE SET accepted = excluded.accepted, run_json = excluded.run_json,
              manifest_json = excluded.manifest_json
            RETURNING id""",
-        (identity, folder, now, *bodies),
+        (identity, folder, now, b"".join(run), b"".join(manifest) if size <= _LONG_BYTES else None, size),
     ).fetchone()
+    if size > _LONG_BYTES:
+        with connection.blobopen("sealed_runs", "manifest_json", row[0]) as blob:
+            for piece in manifest:
+                blob.write(piece)
     return int(row[0])
 
 
@@ -242,7 +259,7 @@ def _delivery(row: Sequence[object]) -> Delivery:
     fields = dict(zip(_COLUMNS, values, strict=True))
     if isinstance(published, str):
         fields["published"] = msgspec.json.decode(published)
-    return msgspec.convert(fields, Delivery)
+    return msgspec.convert(fields, ready(Delivery))
 
 
 def _text(error: str) -> str:

@@ -39,6 +39,20 @@ class EventRoom:
         )
         return [{**json.loads(fields), "at": at, "kind": k, "subject": subject} for at, k, subject, fields in rows]
 
+    def after(self, number: int, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        """Oldest first; see the port."""
+        rows = self._file.rows(
+            "SELECT id, at, kind, subject, fields FROM events WHERE id > ? ORDER BY id LIMIT ?", (number, limit)
+        )
+        return [
+            {**json.loads(fields), "id": at_number, "at": at, "kind": kind, "subject": subject}
+            for at_number, at, kind, subject, fields in rows
+        ]
+
+    def newest(self) -> int:
+        """Number of the newest event; see the port."""
+        return int(self._file.rows("SELECT coalesce(max(id), 0) FROM events", ())[0][0])
+
 
 class FactRoom:
     """`ports.Facts`."""

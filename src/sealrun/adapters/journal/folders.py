@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sealrun.adapters.journal.file import JournalFile
+from sealrun.domain.ready import ready
 from sealrun.ports import FolderRecord
 
 _COLUMNS = FolderRecord.__struct_fields__
@@ -47,4 +48,4 @@ def write_folder(connection: sqlite3.Connection, record: FolderRecord) -> None:
 
 
 def _record(row: Sequence[object]) -> FolderRecord:
-    return msgspec.convert(dict(zip(_COLUMNS, row, strict=True)), FolderRecord)
+    return msgspec.convert(dict(zip(_COLUMNS, row, strict=True)), ready(FolderRecord))

@@ -1,15 +1,19 @@
-"""Room of the journal: digests of files whose facts were seen before. One row and one value per folder."""
+"""Room of the journal: digests of files whose facts were seen before. One value for each few thousand of a folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.address import Digest
+from sealrun.domain.grouping import in_groups
+from sealrun.domain.ready import ready
 from sealrun.ports import Clock, FileFacts
+
+Known = tuple[str, FileFacts, Digest]
 
 _DAY_S = 24 * 3600.0
 _KEEP_GONE_S = 7 * _DAY_S
@@ -18,7 +22,7 @@ _KEEP_S = 365 * _DAY_S
 
 
 class _Cached(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What is known of a folder's files, one column for each fact: ten times quicker than one value for each file."""
+    """What is known of some files, one column for each fact: ten times quicker than one value for each file."""
 
     paths: list[str]
     inodes: list[int]
@@ -29,8 +33,9 @@ class _Cached(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     digests: bytes
 
 
+_AT_ONCE = 4096
 _DIGEST = 32
-_decode = msgspec.msgpack.Decoder(_Cached).decode
+_decode = msgspec.msgpack.Decoder(ready(_Cached)).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -42,36 +47,31 @@ class HashRoom:
         self._file = file
         self._clock = clock
 
-    def known(self, folder: str) -> Mapping[str, tuple[FileFacts, Digest]]:
-        """Everything cached for a folder; see the port."""
-        rows = self._file.rows("SELECT digests FROM hashes WHERE folder = ?", (os.fsencode(folder),))
-        if not rows:
-            return {}
-        try:
-            cached = _decode(rows[0][0])
-        except msgspec.MsgspecError:
-            return {}  # a cache that cannot be read is a cache that was lost
-        facts = map(FileFacts, cached.inodes, cached.sizes, cached.mtimes_ns, cached.ctimes_ns, cached.executable)
-        digests = cached.digests.hex(" ", _DIGEST).split(" ") if cached.digests else []
-        return dict(zip(cached.paths, zip(facts, map(Digest, digests), strict=True), strict=True))
+    def known(self, folder: str) -> Iterator[Known]:
+        """Everything cached for a folder; see the port. Some thousand files are read at a time."""
+        name, number = os.fsencode(folder), 0
+        while rows := self._file.rows("SELECT body FROM hash_blocks WHERE folder = ? AND number = ?", (name, number)):
+            number += 1
+            try:
+                cached = _decode(rows[0][0])
+            except msgspec.MsgspecError:
+                return  # a cache that cannot be read is a cache that was lost
+            facts = map(FileFacts, cached.inodes, cached.sizes, cached.mtimes_ns, cached.ctimes_ns, cached.executable)
+            digests = cached.digests.hex(" ", _DIGEST).split(" ")
+            yield from zip(cached.paths, facts, map(Digest, digests), strict=True)
 
-    def remember(self, folder: str, digests: Mapping[str, tuple[FileFacts, Digest]]) -> None:
-        """Replace what is cached for `folder`; see the port."""
-        facts = [found for found, _ in digests.values()]
-        cached = _Cached(
-            paths=list(digests),
-            inodes=[found.inode for found in facts],
-            sizes=[found.size for found in facts],
-            mtimes_ns=[found.mtime_ns for found in facts],
-            ctimes_ns=[found.ctime_ns for found in facts],
-            executable=[found.executable for found in facts],
-            digests=bytes.fromhex("".join([digest for _, digest in digests.values()])),
-        )
-        body = _encode(cached)
+    def remember(self, folder: str, digests: Iterable[Known]) -> None:
+        """Replace what is cached for `folder`; see the port. Some thousand files are written at a time."""
+        name = os.fsencode(folder)
         with self._file.write(lasting=False) as connection:
+            connection.execute("DELETE FROM hash_blocks WHERE folder = ?", (name,))
             connection.execute(
-                "INSERT OR REPLACE INTO hashes (folder, seen, digests) VALUES (?, ?, ?)",
-                (os.fsencode(folder), self._clock.now().timestamp(), body),
+                "INSERT OR REPLACE INTO hashes (folder, seen, digests) VALUES (?, ?, x'')",
+                (name, self._clock.now().timestamp()),
+            )
+            connection.executemany(
+                "INSERT INTO hash_blocks (folder, number, body) VALUES (?, ?, ?)",
+                ((name, number, _block(some)) for number, some in enumerate(in_groups(digests, _AT_ONCE))),
             )
 
     def prune(self) -> int:
@@ -82,4 +82,20 @@ class HashRoom:
         if dropped:
             with self._file.write() as connection:
                 connection.executemany("DELETE FROM hashes WHERE folder = ?", dropped)
+                connection.executemany("DELETE FROM hash_blocks WHERE folder = ?", dropped)
         return len(dropped)
+
+
+def _block(files: Sequence[Known]) -> bytes:
+    facts = [found for _, found, _ in files]
+    return _encode(
+        _Cached(
+            paths=[path for path, _, _ in files],
+            inodes=[found.inode for found in facts],
+            sizes=[found.size for found in facts],
+            mtimes_ns=[found.mtime_ns for found in facts],
+            ctimes_ns=[found.ctime_ns for found in facts],
+            executable=[found.executable for found in facts],
+            digests=bytes.fromhex("".join([digest for _, _, digest in files])),
+        )
+    )

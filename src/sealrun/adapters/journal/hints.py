@@ -9,6 +9,7 @@ from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
 from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
+from sealrun.domain.places import in_order, pack_keys
 from sealrun.domain.publication import Hint, Stored
 
 _AT_ONCE = 500
@@ -55,10 +56,7 @@ class HintRoom:
         with self._file.write(lasting=False) as connection:
             number = _register(connection, registry_id)
             attempt = None if sealed_by is None else _name(connection, sealed_by)
-            packs = {
-                key: _name(connection, key)
-                for key in {stored.key for stored in places.values() if stored.offset is not None}
-            }
+            packs = {key: _name(connection, key) for key in pack_keys(places)}
             connection.executemany(
                 "INSERT OR REPLACE INTO hints (registry, digest, place, size, offset, pack, sealed_by) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -72,7 +70,7 @@ class HintRoom:
                         packs.get(stored.key),
                         attempt,
                     )
-                    for digest, stored in sorted(places.items())
+                    for digest, stored in in_order(places)
                 ),
             )
             connection.executemany(

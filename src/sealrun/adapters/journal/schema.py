@@ -55,5 +55,13 @@ _PACKS = (
     "INSERT INTO sizes SELECT DISTINCT registry, size FROM hints",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT, _PACKS)
+_HASH_BLOCKS = (
+    # A folder's digests, some thousand files to a row: of a million they do not fit into memory several times over.
+    """CREATE TABLE hash_blocks (
+         folder BLOB NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (folder, number))""",
+    # What was one value for each folder is a cache: it is made again.
+    "DELETE FROM hashes",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT, _PACKS, _HASH_BLOCKS)
 VERSION = len(MIGRATIONS)

@@ -29,6 +29,7 @@ from sealrun.domain.errors import (
     UnavailableError,
     UsageError,
 )
+from sealrun.domain.pieces import Body
 from sealrun.ports import Capabilities, Creation, ObjectStat, Source
 
 _CHUNK = 4 << 20
@@ -66,8 +67,9 @@ class FsspecStore:
         """What it claims; see the port."""
         return Capabilities(write_once=self._exclusive, verifies_uploads=False, links=False, parallel=self._parallel)
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         """Create `key`; see the port, and the class for when this is exclusive."""
+        body = bytes(body)
         path = self._place(key)
         with self._translated(key, "created", ambiguous=True):
             if self._exclusive:

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from sealrun.domain.address import Digest, Key, is_discardable
 from sealrun.domain.errors import NotFoundError, RunChangedError, UsageError
+from sealrun.domain.pieces import Body
 from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Unfinished
 
 
@@ -58,13 +59,13 @@ class MemoryStore:
         """What it claims; see the port."""
         return Capabilities(write_once=True, verifies_uploads=False, links=False, parallel=self._parallel)
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         """Create `key`, exclusively; see the port."""
         self._check(key)
         with self._space.lock:
             if key in self._space.held:
                 return Creation.EXISTS
-            self._hold(key, body)
+            self._hold(key, bytes(body))
             return Creation.CREATED
 
     def put_many(

@@ -23,6 +23,7 @@ from sealrun.adapters.stores.posix_rounds import Flight, Together
 from sealrun.adapters.stores.posix_stage import PosixStage
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, SealrunError, UsageError
+from sealrun.domain.pieces import Body, pieces_of
 from sealrun.ports import Capabilities, Creation, ObjectStat, Source
 
 _NO_LINKS = {errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EACCES}
@@ -61,7 +62,7 @@ class PosixStore:
         """What a directory can do; the bytes are checked while they are copied, not by somebody else."""
         return Capabilities(write_once=True, verifies_uploads=False, links=True, parallel=self._parallel)
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         """Create `key`, exclusively; see the port.
 
         The bytes are durable before the name appears. A crash leaves a nameless file, or a complete record that a
@@ -242,14 +243,15 @@ class PosixStore:
             self._together.leave(rounds)
 
     @contextlib.contextmanager
-    def _temporary(self, final: str, body: bytes, flight: Flight | None) -> Iterator[str]:
+    def _temporary(self, final: str, body: Body, flight: Flight | None) -> Iterator[str]:
         """Write `body` to a nameless file for `final`, durably in a flight; afterwards it is gone, unless renamed."""
         path = None
         try:
             with translated(f"{final}: cannot be written"):
                 fd, path = self._room.new_file(_PROJECTION_MODE if flight is None else _RECORD_MODE)
                 try:
-                    write_all(fd, body)
+                    for piece in pieces_of(body):
+                        write_all(fd, piece)
                     if flight is not None:
                         flight.keep_bytes(fd)  # after a failure they are discarded: a second sync would lie
                 finally:

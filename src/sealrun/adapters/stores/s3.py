@@ -18,6 +18,7 @@ from sealrun.adapters.stores.s3_unfinished import abort_upload, unfinished_uploa
 from sealrun.adapters.stores.s3_uploads import Room, Uploads
 from sealrun.domain.address import Key, is_discardable
 from sealrun.domain.errors import ConfigurationError, UsageError
+from sealrun.domain.pieces import Body
 from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Unfinished
 
 _PARALLEL = 32
@@ -66,9 +67,9 @@ class S3Store:
         """What it claims; see the port."""
         return Capabilities(write_once=True, verifies_uploads=False, links=False, parallel=self._parallel)
 
-    def create(self, key: Key, body: bytes) -> Creation:
+    def create(self, key: Key, body: Body) -> Creation:
         """Create `key`, exclusively; see the port."""
-        answer = self._put(key, body, "created", write_once=True, expected=lost_race, IfNoneMatch="*")
+        answer = self._put(key, bytes(body), "created", write_once=True, expected=lost_race, IfNoneMatch="*")
         return Creation.EXISTS if isinstance(answer, Refusal) else Creation.CREATED
 
     def put_many(

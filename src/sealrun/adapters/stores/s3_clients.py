@@ -1,8 +1,9 @@
 """The usual way to S3: clients made by s3fs, so that its options, fsspec's settings and the AWS chain all count.
 
 Two clients. The strict one never repeats a request by itself; records are written through it. The bulk one retries
-what may be repeated. Neither caches anything. (aiohttp, below both, still sends a request again when a connection
-that was kept alive turns out to be dead: a lost answer may come back as "exists". The layer above compares nonces.)
+what may be repeated. They share a pool of connections, and cache nothing. (aiohttp, below both, still sends a request
+again when a connection that was kept alive turns out to be dead: a lost answer may come back as "exists". The layer
+above compares nonces.)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sealrun.adapters.stores.s3_address import Place
 from sealrun.adapters.stores.s3_asking import Answer, Manner
 from sealrun.adapters.stores.s3_errors import Refusal, foreign, refusal_of, translate
 from sealrun.adapters.stores.s3_running import Running
+from sealrun.adapters.stores.s3_starting import load_s3fs
 from sealrun.domain.errors import ConfigurationError, UsageError
 
 T = TypeVar("T")
@@ -148,14 +150,15 @@ class Clients:
             return self._made
 
     def _connect(self) -> _Made:
-        import s3fs  # noqa: PLC0415 - loads slowly
-        from botocore.exceptions import BotoCoreError, ProfileNotFound  # noqa: PLC0415 - as above
+        s3fs = load_s3fs()
+        from botocore.exceptions import BotoCoreError, ProfileNotFound  # noqa: PLC0415 - loads slowly
         from fsspec.config import apply_config  # noqa: PLC0415 - as above
 
-        options = apply_config(s3fs.S3FileSystem, self._options)
+        options = self._settled(apply_config(s3fs.S3FileSystem, self._options))
         try:
             strict = self._client(options, attempts=1)
-            bulk = self._client({**options, "session": strict.fs.session}, attempts=_BULK_ATTEMPTS)
+            same = {"session": strict.fs.session, "config_kwargs": strict.fs.config_kwargs}
+            bulk = self._client({**options, **same}, attempts=_BULK_ATTEMPTS)
         except ProfileNotFound as error:
             raise ConfigurationError(f"{self._place.url}: {error}; see `aws configure list-profiles`") from error
         except (BotoCoreError, ValueError, TypeError, KeyError) as error:
@@ -169,22 +172,34 @@ class Clients:
             raise ConfigurationError(f"{self._place.url}: endpoint_url holds no credentials; use key and secret")
         return _Made(strict, bulk, strict.fs.loop, endpoint)
 
-    def _client(self, options: Mapping[str, Any], *, attempts: int) -> _Client:
-        import s3fs  # noqa: PLC0415 - loads slowly
-
-        from sealrun.adapters.stores.s3_signing import sign_with_known_digests  # noqa: PLC0415 - loads botocore
+    def _settled(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what both clients are made with."""
+        from sealrun.adapters.stores.s3_sessions import one_pool  # noqa: PLC0415 - loads botocore
 
         wanted = dict(options.get("config_kwargs") or {})
         config = {
             "connect_timeout": _CONNECT_TIMEOUT_S,
             "read_timeout": _READ_TIMEOUT_S,
+            **one_pool(),
             **wanted,
-            "retries": {"mode": "standard", "total_max_attempts": attempts},
             "max_pool_connections": max(wanted.get("max_pool_connections", 0), self._parallel + _SPARE_CONNECTIONS),
         }
-        settled = {**options, "config_kwargs": config, "use_listings_cache": False}
-        fs = s3fs.S3FileSystem(**settled, skip_instance_cache=True)
+        return {**options, "config_kwargs": config, "use_listings_cache": False}
+
+    def _client(self, settled: Mapping[str, Any], *, attempts: int) -> _Client:
+        import s3fs  # noqa: PLC0415 - loads slowly
+
+        from sealrun.adapters.stores.s3_sessions import one_name, quick_session  # noqa: PLC0415 - loads botocore
+        from sealrun.adapters.stores.s3_signing import sign_with_known_digests  # noqa: PLC0415 - as above
+        from sealrun.adapters.stores.s3_times import read_times_quickly  # noqa: PLC0415 - as above
+
+        config = {**settled["config_kwargs"], "retries": {"mode": "standard", "total_max_attempts": attempts}}
+        fs = s3fs.S3FileSystem(**{**settled, "config_kwargs": config}, skip_instance_cache=True)
+        if fs.session is None:  # the user gives none; s3fs would make one of the same settings
+            fs.session = quick_session(fs.kwargs)
+            fs.config_kwargs.update(one_name(fs.session, config))
         Running(fs.loop, fs.set_session()).result()
+        read_times_quickly(fs.session)
         api = Running(fs.loop, fs.get_s3(self._place.bucket)).result()
         _send_bodies_at_once(api)
         api.meta.events.register_last("before-parameter-build", _ask_no_checksum_of_parts)

@@ -7,8 +7,10 @@ from typing import Protocol
 
 import msgspec
 
+from sealrun.domain.declarations import MAX_RECORD_BYTES, parse_status, read_json
 from sealrun.domain.records import JsonObject
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.run import Status
+from sealrun.domain.settling import DONE_MARKER, SUCCESS_MARKER, FrameworkStatus
 
 MAX_FILES = 1000
 """So many small files of one kind (a parameter or a metric each) are read of a run at most."""
@@ -60,11 +62,13 @@ class Look(Protocol):
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a framework's files say of a run; absent where they do not. Times are UTC with a final ``Z``.
 
-    `version` is the framework's, `run` the name it gave the run itself. `notes`: what could not be used, and why.
+    `version` is the framework's, `run` the name it gave the run itself, `ids` what else it is known by there (its
+    experiment, its parent, its sweep). `notes`: what could not be used, and why.
     """
 
     version: str | None = None
     run: str | None = None
+    ids: Mapping[str, str] | None = None
     started_at: str | None = None
     finished_at: str | None = None
     pipeline_id: str | None = None
@@ -100,9 +104,26 @@ def silent(framework: str, evidence: str, awaits: str | None = None) -> Framewor
     return FrameworkStatus(framework=framework, state="silent", evidence=evidence, awaits=awaits)
 
 
+def declared_end(look: Look, folder: str) -> tuple[str, Status] | None:
+    """Return the marker that declares a run at `folder` (which ends in ``/``) complete, and with which status, if any.
+
+    For runs inside: of a run of its own the watch's markers count, before any framework is asked.
+    """
+    if folder + DONE_MARKER in look.files:
+        value = read_json(look.read(folder + DONE_MARKER, MAX_RECORD_BYTES))
+        status = parse_status(value.get("status")) if isinstance(value, dict) else None
+        return folder + DONE_MARKER, status or "unknown"
+    return (folder + SUCCESS_MARKER, "success") if folder + SUCCESS_MARKER in look.files else None
+
+
 def nested(paths: Iterable[str], folder: str) -> list[str]:
     """Names below `folder` (which ends in ``/``), sorted, without it; at most `MAX_FILES`."""
     return sorted(path.removeprefix(folder) for path in paths if path.startswith(folder))[:MAX_FILES]
+
+
+def known(said: Mapping[str, object]) -> dict[str, str] | None:
+    """Keep what are texts and not empty; None if nothing is."""
+    return {name: text for name, text in said.items() if isinstance(text, str) and text} or None
 
 
 def text_of(body: bytes | None) -> str:

@@ -1,11 +1,14 @@
-"""MLflow's file store: ``meta.yaml`` of a run says how it stands; parameters, metrics and tags are a file each."""
+"""MLflow's file store: ``meta.yaml`` of a run says how it stands; parameters, metrics and tags are a file each.
+
+A run that was deleted stays where it is, and says so; a child is a folder beside its parent and names it.
+"""
 
 from __future__ import annotations
 
 import re
 
 from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded, parse_time
-from sealrun.domain.presets.looking import Facts, Look, Preset, nested, running, silent, text_of
+from sealrun.domain.presets.looking import Facts, Look, Preset, known, nested, running, silent, text_of
 from sealrun.domain.presets.tables import number_of
 from sealrun.domain.run import Status
 from sealrun.domain.settling import FrameworkStatus
@@ -23,6 +26,9 @@ _STATUSES: dict[str, Status] = {
 }
 _UNFINISHED = {"1", "2", "RUNNING", "SCHEDULED"}
 _VALUE_BYTES = 8 << 10
+_MODEL = "/MLmodel"
+_VERSION = re.compile(r"^mlflow_version: *'?([0-9][\w.+-]{0,40})", re.MULTILINE)
+_DELETED = re.compile(r"^lifecycle_stage: *'?\"?deleted", re.MULTILINE)
 
 
 def _status(look: Look) -> FrameworkStatus | None:
@@ -33,7 +39,7 @@ def _status(look: Look) -> FrameworkStatus | None:
     if match is None:
         return None
     word = match[1]
-    evidence = f"{_META}: status {word}"
+    evidence = f"{_META}: status {word}{', deleted' if _DELETED.search(text) else ''}"
     status = _STATUSES.get(word)
     if status is not None:
         return FrameworkStatus(framework="mlflow", state="finished", evidence=evidence, status=status)
@@ -48,8 +54,16 @@ def _facts(look: Look) -> Facts:
     metrics = {name: _last(look, f"metrics/{name}") for name in nested(look.files, "metrics/")}
     params = {name: _value(look, f"params/{name}") for name in nested(look.files, "params/")}
     own = {name: value for name, value in tags.items() if not name.startswith("mlflow.") and value}
+    ids = {
+        "experiment": said.get("experiment_id"),
+        "name": said.get("run_name") or tags.get("mlflow.runName"),
+        "parent": tags.get("mlflow.parentRunId"),
+        "stage": "deleted" if said.get("lifecycle_stage") == "deleted" else None,
+    }
     return Facts(
+        version=_version(look),
         run=said.get("run_id"),
+        ids=known(ids),
         started_at=_time(said.get("start_time")),
         finished_at=_time(said.get("end_time")),
         pipeline_id=(tags.get("mlflow.source.name") or "").rpartition("/")[2] or None,
@@ -58,6 +72,13 @@ def _facts(look: Look) -> Facts:
         params=bounded({name: value for name, value in params.items() if value is not None}),
         metrics=bounded({name: value for name, value in metrics.items() if value is not None}),
     )
+
+
+def _version(look: Look) -> str | None:
+    """A run does not say which version made it, but a model that was logged into it does."""
+    model = min((path for path in look.files if path.startswith("artifacts/") and path.endswith(_MODEL)), default=None)
+    match = _VERSION.search(text_of(look.read(model, MAX_RECORD_BYTES))) if model is not None else None
+    return match[1] if match else None
 
 
 def _value(look: Look, path: str) -> str | None:

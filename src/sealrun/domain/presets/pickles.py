@@ -27,6 +27,20 @@ def first_string(start: bytes | None) -> str | None:
     return None
 
 
+def text_after(start: bytes | None, key: str) -> str | None:
+    """Return the string that follows the string `key`, as a dictionary's value does; None if something else does."""
+    word = key.encode()
+    place = (start or b"").find(b"X" + len(word).to_bytes(4, "little") + word)
+    for opcode, value in itertools.islice(
+        _opcodes((start or b"")[place:][:_NEAR_BYTES] if place >= 0 else b""), 1, None
+    ):
+        if opcode in _STRINGS:
+            return str(value)
+        if opcode not in _NOTHING_PUSHED:
+            return None
+    return None
+
+
 def enum_number(start: bytes | None, name: str) -> int | None:
     """Return the number of the first member of the enumeration `name` that a pickle mentions."""
     body, word = start or b"", name.encode()

@@ -1,7 +1,8 @@
 """The plain part of YAML that programs write: block mappings and lists of scalars.
 
 Enough for what PyYAML and OmegaConf dump. Tags, anchors, aliases, block scalars, complex keys and several documents are
-refused, and the text with them: nothing is constructed, nothing grows beyond its text, nothing is guessed.
+refused, and the text with them, or, where parts are asked for, each value that needs one: nothing is constructed,
+nothing grows beyond its text, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ _WORDS: dict[str, object] = {
 _BREAKS = re.compile("[\t\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 """What some take for the end of a line; programs write it escaped."""
 _SPECIAL = tuple("&*!|>%@`,{}[]")
+_ODD = ("!", "&", "*", "|", ">")
+_MARKS = re.compile(r"(?:&\w{1,40}(?: +|\Z))?(?:!!python/tuple(?: +|\Z))?")
 _MAX_DEPTH = 40
 _MAX_LINES = 20_000
+_MAX_SKIPPED = 20
 
 
 class _NotPlainError(ValueError):
@@ -47,10 +51,27 @@ def read_yaml(body: bytes | None) -> object:
         return None
 
 
-class _Reader:
-    """Goes down the lines once; `at` is the next one."""
+def read_yaml_parts(body: bytes | None) -> tuple[object, tuple[str, ...]]:
+    """Read what of YAML is plain; the rest is left out, and the first keys of it are returned, too.
 
-    def __init__(self, text: str) -> None:
+    A tuple of Python becomes a list, the mark of an anchor is passed over; an alias is left out like any tag.
+    """
+    if body is None:
+        return None, ()
+    try:
+        reader = _Reader(body.decode("utf-8"), tolerant=True)
+        return reader.document(), tuple(reader.skipped)
+    except ValueError:
+        return None, ()
+
+
+class _Reader:
+    """Goes down the lines once; `at` is the next one. `skipped` are keys of values that were left out."""
+
+    def __init__(self, text: str, *, tolerant: bool = False) -> None:
+        self._tolerant = tolerant
+        self.skipped: list[str] = []
+        self._keys: list[str] = []
         self._lines = [line.rstrip(" \r") for line in text.split("\n", _MAX_LINES)]
         self._at = 0
         if len(self._lines) > _MAX_LINES or _BREAKS.search(text):
@@ -92,6 +113,9 @@ class _Reader:
         while self._next_indent() == indent and _is_item(self._lines[self._at][indent:]):
             line = self._lines[self._at]
             said = line[indent + 1 :].lstrip(" ")
+            if self._tolerant and said.startswith(_ODD):
+                plain = _MARKS.sub("", said, count=1)
+                line, said = line[: len(line) - len(said)] + plain, plain
             if said and not said.startswith("#"):
                 # What follows the dash is a block of its own, indented as far as it stands.
                 deeper = len(line) - len(said)
@@ -117,13 +141,36 @@ class _Reader:
             key = str(_quoted([match[1]])) if match[1][0] in "'\"" else match[1].rstrip(" ")
             said = line[match.end() :]
             self._at += 1
-            if said and not said.startswith("#"):
-                found[key] = self._scalar(said, indent)
-            elif self._next_indent() == indent and _is_item(self._lines[self._at][indent:]):
-                found[key] = self._sequence(indent, depth + 1)
-            else:
-                found[key] = self._below(indent, depth)
+            if self._tolerant and said.startswith(_ODD):
+                said = _MARKS.sub("", said, count=1)
+            level = len(self._keys)
+            self._keys.append(key)
+            try:
+                found[key] = self._value(said, indent, depth)
+            except _NotPlainError:
+                if not self._tolerant:
+                    raise
+                self._skip(indent, ".".join(self._keys[: level + 1]))
+            finally:
+                del self._keys[level:]
         return found
+
+    def _value(self, said: str, indent: int, depth: int) -> object:
+        """Read what belongs to a key: `said` after it, or what stands below."""
+        if said and not said.startswith("#"):
+            return self._scalar(said, indent)
+        if self._next_indent() == indent and _is_item(self._lines[self._at][indent:]):
+            return self._sequence(indent, depth + 1)
+        return self._below(indent, depth)
+
+    def _skip(self, indent: int, key: str) -> None:
+        """Pass over the rest of a value: what is indented deeper, and a list that stands below its key."""
+        if len(self.skipped) < _MAX_SKIPPED:
+            self.skipped.append(key)
+        while (deeper := self._next_indent()) >= 0:
+            if deeper < indent or (deeper == indent and not _is_item(self._lines[self._at][indent:])):
+                return
+            self._at += 1
 
     def _below(self, indent: int, depth: int) -> object:
         deeper = self._next_indent()

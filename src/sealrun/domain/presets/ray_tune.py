@@ -20,6 +20,14 @@ _STATE_BYTES = 16 << 20
 _TRIAL = {"params.json", "result.json"}
 _ENDED = {"TERMINATED", "ERROR"}
 _NOT_METRICS = {"config", "date", "hostname", "node_ip", "pid", "trial_id", "checkpoint_dir_name", "experiment_tag"}
+_OF_EVERY_TRIAL = {
+    "timestamp",
+    "time_this_iter_s",
+    "time_since_restore",
+    "iterations_since_restore",
+    "should_checkpoint",
+}
+_PICKLED = "CLOUDPICKLE_FALLBACK"
 
 
 def _status(look: Look) -> FrameworkStatus | None:
@@ -65,20 +73,50 @@ def _facts(look: Look) -> Facts:
         return Facts(
             run=trial if isinstance(trial, str) else None,
             finished_at=parse_time(last.get("timestamp")),
-            params=bounded(params),
+            params=bounded(_without_pickles(params)),
             metrics=bounded({key: item for key, item in last.items() if key not in _NOT_METRICS}),
         )
     trials = _trials(look, state)
     starts = [runtime.get("start_time") for _, runtime in trials]
     times = [time for time in starts if isinstance(time, int | float) and parse_time(time) is not None]
     ended = [trial.get("status") for trial, _ in trials]
+    lasts = [runtime.get("last_result_time") for _, runtime in trials]
+    ends = [time for time in lasts if isinstance(time, int | float) and parse_time(time) is not None]
+    over = ended and all(word in _ENDED for word in ended)
     names = {name for trial, _ in trials if isinstance(name := trial.get("trainable_name"), str) and name}
     return Facts(
         started_at=parse_time(min(times)) if times else None,
+        finished_at=parse_time(max(ends)) if ends and over else None,
         pipeline_id=min(names, default=None),
-        params=bounded({f"{trial.get('trial_id')}": trial.get("config") for trial, _ in trials}),
-        metrics={"trials": len(ended), "trials_failed": ended.count("ERROR")} if ended else None,
+        params=bounded({f"{trial.get('trial_id')}": _without_pickles(trial.get("config")) for trial, _ in trials}),
+        metrics=_metrics(trials),
     )
+
+
+def _metrics(trials: list[tuple[JsonObject, JsonObject]]) -> JsonObject | None:
+    """Return how many trials there are and failed, and the last result of each as far as there is room."""
+    if not trials:
+        return None
+    counts: JsonObject = {
+        "trials": len(trials),
+        "trials_failed": sum(one.get("status") == "ERROR" for one, _ in trials),
+    }
+    return bounded(counts | {f"{trial.get('trial_id')}": _last_result(runtime) for trial, runtime in trials})
+
+
+def _last_result(runtime: JsonObject) -> JsonObject:
+    last = runtime.get("last_result")
+    unwanted = _NOT_METRICS | _OF_EVERY_TRIAL
+    return {key: item for key, item in last.items() if key not in unwanted} if isinstance(last, dict) else {}
+
+
+def _without_pickles(value: object) -> object:
+    """Name what Ray could only pickle, instead of handing its bytes on."""
+    if isinstance(value, dict):
+        if value.get("_type") == _PICKLED:
+            return "(an object of Python)"
+        return {key: _without_pickles(item) for key, item in value.items()}
+    return [_without_pickles(item) for item in value] if isinstance(value, list) else value
 
 
 def _state(look: Look) -> str | None:

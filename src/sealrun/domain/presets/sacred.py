@@ -1,4 +1,7 @@
-"""Sacred's file storage: ``run.json`` beside ``cout.txt`` and ``config.json`` says how the run stands."""
+"""Sacred's file storage: ``run.json`` beside ``config.json`` says how the run stands.
+
+A run that was only queued has no ``cout.txt``, and no heartbeat yet.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ from sealrun.domain.run import Status
 from sealrun.domain.settling import FrameworkStatus
 
 _RUN = "run.json"
-_FILES = {_RUN, "cout.txt", "config.json"}
+_FILES = {_RUN, "config.json"}
+_QUEUED = "QUEUED"
 _STATUSES: dict[str, Status] = {
     "COMPLETED": "success",
     "FAILED": "failed",
     "INTERRUPTED": "interrupted",
     "TIMEOUT": "interrupted",
 }
-_UNFINISHED = {"RUNNING", "QUEUED"}
+_UNFINISHED = {"RUNNING", _QUEUED}
 
 
 def _status(look: Look) -> FrameworkStatus | None:
@@ -24,7 +28,9 @@ def _status(look: Look) -> FrameworkStatus | None:
         return None
     value = _record(look, _RUN)
     word = value.get("status")
-    if not isinstance(word, str) or "heartbeat" not in value:
+    began = "heartbeat" in value and "cout.txt" in look.files
+    queued = word == _QUEUED and isinstance(value.get("experiment"), dict)
+    if not isinstance(word, str) or not (began or queued):
         return None
     evidence = f"{_RUN}: {word[:40]}"
     status = _STATUSES.get(word)
@@ -43,7 +49,7 @@ def _facts(look: Look) -> Facts:
     needs = [need for need in needs if isinstance(need, str)] if isinstance(needs, list) else []
     name, version = about.get("name"), next((need for need in needs if need.startswith("sacred==")), None)
     last = {name: series["values"][-1] for name, series in metrics.items() if _is_series(series)}
-    if isinstance(run.get("result"), int | float | str):
+    if isinstance(run.get("result"), int | float | str | dict):
         last.setdefault("result", run["result"])
     return Facts(
         version=version.removeprefix("sacred==") if version else None,

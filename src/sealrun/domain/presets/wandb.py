@@ -1,12 +1,14 @@
 """W&B offline (and online) runs: ``run-ID.wandb`` and ``logs/debug-internal.log`` in ``offline-run-TIME-ID``.
 
-The log's last line says that all streams finished; the run's own record holds the exit code. After a kill neither is
-there, and such a run is never taken to have ended.
+The log's last lines say that all streams finished; the run's own record holds the exit code. If W&B outlived the
+program and the program did not say how it ended, it was killed. If W&B was killed, too, neither is there, and such a
+run is never taken to have ended.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from sealrun.domain.declarations import bounded, parse_time, read_json
 from sealrun.domain.presets.looking import Facts, Look, Preset, running, silent, text_of
@@ -16,7 +18,9 @@ from sealrun.domain.settling import FrameworkStatus
 
 _RECORD = re.compile(r"run-([^/]+)\.wandb\Z")
 _LOG = "logs/debug-internal.log"
-_END = re.compile(r"stream: all finished|\ball (?:streams )?finished\b")
+_END = re.compile(r"stream: all finished|\bstream: closed\b|\ball (?:streams )?finished\b|\bshutting down sender\b")
+"""What W&B's core says, said until 0.19, and what its service in Python said before."""
+_LAST_LINES = 3
 _END_BYTES = 4096
 _PART_BYTES = 8 * BLOCK
 
@@ -25,23 +29,28 @@ def _status(look: Look) -> FrameworkStatus | None:
     path = _record(look)
     if path is None:
         return None
-    code = _read(look, path).exit_code
-    status: Status = "unknown" if code is None else "failed" if code else "success"
+    found = _read(look, path)
+    code = found.exit_code
     said = "" if code is None else f", exit code {code}"
     if _LOG not in look.files:
-        if code is None:
-            return running("wandb", f"{path} holds no exit record", f"the exit record in {path}")
-        return FrameworkStatus(framework="wandb", state="finished", evidence=f"{path}{said}", status=status)
+        awaited = running("wandb", f"{path} holds no exit record", f"the exit record in {path}")
+        return awaited if code is None else _finished(f"{path}{said}", found)
     end = look.end(_LOG, _END_BYTES)
     if end is None:
         return silent("wandb", f"{_LOG}: cannot be read")
-    lines = text_of(end).rstrip().rsplit("\n", 1)
-    if not _END.search(lines[-1]):
-        return running(
-            "wandb", f"{_LOG} does not say that all is finished", f"'all finished' in the last line of {_LOG}"
-        )
-    evidence = f"{_LOG}: all finished{said}"
-    return FrameworkStatus(framework="wandb", state="finished", evidence=evidence, status=status)
+    lines = text_of(end).rstrip().split("\n")[-_LAST_LINES:]
+    if any(_END.search(line) for line in lines):
+        return _finished(f"{_LOG}: all finished{said or ', no exit code'}", found)
+    if code is None:
+        return running("wandb", f"{_LOG} does not say that all is finished", f"'all finished' at the end of {_LOG}")
+    # The program has ended and W&B may still write; or it is another version, which ends its log in other words.
+    return _finished(f"{path}{said}", found, wait="settle")
+
+
+def _finished(evidence: str, found: WandbLog, wait: Literal["grace", "settle"] = "grace") -> FrameworkStatus:
+    code = found.exit_code
+    status: Status = "success" if code == 0 else "failed" if code else "interrupted" if found.run else "unknown"
+    return FrameworkStatus(framework="wandb", state="finished", evidence=evidence, status=status, wait=wait)
 
 
 def _facts(look: Look) -> Facts:
@@ -50,12 +59,16 @@ def _facts(look: Look) -> Facts:
     first = read_json((look.start(_LOG, _END_BYTES) or b"").split(b"\n", 1)[0])
     last = read_json((look.end(_LOG, _END_BYTES) or b"").rstrip().rsplit(b"\n", 1)[-1])
     version = re.search(r'"core version":"([^"]{1,40})"', text_of(look.start(_LOG, _END_BYTES)))
+    ended = found.started + found.runtime if found.started is not None and found.runtime is not None else None
+    name = _RECORD.match(path) if path is not None else None
     return Facts(
-        version=version[1] if version else None,
-        run=found.run,
-        started_at=_time(first),
-        finished_at=_time(last) if found.exit_code is not None else None,
+        version=version[1] if version else (found.version or "").partition("+")[0] or None,
+        run=found.run or (name[1] if name else None),
+        ids=found.ids or None,
+        started_at=_time(first) or parse_time(found.started),
+        finished_at=(_time(last) or parse_time(ended)) if found.exit_code is not None else None,
         pipeline_id=found.project,
+        pipeline_version=found.commit,
         tags=sorted(set(found.tags)) or None,
         params=bounded(found.config),
         metrics=bounded(found.summary),

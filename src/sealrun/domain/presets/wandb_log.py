@@ -11,6 +11,7 @@ import msgspec
 
 from sealrun.domain.declarations import read_json
 from sealrun.domain.presets.looking import text_of
+from sealrun.domain.presets.protobuf import fields
 from sealrun.domain.records import JsonObject
 
 BLOCK = 32 << 10
@@ -19,7 +20,10 @@ _FILE_HEADER = 7
 _RECORD_HEADER = 7
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _MAX_RECORDS = 100_000
-_SUMMARY, _RUN, _EXIT = 3, 17, 18
+_SUMMARY, _TELEMETRY, _RUN, _EXIT, _HEADER = 3, 11, 17, 18, 21
+_CONFIG, _TAG, _START, _TELEMETRY_OF_RUN, _GIT = 4, 10, 17, 19, 21
+_CLI_VERSION = 5
+_IDS = {2: "entity", 6: "group", 7: "job_type", 8: "name", 12: "sweep"}
 
 
 class WandbLog(msgspec.Struct):
@@ -27,6 +31,13 @@ class WandbLog(msgspec.Struct):
 
     run: str | None = None
     project: str | None = None
+    version: str | None = None
+    commit: str | None = None
+    started: int | None = None
+    """Seconds since 1970."""
+    runtime: int | None = None
+    """Seconds."""
+    ids: dict[str, str] = msgspec.field(default_factory=dict)
     tags: list[str] = msgspec.field(default_factory=list)
     config: JsonObject = msgspec.field(default_factory=dict)
     summary: JsonObject = msgspec.field(default_factory=dict)
@@ -43,7 +54,7 @@ def read_wandb_log(body: bytes, found: WandbLog, *, begins: bool) -> None:
     for number, record in enumerate(_records(body, _FILE_HEADER if begins else 0)):
         if number >= _MAX_RECORDS:
             return
-        for field, value in _fields(record):
+        for field, value in fields(record):
             if isinstance(value, bytes):
                 _add(found, field, value)
 
@@ -52,29 +63,57 @@ def _add(found: WandbLog, field: int, value: bytes) -> None:
     if field == _SUMMARY:
         found.summary |= _items(value, 1)
     elif field == _EXIT:
-        found.exit_code = next((code for number, code in _fields(value) if number == 1 and isinstance(code, int)), 0)
+        said = dict(fields(value))
+        found.exit_code = _whole(said.get(1)) or 0
+        found.runtime = _whole(said.get(2))
+    elif field == _HEADER:
+        found.version = found.version or _inside(value, 1, 1)
+    elif field == _TELEMETRY:
+        found.version = found.version or _inside(value, _CLI_VERSION)
     elif field == _RUN:
-        for number, inner in _fields(value):
-            if not isinstance(inner, bytes):
-                continue
-            if number == 1:
-                found.run = text_of(inner)
-            elif number == 3:  # noqa: PLR2004 - the numbers of the fields are their names here
-                found.project = text_of(inner)
-            elif number == 4:  # noqa: PLR2004
-                found.config |= _items(inner, 1)
-            elif number == 10:  # noqa: PLR2004
-                found.tags.append(text_of(inner))
+        for number, inner in fields(value):
+            if isinstance(inner, bytes):
+                _add_of_run(found, number, inner)
+
+
+def _add_of_run(found: WandbLog, number: int, inner: bytes) -> None:
+    if number == 1:
+        found.run = text_of(inner)
+    elif number == 3:  # noqa: PLR2004 - the numbers of the fields are their names here
+        found.project = text_of(inner)
+    elif number == _CONFIG:
+        found.config |= _items(inner, 1)
+    elif number == _TAG:
+        found.tags.append(text_of(inner))
+    elif number == _START:
+        found.started = next((_whole(seconds) for field, seconds in fields(inner) if field == 1), None)
+    elif number == _TELEMETRY_OF_RUN:
+        found.version = found.version or _inside(inner, _CLI_VERSION)
+    elif number == _GIT:
+        found.commit = _inside(inner, 2)
+    elif number in _IDS and inner:
+        found.ids[_IDS[number]] = text_of(inner)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _inside(body: bytes, *path: int) -> str | None:
+    """Return the text at the end of a path of fields; None if it is empty or not there."""
+    for number in path:
+        body = next((value for field, value in fields(body) if field == number and isinstance(value, bytes)), b"")
+    return text_of(body) or None
 
 
 def _items(body: bytes, update: int) -> JsonObject:
     """Read updates: key (1) or nested key (2, repeated), and a value as JSON (16)."""
     found: JsonObject = {}
-    for number, item in _fields(body):
+    for number, item in fields(body):
         if number != update or not isinstance(item, bytes):
             continue
-        keys = [text_of(value) for field, value in _fields(item) if field in {1, 2} and isinstance(value, bytes)]
-        values = [value for field, value in _fields(item) if field == 16 and isinstance(value, bytes)]  # noqa: PLR2004
+        keys = [text_of(value) for field, value in fields(item) if field in {1, 2} and isinstance(value, bytes)]
+        values = [value for field, value in fields(item) if field == 16 and isinstance(value, bytes)]  # noqa: PLR2004
         key = ".".join(key for key in keys if key)
         if key and values and not key.startswith("_"):
             found[key] = read_json(values[-1])
@@ -101,34 +140,3 @@ def _records(body: bytes, at: int) -> Iterator[bytes]:
         if kind in {_FULL, _LAST}:
             yield b"".join(parts)
             parts = []
-
-
-def _fields(body: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of a message's fields; fixed-size ones as bytes."""
-    at = 0
-    while at < len(body):
-        tag, at = _varint(body, at)
-        value: int | bytes
-        if tag & 7 == 0:
-            value, at = _varint(body, at)
-        elif tag & 7 in {1, 2, 5}:
-            length, at = _varint(body, at) if tag & 7 == 2 else (8 if tag & 7 == 1 else 4, at)  # noqa: PLR2004
-            value, at = body[at : at + length], at + length
-        else:
-            return
-        if at > len(body):
-            return
-        yield tag >> 3, value
-
-
-def _varint(body: bytes, at: int) -> tuple[int, int]:
-    """Return a number and where it ends; beyond the end if it is cut off."""
-    number = 0
-    for shift in range(0, 64, 7):
-        if at >= len(body):
-            break
-        number |= (body[at] & 0x7F) << shift
-        at += 1
-        if body[at - 1] < 0x80:  # noqa: PLR2004 - the bit that says "there is more"
-            return number, at
-    return 0, len(body) + 1

@@ -1,0 +1,222 @@
+"""What a file costs in memory, counted by the interpreter: of a run with a million, each byte is a MiB."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.hints import FakeHints
+from tests.fakes.journal import FakeHashes
+
+from sealrun.adapters.folders import LocalFolder
+from sealrun.adapters.spooling import SpoolStage
+from sealrun.adapters.stores.posix import PosixStore
+from sealrun.domain import contents
+from sealrun.domain.address import AttemptId, Digest, RunId, pack_key
+from sealrun.domain.entries import Entries, Entry, in_columns
+from sealrun.domain.manifest import Manifest, Sums
+from sealrun.domain.packing import PackOptions
+from sealrun.domain.pieces import Pieces
+from sealrun.domain.places import PackPlaces, Places
+from sealrun.domain.publication import AttemptTicket, Intent, Refs, Stored
+from sealrun.domain.records import canonical_json, sha256
+from sealrun.domain.run import Completion
+from sealrun.services.packing import Packing
+from sealrun.services.sealing import SealRequest, seal
+from sealrun.services.upkeep import OpenedRegistry
+
+REGISTRY = "0" * 32
+ATTEMPT = AttemptId("20260117T143052Z-0123456789abcdef")
+TICKET = AttemptTicket(attempt=ATTEMPT, nonce="0" * 32, created_at="2026-01-17T14:30:52Z", owner="me")
+REQUEST = SealRequest(
+    experiment="train", completion=Completion(method="command", evidence="test", confidence="declared")
+)
+SOME = 3_000
+
+
+def peak(act: Callable[[], object]) -> int:
+    """Return how many bytes were held at most while `act` went on, beyond those held before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        kept = act()
+        held = tracemalloc.get_traced_memory()[1]
+        del kept
+    finally:
+        tracemalloc.stop()
+    return held
+
+
+def per_file(act: Callable[[int], Callable[[], object]]) -> float:
+    """Return what each further file costs, from so many to three times as many."""
+    few, many = act(SOME), act(3 * SOME)
+    few()  # caches that are filled once do not count
+    return (peak(many) - peak(few)) / (2 * SOME)
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep in columns what would be kept as objects where there is little."""
+    for module in ("contents", "manifest", "publication"):
+        monkeypatch.setattr(f"sealrun.domain.{module}.FEW", 100)
+    monkeypatch.setattr("sealrun.domain.place_records._MANY_BYTES", 100)
+
+
+def an_entry(number: int) -> Entry:
+    return Entry(f"d{number // 1000:04}/file-{number:07}.txt", number % 300, sha256(f"{number}".encode()))
+
+
+def a_manifest(count: int) -> Manifest:
+    return Manifest.build(map(an_entry, range(count)))
+
+
+def a_folder_of(path: Path, count: int) -> Path:
+    for number in range(count):
+        file = path / f"d{number // 1000:04}" / f"file-{number:07}.txt"
+        if number % 1000 == 0:
+            file.parent.mkdir(parents=True)
+        file.write_bytes(b"%d" % number)
+    return path
+
+
+def places_of(count: int) -> Places:
+    packs = []
+    for number in range(count // 500):
+        members = {sha256(f"{each}".encode()): (each * 300, each % 300) for each in range(number, count, count // 500)}
+        places = PackPlaces.of(pack_key(sha256(b"%d" % number), ATTEMPT), members)
+        assert places is not None
+        packs.append(places)
+    return Places({}, packs)
+
+
+def test_a_run_is_published_in_a_few_hundred_bytes_a_file(tmp_path: Path) -> None:
+    def publish(count: int) -> Callable[[], object]:
+        run = a_folder_of(tmp_path / f"run{count}", count)
+
+        def act() -> object:
+            for old in (tmp_path / "store",):
+                if old.exists():
+                    old.rename(tmp_path / f"old{len(list(tmp_path.iterdir()))}")
+            store = PosixStore(tmp_path / "store", make=True)
+            packing = Packing(PackOptions(size=1 << 20), lambda: SpoolStage(str(tmp_path)))
+            hints = FakeHints()
+            hints.learn = lambda *_: None  # type: ignore[method-assign] # the journal keeps them on disk
+            registry = OpenedRegistry(store, REGISTRY, hints, FakeClock(), FakeEntropy(), "me", packing=packing)
+            folder = LocalFolder(str(run), hashes=FakeHashes(), workers=2, wall_ns=lambda: 0)
+            sealing = seal(folder, REQUEST, lambda tree: registry.plan_copying(tree, ()))
+            published = registry.publish(sealing.run, TICKET, sealing.source, sealing.packs)
+            assert published.uploaded_objects == count
+            return published
+
+        return act
+
+    assert per_file(publish) < 400
+
+
+def test_a_manifest_is_read_in_columns() -> None:
+    def read(count: int) -> Callable[[], object]:
+        body = a_manifest(count).encode()
+        return lambda: Manifest.decode(body, "manifest.json")
+
+    assert per_file(read) < 150
+
+
+def test_refs_are_read_pack_by_pack() -> None:
+    def read(count: int) -> Callable[[], object]:
+        body = Refs(attempt=ATTEMPT, objects=places_of(count)).encode()
+        return lambda: Refs.decode(body, "refs.json")
+
+    assert per_file(read) < 300
+
+
+@pytest.mark.parametrize("record", ["manifest.json", "MANIFEST.sha256", "refs.json", "intent.json"])
+def test_a_long_record_is_never_there_as_a_whole_when_it_is_written(record: str) -> None:
+    def write(count: int) -> Callable[[], object]:
+        manifest = a_manifest(count)
+        match record:
+            case "manifest.json":
+                body = manifest.body()
+            case "MANIFEST.sha256":
+                body = Sums.build(b"{}", manifest.body(), manifest).body
+            case "refs.json":
+                body = Refs(attempt=ATTEMPT, objects=places_of(count)).body()
+            case _:
+                body = Intent.to_publish(TICKET, ("e", RunId("r")), manifest.digests()).body()
+        assert isinstance(body, Pieces)
+        return lambda: [len(piece) for piece in body]
+
+    assert per_file(write) < 40
+
+
+# ---------------------------------------------------------------- the same values, kept otherwise
+
+
+def test_long_records_have_the_canonical_bytes() -> None:
+    manifest, places = a_manifest(3_000), places_of(3_000)
+    refs = Refs(attempt=ATTEMPT, objects=places)
+    intent = Intent.to_publish(TICKET, ("e", RunId("r")), manifest.digests())
+    assert isinstance(intent.digests, contents.SortedDigests)
+    plain_refs = Refs(attempt=ATTEMPT, objects=dict(places))
+    entries = [{"path": e.path, "sha256": e.sha256, "size": e.size} for e in manifest.entries]
+    said = {**manifest.to_json(), "entries": entries, "directories": [], "links": []}
+    assert bytes(manifest.body()) == manifest.encode() == canonical_json(said)
+    assert bytes(refs.body()) == refs.encode() == plain_refs.encode()
+    assert bytes(intent.body()) == intent.encode() == canonical_json({**intent.to_json(), "digests": [*intent.digests]})
+    assert Manifest.decode(manifest.encode(), "x") == manifest
+    assert dict(Refs.decode(refs.encode(), "x").objects) == dict(places)
+    assert Intent.decode(intent.encode(), "x").encode() == intent.encode()
+
+
+def test_contents_of_many_are_those_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [Entry(f"{number:05}", number % 7, sha256(b"%d" % (number % 7))) for number in range(500)]
+    entries += [an_entry(number) for number in range(1_000, 3_000)]
+    manifest = Manifest.build(entries)
+    expected = {entry.sha256: entry.size for entry in entries}
+    for limit in (100, 1 << 20):
+        monkeypatch.setattr(contents, "FEW", limit)
+        found = manifest.digests()
+        assert list(found.items()) == list(expected.items())
+        assert len(found) == len(expected)
+        assert all(found[digest] == size for digest, size in expected.items())
+        assert Digest("0" * 64) not in found
+        marked = contents.Marked(found)
+        marked.add(entries[3].sha256)
+        marked.add(entries[10].sha256)  # the same content
+        assert (marked.count, entries[3].sha256 in marked, entries[4].sha256 in marked) == (1, True, False)
+
+
+def test_sorted_digests_are_sorted_and_found() -> None:
+    some = [sha256(b"%d" % number) for number in range(2_000)]
+    kept = contents.SortedDigests.of([*some, *some[:100]])
+    assert list(kept) == sorted(some)
+    assert all(digest in kept for digest in some)
+    assert sha256(b"another") not in kept
+    assert (kept[0], kept[-1], len(kept)) == (min(some), max(some), 2_000)
+
+
+def test_places_in_columns_are_found_like_those_in_a_dictionary() -> None:
+    alone = {sha256(b"alone"): Stored(pack_key(sha256(b"0"), ATTEMPT), 5)}
+    places = Places(alone, places_of(1_000).packs)
+    plain = dict(places)
+    assert len(plain) == len(places) == 1_001
+    assert all(places[digest] == stored for digest, stored in plain.items())
+    assert dict(places.ordered()) == plain
+    assert list(places.ordered()) == sorted(plain.items())
+    assert places.get(sha256(b"none")) is None
+
+
+def test_entries_are_found_by_position_and_by_path() -> None:
+    entries = in_columns(map(an_entry, range(2_500)))
+    assert isinstance(entries, Entries)
+    assert entries[0] == an_entry(0)
+    assert entries[-1] == an_entry(2_499)
+    assert entries[1_030:1_032] == (an_entry(1_030), an_entry(1_031))
+    assert entries.find(an_entry(2_000).path) == an_entry(2_000)
+    assert entries.find("a") is None
+    assert entries.find("d0001") is None
+    with pytest.raises(IndexError):
+        entries[2_500]
