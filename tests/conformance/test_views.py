@@ -15,6 +15,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tests.builders.libraries import Library
 from tests.conformance.libraries import KINDS, a_library
 
+from sealrun.bootstrap.linking import Linker
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.viewing import Choice, Viewer, Wanted, is_event_file
@@ -34,6 +35,13 @@ def a_viewer(library: Library) -> Iterator[Viewer]:
     spec = RegistrySpec(name="main", url=library.url, storage_options=library.storage_options)
     with Viewer(Parts(library.room / "reading", {"main": spec}, ()), cache=library.room / "cache") as viewer:
         yield viewer
+
+
+@contextmanager
+def a_linker(library: Library) -> Iterator[Linker]:
+    spec = RegistrySpec(name="main", url=library.url, storage_options=library.storage_options)
+    with Linker(Parts(library.room / "reading", {"main": spec}, ()), cache=library.room / "cache") as linker:
+        yield linker
 
 
 def a_run(library: Library, second: int, losses: list[float], sampler: str = "hmc", **pictures: bytes) -> str:
@@ -148,6 +156,39 @@ def test_a_gallery_is_brought_up_to_date_and_forgets_what_it_shows_no_longer(lib
         page = viewer.plan_gallery([Choice("train")], Wanted(pictures=("trace.png", "plots/r*.png")))
         assert viewer.write_gallery(page, into, markdown=False, as_page=True) == ["gallery.md", "hmc.png", "vi.png"]
     assert {path.name for path in into.iterdir()} == {"hmc-trace.png", "hmc-r.png", "gallery.html", "gallery.json"}
+
+
+def test_links_lead_to_files_and_to_what_runs_were_made_from(library: Library) -> None:
+    target = library.publish({"weights": "w"}, "targets")
+    inputs = [{"type": "target", "ref": target}, {"ref": "targets/gone"}, {"type": "table", "ref": "s3://b/t"}]
+    done = {"status": "success", "inputs": inputs}
+    refs = [
+        library.publish(
+            {"a": str(at), ".sealrun/done.json": json.dumps({**done, "finished_at": f"2026-01-0{at}T00:00:00Z"})}
+        )
+        for at in (1, 2)
+    ]
+    ids = [ref.partition("/")[2] for ref in refs]
+    into = library.room / "browse"
+    with a_linker(library) as linker:
+        found = linker.links(Choice("train"), into)
+        assert (found.runs, found.gone) == (tuple(ids), ("targets/gone",))
+        assert linker.links(Choice("train"), into).added == ()
+    for number, name in enumerate(ids, 1):
+        run = into / "runs" / name
+        assert (run / "artifacts/a").read_text() == str(number)
+        assert (run / "inputs/target/weights").read_text() == "w"
+        assert [path.name for path in (run / "inputs").iterdir()] == ["target"]
+    (shown,) = [path for path in (into / "targets").iterdir() if not path.name.startswith(".")]
+    assert shown.name == target.replace("/", "__")
+    (broken,) = (into / "runs" / ids[0] / "inputs").iterdir()
+    broken.unlink()
+    broken.symlink_to(library.room / "cleaned away")
+    with a_linker(library) as linker:
+        again = linker.links(Choice("train", limit=1), into)
+        assert (again.removed, again.added) == ((ids[0],), ())
+        assert linker.links(Choice("train"), into).added == (ids[0],)
+    assert (into / "runs" / ids[0] / "inputs/target/weights").read_text() == "w"
 
 
 def test_event_files_are_known_as_tensorboard_knows_them() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from sealrun.domain.errors import NoSpaceError, UsageError
 
@@ -19,7 +23,8 @@ class ViewFolder:
     """A folder with one folder for each run, made and brought up to date by this alone.
 
     A run's folder appears whole. Files are symbolic links where their bytes lie in a registry on this machine, else
-    hard links to, or copies of, what was fetched. Nothing in it is needed: it may be deleted and made again.
+    hard links to, or copies of, what was fetched. Nothing in it is needed: it may be deleted and made again. Use it as
+    a context manager: another process that makes the same one waits.
     """
 
     def __init__(self, root: Path, kind: str) -> None:
@@ -28,11 +33,22 @@ class ViewFolder:
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._claim(kind)
+            self._lock = os.open(root / _MARK, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             msg = f"{root}: cannot be written to ({error.strerror}); choose another folder with --into"
             raise NoSpaceError(msg) from error
-        for left in root.glob(f"{_NEW}*"):  # of a call that was killed
+
+    def __enter__(self) -> Self:
+        """Wait until this is the only process, and sweep what one that was killed has left."""
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        for left in self._root.glob(f"{_NEW}*"):
             shutil.rmtree(left, ignore_errors=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Let others go on."""
+        os.close(self._lock)
 
     def _claim(self, kind: str) -> None:
         mark = self._root / _MARK
@@ -48,6 +64,10 @@ class ViewFolder:
     def runs(self) -> set[str]:
         """Names of the runs that are shown."""
         return {entry.name for entry in os.scandir(self._root) if not entry.name.startswith(".")}
+
+    def is_whole(self, name: str) -> bool:
+        """Tell whether everything that a run's folder links to is still there."""
+        return all(path.exists() for path in (self._root / name).rglob("*"))
 
     def show(self, name: str, files: Mapping[str, tuple[Path, bool]]) -> None:
         """Add a run: path inside → where its bytes are, and whether they stay there. A crash leaves ``.new-*``."""

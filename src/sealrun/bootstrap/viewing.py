@@ -77,13 +77,16 @@ class Viewer(RegistryAtHand):
         directory registry is linked to; else it is fetched, verified. Runs that are gone from the registry, or not
         meant now, are taken out. Repeats cost what is new.
         """
+        root = (into or self._default_folder("tensorboard", choice.experiment)).absolute()
+        with ViewFolder(root, "tensorboard") as folder:
+            return self._bring_up_to_date(folder, root, choice, advance or (lambda _size: None))
+
+    def _bring_up_to_date(self, folder: ViewFolder, root: Path, choice: Choice, tell: Advance) -> Logs:
         rows = {row.run_id: row for row in self._rows(choice)}
-        folder = ViewFolder(into or self._default_folder("tensorboard", choice.experiment), "tensorboard")
         before = folder.runs()
         removed = sorted(before - rows.keys())
         for name in removed:
             folder.leave_out(name)
-        tell = advance or (lambda _size: None)
         added: list[str] = []
         without: list[str] = []
         fresh = [row for name, row in rows.items() if name not in before]
@@ -96,7 +99,6 @@ class Viewer(RegistryAtHand):
                 added.append(view.target.run_id)
             else:
                 without.append(view.target.run_id)
-        root = (into or self._default_folder("tensorboard", choice.experiment)).absolute()
         return Logs(root, tuple(sorted(folder.runs())), tuple(added), tuple(removed), tuple(without))
 
     def plan_gallery(self, choices: Sequence[Choice], wanted: Wanted) -> Page:

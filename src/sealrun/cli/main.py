@@ -42,6 +42,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "lineage": ("sealrun.cli.lineage:lineage", "Show what a run was made from, and what from it."),
     "derive": ("sealrun.cli.deriving:derive", "Compute declared outputs of runs, and publish them."),
     "tb": ("sealrun.cli.viewing:tb", "Print a directory of event files for TensorBoard."),
+    "links": ("sealrun.cli.viewing:links", "Make a folder of links to runs and their inputs."),
     "gallery": ("sealrun.cli.viewing:gallery", "Show the newest picture of each group of runs."),
     "export": ("sealrun.cli.exporting:export", "Write a run as BagIt or RO-Crate, or state its seal."),
     "sign": ("sealrun.cli.signing:sign", "Sign a run's seal with an SSH key."),

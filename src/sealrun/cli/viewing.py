@@ -52,6 +52,40 @@ def tb(
 
 
 @click.command()
+@click.argument("experiment")
+@click.option("--into", metavar="FOLDER", type=_FOLDER, required=True, help="Where the links are made.")
+@click.option("--where", metavar="NAME=VALUE", multiple=True, help="Only such runs; see: sealrun ls --help.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the newest N of them.")
+@registry_option
+@shared_options
+def links(
+    around: Surroundings,
+    experiment: str,
+    into: Path,
+    where: tuple[str, ...],
+    limit: int | None,
+    registry: str | None,
+) -> int:
+    """Make a folder of links to an EXPERIMENT's runs, their files and their inputs; call it again for new runs.
+
+    Example: sealrun links training --into browse
+    """
+    from sealrun.bootstrap.linking import Linker  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.bootstrap.viewing import Choice  # noqa: PLC0415 - as above
+
+    choice = Choice(experiment, [parse_condition(text) for text in where], limit)
+    with Linker(around.parts(), registry) as linker, progress("linking", quiet=around.quiet) as advance:
+        found = linker.links(choice, into, advance)
+    if around.as_json:
+        print_json(found)
+    else:
+        click.echo(str(found.path))
+        for name in found.gone:
+            click.echo(f"{printable(name)}: is in the registry no longer; there is no link to it", err=True)
+    return exits.OK
+
+
+@click.command()
 @click.argument("experiments", metavar="EXPERIMENT...", nargs=-1, required=True)
 @click.option("--picture", "pictures", metavar="PATTERN", multiple=True, required=True, help="Such as trace.png.")
 @click.option("--into", metavar="FOLDER", type=_FOLDER, required=True, help="Where the gallery is written.")
