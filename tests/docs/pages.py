@@ -65,6 +65,7 @@ def shell(script: str, cwd: Path, environ: Mapping[str, str] | None = None) -> s
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # whatever it left in the background, too
+            process.wait()
         said, complained = _whole(out), _whole(err)
     if code != 0:
         raise AssertionError(f"exit code {code} (None: too late)\n{script}\n{said}\n{complained}")

@@ -65,6 +65,10 @@ def steps(body: str) -> list[Step]:
     return found
 
 
+_READS_S = 1.1
+"""Whoever reads on takes more than a second between two fences, so runs finish in the order in which they are shown."""
+
+
 def script_of(page: str) -> str:
     """What bash does to play a page."""
     lines: list[str] = ["exec 2>&1"]
@@ -73,6 +77,7 @@ def script_of(page: str) -> str:
         if kind == "file:":
             lines.append(f"cat > {rest} <<'@@@ end {number}'\n{fence['body']}@@@ end {number}")
             continue
+        lines.append(f"sleep {_READS_S}")
         if rest:
             lines.append(f"until {rest.removeprefix('when ')} > /dev/null 2>&1; do sleep 0.2; done")
         lines += [f"echo '{_SAYS}'\n{step.command}" for step in steps(fence["body"])]

@@ -247,6 +247,16 @@ def test_the_daemon_computes_what_is_missing_by_itself(here: Lab) -> None:
     assert here.times() == 2
 
 
+def test_the_daemon_says_what_failed_and_goes_on(here: Lab) -> None:
+    bad = COUNT.replace('name = "count"', 'name = "bad"').replace(json.dumps(_SCRIPT), '"echo oh no; exit 3"')
+    here.rules(bad + COUNT)
+    here.publish("a b", 1)
+    with a_daemon(here):
+        eventually(lambda: states(here.derive("-n", "count")) == ["fresh"])
+        eventually(lambda: "derive.failed" in here("status", "--json").stdout)
+    assert states(here.derive("-n", "bad")) == ["failed"]
+
+
 def test_a_daemon_that_is_stopped_ends_the_command_and_leaves_nothing(here: Lab) -> None:
     here.rules(COUNT.replace("echo ran >> $RAN;", "echo ran >> $RAN; sleep 300;"))
     here.publish("a b", 1)

@@ -43,7 +43,10 @@ class DeriveRounds:
         with Deriver(parts, self._rules, self._registry, self._seen) as deriver:
             for rule in deriver.rules(self._names):
                 for outcome in deriver.derive(deriver.plan(rule), patient=True, advance=advance):
+                    label, fields = outcome.derivation.label, {"rule": rule.name, "registry": self._registry}
                     if outcome.state == "failed":
-                        _log.warning("%s failed: %s", outcome.derivation.label, outcome.reason)
+                        _log.warning("%s failed: %s", label, outcome.reason)
+                        parts.journal.events.record("derive.failed", label, **fields, reason=outcome.reason)
                     elif outcome.state == "made":
-                        _log.info("%s is published as %s", outcome.derivation.label, outcome.ref)
+                        _log.info("%s is published as %s", label, outcome.ref)
+                        parts.journal.events.record("derive.made", str(outcome.ref), **fields, of=label)
