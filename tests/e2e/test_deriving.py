@@ -163,6 +163,16 @@ def test_force_computes_again_and_the_same_bytes_are_the_same_run(here: Lab) -> 
     assert [outcome["ref"] for outcome in here.derive()] == [other["ref"]]
 
 
+def test_each_mode_has_outputs_of_its_own(here: Lab) -> None:
+    here.rules(COUNT.replace("count.json", "$SEALRUN_MODE.json"))
+    here.publish("a b", 1)
+    (light,) = here.derive()
+    (full,) = here.derive("count", "--mode", "full")
+    assert light["ref"] != full["ref"]
+    assert here.read(f"{full['ref']}:full.json") == here.read(f"{light['ref']}:light.json")
+    assert states(here.derive()) == states(here.derive("--mode", "full")) == ["reused"]
+
+
 def test_only_the_runs_that_are_named_are_computed_from(here: Lab) -> None:
     here.rules(COUNT)
     refs = [here.publish("a " * number, number) for number in (1, 2, 3)]

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from sealrun.cli import exits
 from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.output import print_json, print_rows, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.domain.deriving import Mode, Rule
 from sealrun.domain.errors import UsageError
 from sealrun.settings.resolved import DeriveSettings
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.deriving import Deriver, Outcome, Planned
-    from sealrun.domain.deriving import Rule
 
 _DEFAULT_JOBS = 2
 
@@ -24,16 +25,18 @@ _DEFAULT_JOBS = 2
 @click.command()
 @click.argument("rules", metavar="RULE...", nargs=-1)
 @click.option("--of", "refs", metavar="REF", multiple=True, help="Only of this run; may be given again.")
+@click.option("--mode", type=click.Choice(["light", "full"]), help="Instead of the mode in the settings.")
 @click.option("--force", is_flag=True, help="Compute again what is fresh, too.")
 @click.option("--due", is_flag=True, help="Leave out what failed and is to be tried later, as the daemon does.")
 @click.option("--failed", is_flag=True, help="List what failed on this machine, and compute nothing.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be computed, and compute nothing.")
 @engine_option
 @shared_options
-def derive(
+def derive(  # noqa: PLR0913 - an option each
     around: Surroundings,
     rules: tuple[str, ...],
     refs: tuple[str, ...],
+    mode: Mode | None,
     engine: str | None,
     *,
     force: bool,
@@ -55,7 +58,7 @@ def derive(
     planned: list[Planned] = []
     with working_on(engine, around.jobs) as workers:
         for registry in dict.fromkeys(each.registry for each in declared):
-            mine = [each.rule for each in declared if each.registry == registry]
+            mine = [_in_mode(each.rule, mode) for each in declared if each.registry == registry]
             with Deriver(around.parts(), mine, registry) as deriver:
                 if failed:
                     return _list_failures(around, deriver)
@@ -72,6 +75,10 @@ def derive(
     if dry_run:
         _print_plan(around, planned, force=force)
     return exits.PARTLY if any(outcome.state == "failed" for outcome in outcomes) else exits.OK
+
+
+def _in_mode(rule: Rule, mode: Mode | None) -> Rule:
+    return rule if mode is None else msgspec.structs.replace(rule, mode=mode)
 
 
 def check_names(names: Sequence[str], declared: Sequence[DeriveSettings]) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sealrun.domain.comparing import flat
+
 FILE = "table.parquet"
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -38,14 +40,14 @@ def row_of(run: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "run_id": run["run_id"],
         "of": ", ".join(run["of"]) or None,
         "finished_at": run["finished_at"],
-        **flat({"params": run["params"], "metrics": run["metrics"]}),
+        **{name: _cell(item) for name, item in flat({"params": run["params"], "metrics": run["metrics"]}).items()},
     }
     for file in sorted(run["files"]):
         value = json.loads((folder / file).read_bytes())
         if not isinstance(value, dict):
             msg = f"{run['ref']}:{file}: is no JSON object"
             raise ValueError(msg)  # noqa: TRY004 - the file is wrong, not the caller
-        found = flat(value)
+        found = {name: _cell(item) for name, item in flat(value).items()}
         twice = found.keys() & row.keys()
         if twice:
             msg = f"{run['ref']}:{file}: {min(twice)!r} is there already; rename it, or choose fewer files"
@@ -54,16 +56,9 @@ def row_of(run: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return row
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested objects as one with dotted names; lists become their JSON."""
-    found: dict[str, Any] = {}
-    for key, item in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(item, Mapping):
-            found |= flat(item, f"{name}.")
-        else:
-            found[name] = item if isinstance(item, _PLAIN) else json.dumps(item, sort_keys=True)
-    return found
+def _cell(item: object) -> object:
+    """Return what a cell can hold: lists become their JSON."""
+    return item if isinstance(item, _PLAIN) else json.dumps(item, sort_keys=True)
 
 
 def column(values: list[Any]) -> list[Any]:
