@@ -99,7 +99,7 @@ def test_every_setting_is_described_in_its_section_and_no_other_is() -> None:
         described = {row[0].strip("` ") for row in rows(text[heading])}
         assert described == {field.encode_name for field in msgspec.structs.fields(table)}, heading
     top = {row[0].strip("` ") for row in rows(text["Top level"])}
-    assert top == {"version", "state"}
+    assert top == {"version", "state", "engine"}
     named = {
         *(re.sub(r"[\[\]]|\..*", "", heading) for heading in TABLES),
         *(re.sub(r"[\[\]`]|\..*", "", row[0]) for row in later()),

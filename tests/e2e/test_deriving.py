@@ -293,7 +293,11 @@ def test_commands_run_on_any_engine_with_the_same_results(here: Lab, engine: str
     here.rules(COUNT)
     for number in range(1, 6):
         here.publish("a " * number, number)
-    outcomes = here.derive("--engine", engine)
+    if engine == "processes":  # the settings may say it as well
+        here.settings.write_text(f'engine = "{engine}"\n{here.settings.read_text()}')
+        outcomes = here.derive()
+    else:
+        outcomes = here.derive("--engine", engine)
     assert states(outcomes) == ["made"] * 5
     counted = [json.loads(here.read(f"{outcome['ref']}:count.json"))["words"] for outcome in outcomes]
     assert counted == [1, 2, 3, 4, 5]

@@ -61,7 +61,7 @@ def gc(
     grace_s, ratio = _duration(grace), _share(max_delete_ratio)
     with around.parts() as parts, progress("deleting", quiet=around.quiet) as advance:
         keeper = parts.keeper(registry, dry_run=dry_run, collecting=True)
-        with working_on(engine, around.jobs) as workers:
+        with working_on(around, engine) as workers:
             collector = keeper.collector(grace_s, ratio, workers)
             plan = keeper.plan_collection(collector)
         repack = keeper.plan_repack(plan)

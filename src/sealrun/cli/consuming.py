@@ -157,7 +157,7 @@ def verify(  # noqa: PLR0913, PLR0917 - an option each
     with (
         around.parts() as parts,
         progress("verifying", quiet=around.quiet) as advance,
-        working_on(engine, around.jobs) as workers,
+        working_on(around, engine) as workers,
     ):
         scrubbed: ScrubReport | None = None
         signed: list[SignedRun] = []

@@ -56,7 +56,7 @@ def derive(  # noqa: PLR0913 - an option each
     check_names(rules, declared)
     outcomes: list[Outcome] = []
     planned: list[Planned] = []
-    with working_on(engine, around.jobs) as workers:
+    with working_on(around, engine) as workers:
         for registry in dict.fromkeys(each.registry for each in declared):
             mine = [_in_mode(each.rule, mode) for each in declared if each.registry == registry]
             with Deriver(around.parts(), mine, registry) as deriver:

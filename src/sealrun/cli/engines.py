@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sealrun.cli.surroundings import Surroundings
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 engine_option = click.option(
     "--engine",
     metavar="ENGINE",
-    help="threads, processes, dask[:ADDRESS], parsl[:MODULE:CONFIG], MODULE:FUNCTION (default: in this process).",
+    help="threads, processes, dask[:ADDRESS], parsl[:MODULE:CONFIG], MODULE:FUNCTION (default: as the settings say).",
 )
 
 
 @contextmanager
-def working_on(engine: str | None, jobs: int | None) -> Iterator[Executor | None]:
-    """Open an engine for the length of the block, if one was named."""
-    if engine is None:
+def working_on(around: Surroundings, engine: str | None) -> Iterator[Executor | None]:
+    """Open an engine for the length of the block: the one that was named, else the one of the settings, else none."""
+    name = engine or around.settings().engine
+    if name is None:
         yield None
         return
     from sealrun.adapters.engines import open_engine  # noqa: PLC0415 - for bulk work only
 
-    with open_engine(engine, jobs) as workers:
+    with open_engine(name, around.jobs) as workers:
         yield workers

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--glob", default="*", show_default=True, help="Which sub-folders are runs; */* for one level deeper.")
 @click.option("--registry", "registries", multiple=True, help="Publish only there; may be given again.")
 @click.option("--tag", "tags", multiple=True, help="Tag the runs; may be given again.")
-@click.option("--engine", default="threads", show_default=True, help="Where folders are sealed; see below.")
+@click.option("--engine", help="Where folders are sealed; see below (default: as the settings say, else threads).")
 @click.option("-n", "--dry-run", is_flag=True, help="List the folders, and do nothing.")
 @shared_options
 def import_(
@@ -32,7 +32,7 @@ def import_(
     glob: str,
     registries: tuple[str, ...],
     tags: tuple[str, ...],
-    engine: str,
+    engine: str | None,
     *,
     dry_run: bool,
 ) -> int:
@@ -71,7 +71,7 @@ def import_(
                 else:
                     click.echo(printable(path))
             return exits.OK
-        with open_engine(engine, around.jobs) as workers:
+        with open_engine(engine or around.settings().engine or "threads", around.jobs) as workers:
             done = importer.execute(workers, registries, tags, tell)
     bad = [one for one in done if one.report is None or any(each.error for each in one.report.deliveries)]
     if not around.as_json:

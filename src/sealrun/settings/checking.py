@@ -82,7 +82,9 @@ def check_choices(table: WatchTable, setting: str, around: Surroundings) -> None
 
 
 def check_later(table: SettingsFile, around: Surroundings) -> None:
-    """Check what later versions act on, so that a mistake does not wait for them."""
+    """Check what is looked at much later, or by later versions, so that a mistake does not wait until then."""
+    if table.engine == "":
+        raise around.wrong("engine", "is empty; leave the setting away, or name one: threads, processes, dask, parsl")
     if table.http is not None:
         _read(check_listen, table.http.listen, "[http] listen", around)
 

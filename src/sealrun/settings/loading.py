@@ -121,6 +121,7 @@ def _resolve(file: Path, table: SettingsFile, raw: object, around: Surroundings)
     return Settings(
         file=file,
         state=state,
+        engine=table.engine,
         registries=registries,
         watches=watches,
         mirrors=mirrors,

@@ -106,6 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state: Path
     registries: Mapping[str, RegistrySettings]
     watches: tuple[WatchSpec, ...]
+    engine: str | None = None
     mirrors: tuple[MirrorSpec, ...] = ()
     keeping: KeepingSettings = KeepingSettings()
     rules: tuple[DeriveSettings, ...] = ()

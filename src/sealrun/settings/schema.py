@@ -230,6 +230,9 @@ class SettingsFile(_Table, frozen=True, kw_only=True):
 
     version: Annotated[Literal[1], Meta(description="Version of this format.")]
     state: Annotated[str | None, Meta(description="Where the daemon keeps its journal.")] = None
+    engine: Annotated[
+        str | None, Meta(description="Where commands do bulk work: threads, processes, dask, parsl, …")
+    ] = None
     registry: dict[str, RegistryTable] = {}
     watch: list[WatchTable] = []
     mirror: dict[str, MirrorTable] = {}

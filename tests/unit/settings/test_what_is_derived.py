@@ -59,3 +59,11 @@ def test_a_function_is_called_by_the_package(tmp_path: Path) -> None:
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, changes: list[dict[str, str]], reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         rules_of(tmp_path, *changes)
+
+
+def test_the_settings_may_say_where_bulk_work_runs(tmp_path: Path) -> None:
+    (tmp_path / "sealrun.toml").write_text(f'engine = "parsl:site:config"\n{_HEAD}')
+    assert load_settings(None, {}, tmp_path).engine == "parsl:site:config"
+    (tmp_path / "sealrun.toml").write_text(f'engine = ""\n{_HEAD}')
+    with pytest.raises(ConfigurationError, match="engine"):
+        load_settings(None, {}, tmp_path)
