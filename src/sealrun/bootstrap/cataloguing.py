@@ -11,8 +11,8 @@ import msgspec
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import find_spec
 from sealrun.domain.catalogue import ACTIVE, CATALOG_EXPERIMENT, CATALOG_FILE, POINTERS_FILE, Catalogue
-from sealrun.domain.errors import NotFoundError, StorageError
-from sealrun.domain.records import canonical_json
+from sealrun.domain.errors import NotFoundError
+from sealrun.recording.completing import declare
 
 
 class CatalogueReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,17 +65,16 @@ class Cataloguer:
         """Write the folder and publish it. What could not be delivered stays there, queued, and the error says why."""
         folder = self._parts.state / "catalog" / catalogue.run_id
         shutil.rmtree(folder, ignore_errors=True)
-        (folder / ".sealrun").mkdir(parents=True)
+        folder.mkdir(parents=True)
         (folder / CATALOG_FILE).write_bytes(catalogue.catalog)
         (folder / POINTERS_FILE).write_bytes(catalogue.pointers)
-        (folder / ".sealrun" / "done.json").write_bytes(canonical_json(_said(catalogue)))
+        declare(folder, _said(catalogue))
         spec = find_spec(self._parts.registries, self._registry)
         report = self._parts.producer.publish(
             str(folder), CATALOG_EXPERIMENT, registries=[spec.name], run_id=catalogue.run_id
         )
         for delivered in report.deliveries:
-            if delivered.published is None:
-                raise delivered.error or StorageError(f"the catalogue was not delivered to {spec.name!r}")
+            delivered.arrived("the catalogue")
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import msgspec
 
-from sealrun.adapters.scratch import scratch_room
-from sealrun.bootstrap.at_hand import RegistryAtHand
 from sealrun.bootstrap.consuming import whoami
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import find_spec
+from sealrun.bootstrap.workshop import Workshop
 from sealrun.domain.address import RunId
 from sealrun.domain.artifacts import CONTENT_EXPERIMENT, METADATA, as_content, check_json, config_digest, parse_type
-from sealrun.domain.building import BuildStep
+from sealrun.domain.building import DEFAULT_LEASE_S, BuildStep
 from sealrun.domain.errors import (
     ConfigurationError,
     NoRegistryError,
@@ -27,16 +26,13 @@ from sealrun.domain.errors import (
 )
 from sealrun.domain.reference import RunReference, UrnReference
 from sealrun.domain.urn import parse_urn
-from sealrun.recording.ending import reason_of
 from sealrun.services.building import BuildLog
 from sealrun.services.moved import read_where_it_stands
 from sealrun.services.reading import Reader
 
 Build = Callable[[Path], str | os.PathLike[str] | None]
 """Fills the folder it is given, or says which path is the content: in that folder, or anywhere."""
-DEFAULT_LEASE_S = 60.0
 _LEAST_LEASE_S = 0.2
-_LONGEST_REASON = 400
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +51,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.path)
 
 
-class Contents(RegistryAtHand):
+class Contents(Workshop):
     """The content of one registry."""
 
     def __init__(self, parts: Parts, registry: str | None = None, cache: Path | None = None) -> None:
@@ -136,23 +132,14 @@ class Contents(RegistryAtHand):
         A crash leaves the scratch folder, which the next build on this machine removes unless it is queued, and a claim
         that somebody takes over.
         """
-        with scratch_room(self._scratch, kind, self._is_queued) as room:
-            try:
-                made = build(room.folder)
-            except BaseException as error:
-                log.give_up(claim, error, _told(error))
-                raise
+        with self._room(kind) as room, self._giving_up(log, claim):
+            made = build(room.folder)
             content = room.folder if made is None else room.folder / made
-            try:
+            with self._keeping(room, content):
                 done = log.overtaken(claim, self._stands)
                 if done is None:
                     done = log.conclude(claim, self._publish(content, kind, metadata), self._stands)
-            except BaseException as error:
-                room.keep()
-                error.add_note(f"what was built is kept in {content}; sealrun scan --once delivers what was queued")
-                log.give_up(claim, error, _told(error))
-                raise
-            return done
+                return done
 
     def _publish(self, path: Path, kind: str, metadata: dict[str, object]) -> tuple[str, str, str]:
         """Seal and publish as content; return experiment, run id and URN."""
@@ -163,27 +150,8 @@ class Contents(RegistryAtHand):
         producer.aim([self._spec.name])
         run = msgspec.structs.replace(sealing.run, run_json=envelope.encode())
         (delivered,) = producer.publish_sealed(run).deliveries
-        if delivered.published is None:
-            raise delivered.error or UsageError(f"{path}: was not delivered to {self._spec.name!r}")
-        return delivered.published.experiment, delivered.published.run_id, envelope.urn
-
-    def _stands(self, step: BuildStep) -> bool:
-        experiment, run_id, _ = step.run
-        try:
-            self._reader.resolve_reference(RunReference(experiment, RunId(run_id)))
-        except NotFoundError:
-            return False  # it was retired since
-        return True
-
-    @property
-    def _scratch(self) -> Path:
-        return Path(os.environ.get("SEALRUN_SCRATCH") or self._parts.state / "scratch").absolute()
-
-    def _is_queued(self, room: Path) -> bool:
-        """Tell whether something in a dead builder's room is still to be delivered."""
-        deliveries, real = self._parts.journal.deliveries, room.resolve()
-        waiting = {each.sealed for each in deliveries.all() if each.state != "published"}
-        return any(real in Path(deliveries.run(number).folder).parents for number in waiting)
+        published = delivered.arrived(f"{path}:")
+        return published.experiment, published.run_id, envelope.urn
 
     def _registry_there(self) -> Reader:
         """Open the registry; where there never was one, it is made as it is for a first publication."""
@@ -215,8 +183,3 @@ class Contents(RegistryAtHand):
             yield
         finally:
             os.close(handle)
-
-
-def _told(error: BaseException) -> str:
-    """Say to others why a build failed, without secrets."""
-    return (reason_of(error, os.environ) or type(error).__name__)[:_LONGEST_REASON]

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from pathlib import Path
 from threading import Event, Lock
 from typing import Literal
 
@@ -14,20 +15,17 @@ import msgspec
 from sealrun.adapters.derive_commands import ABOUT, INPUTS, CommandTask, run_command
 from sealrun.adapters.derive_notes import FailureNotes
 from sealrun.adapters.destinations import LocalDestination
-from sealrun.adapters.scratch import ScratchRoom, scratch_room
 from sealrun.bootstrap.consuming import whoami
-from sealrun.bootstrap.content import DEFAULT_LEASE_S, Contents
 from sealrun.bootstrap.parts import Parts
-from sealrun.bootstrap.reports import Delivered
-from sealrun.domain.building import BuildStep
+from sealrun.bootstrap.workshop import Workshop
+from sealrun.domain.building import DEFAULT_LEASE_S, BuildStep
 from sealrun.domain.deriving import KIND, Derivation, Failure, Rule, described, failed_again, filled_in, in_order
-from sealrun.domain.errors import BuildFailedError, HeldError, UsageError
+from sealrun.domain.errors import BuildFailedError, HeldError
 from sealrun.domain.records import canonical_json
-from sealrun.domain.sealed import Published
-from sealrun.domain.settling import DONE_MARKER
+from sealrun.recording.completing import declare
 from sealrun.recording.masking import masked_text
 from sealrun.services.building import BuildLog
-from sealrun.services.deriving import Outputs, Seen, ref_of
+from sealrun.services.deriving import Outputs, Seen
 from sealrun.services.restoring import restore_file
 
 _LONGEST_REASON = 2000
@@ -69,7 +67,7 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Deriver(Contents):
+class Deriver(Workshop):
     """Computes what rules declare from the runs of one registry. Any number may, on any machine: once is enough."""
 
     def __init__(
@@ -152,25 +150,23 @@ class Deriver(Contents):
         except HeldError as error:
             return Outcome(derivation, "held", reason=str(error))
         if step.state == "built":
-            return Outcome(derivation, "reused", ref_of(step))
-        with log.alive(step, DEFAULT_LEASE_S), scratch_room(self._scratch, KIND, self._is_queued) as room:
-            try:
-                reason = self._compute(derivation, room, engine)
-            except BaseException as error:
-                log.give_up(step, error)
-                raise
+            return Outcome(derivation, "reused", step.ref)
+        with log.alive(step, DEFAULT_LEASE_S), self._room(KIND) as room, self._giving_up(log, step):
+            output = room.folder / derivation.rule.name  # a run is called like its folder
+            reason = self._compute(derivation, output, engine)
             if reason is not None:
                 return self._failed(derivation, log, step, reason)
-            return self._publish_output(derivation, log, step, room)
+            with self._keeping(room, output):
+                return self._publish_output(derivation, log, step, output)
 
     def _stands_but(self, planned: Planned, *, force: bool) -> Callable[[BuildStep], bool]:
         """Whether a built step is taken; one that is to be replaced is not."""
         replaced = planned.ref if force else None
-        return lambda step: ref_of(step) != replaced and self._there().stands(step)
+        return lambda step: step.ref != replaced and self._stands(step)
 
-    def _compute(self, derivation: Derivation, room: ScratchRoom, engine: Executor | None) -> str | None:
+    def _compute(self, derivation: Derivation, output: Path, engine: Executor | None) -> str | None:
         """Fetch the inputs, verified, and run the command; return why there is no output, or None."""
-        top, rule, started = room.folder.parent, derivation.rule, self._moment()
+        top, rule, started = output.parent.parent, derivation.rule, self._moment()
         for run in derivation.runs:
             inside = top / INPUTS if rule.per == "run" else top / INPUTS / run.run_id
             view = self._reader.load_files(self._reader.resolve(run.ref))
@@ -178,7 +174,6 @@ class Deriver(Contents):
                 place = LocalDestination(inside / path, single=True)
                 restore_file(self._reader, view, view.entry(path), place, path.rpartition("/")[2])
         (top / ABOUT).write_bytes(canonical_json(described(derivation.runs)))
-        output = room.folder / rule.name  # a run is called like its folder
         output.mkdir()
         values = {
             "inputs": str(top / INPUTS),
@@ -196,36 +191,25 @@ class Deriver(Contents):
         reason = run_command(task, self._go_on) if engine is None else engine.submit(run_command, task).result()
         if reason is not None:
             return masked_text(reason, os.environ)[:_LONGEST_REASON]
-        marker = output / DONE_MARKER
-        marker.parent.mkdir(exist_ok=True)
-        marker.write_bytes(canonical_json(derivation.record(started, self._moment())))
+        declare(output, derivation.record(started, self._moment()))
         return None
 
-    def _publish_output(self, derivation: Derivation, log: BuildLog, claim: BuildStep, room: ScratchRoom) -> Outcome:
-        try:
-            overtaken = log.overtaken(claim, self._there().stands)
-            if overtaken is not None:
-                return Outcome(derivation, "reused", ref_of(overtaken))
-            with self._publishing:  # the journal's connection and the targets are one for all threads
-                report = self._parts.producer.publish(
-                    str(room.folder / derivation.rule.name),
-                    derivation.rule.target,
-                    registries=[self._spec.name],
-                    run_id=derivation.run_id,
-                )
-            (delivered,) = report.deliveries
-            published = _arrived(delivered, derivation.label)
-            view = self._reader.load_files(self._reader.resolve(published.ref))
-            run = (published.experiment, published.run_id, view.envelope.urn)
-            step = log.conclude(claim, run, self._there().stands)
-        except BaseException as error:
-            room.keep()
-            error.add_note(f"what was computed is kept in {room.folder}; sealrun scan --once delivers what was queued")
-            log.give_up(claim, error)
-            raise
+    def _publish_output(self, derivation: Derivation, log: BuildLog, claim: BuildStep, output: Path) -> Outcome:
+        overtaken = log.overtaken(claim, self._stands)
+        if overtaken is not None:
+            return Outcome(derivation, "reused", overtaken.ref)
+        with self._publishing:  # the journal's connection and the targets are one for all threads
+            report = self._parts.producer.publish(
+                str(output), derivation.rule.target, registries=[self._spec.name], run_id=derivation.run_id
+            )
+        (delivered,) = report.deliveries
+        published = delivered.arrived(f"{derivation.label}:")
+        view = self._reader.load_files(self._reader.resolve(published.ref))
+        run = (published.experiment, published.run_id, view.envelope.urn)
+        step = log.conclude(claim, run, self._stands)
         self._notes.forget(derivation.key)
         self._there().forget(derivation)
-        return Outcome(derivation, "made", ref_of(step))
+        return Outcome(derivation, "made", step.ref)
 
     def _go_on(self) -> None:
         """Called now and then by whatever takes long: stops it if nobody waits for it any longer."""
@@ -242,10 +226,3 @@ class Deriver(Contents):
 
     def _moment(self) -> str:
         return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _arrived(delivered: Delivered, label: str) -> Published:
-    """Return what was published, or raise what was in the way: then it is queued."""
-    if delivered.published is None:
-        raise delivered.error or UsageError(f"{label}: was not delivered to {delivered.registry!r}")
-    return delivered.published

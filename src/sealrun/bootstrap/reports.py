@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from sealrun.domain.errors import SealrunError
+from sealrun.domain.errors import SealrunError, StorageError
 from sealrun.domain.sealed import Published
 
 
@@ -16,6 +16,12 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     registry: str
     published: Published | None
     error: SealrunError | None = None
+
+    def arrived(self, what: str) -> Published:
+        """Return what was published, or raise what is in the way: then `what` is queued."""
+        if self.published is None:
+            raise self.error or StorageError(f"{what} was not delivered to {self.registry!r}")
+        return self.published
 
 
 class PublishReport(msgspec.Struct, frozen=True, kw_only=True):

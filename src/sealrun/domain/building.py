@@ -23,6 +23,8 @@ from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.records import Record
 
 BUILDS = "builds/"
+DEFAULT_LEASE_S = 60.0
+"""A builder that has given no sign of life for so long is taken for dead."""
 
 
 class BuildStep(Record, frozen=True, kw_only=True):
@@ -50,6 +52,12 @@ class BuildStep(Record, frozen=True, kw_only=True):
             msg = f"build step {self.step} by {self.by}: does not name what was built"
             raise UnsupportedFormatError(msg)
         return self.experiment, self.run_id, self.urn
+
+    @property
+    def ref(self) -> str:
+        """Reference of the run that a built step names."""
+        experiment, run_id, _ = self.run
+        return f"{experiment}/{run_id}"
 
 
 class Beat(Record, frozen=True, kw_only=True):

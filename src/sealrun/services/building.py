@@ -29,12 +29,22 @@ from sealrun.domain.building import (
 from sealrun.domain.errors import BuildFailedError, HeldError, NotFoundError, SealrunError
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.certainty import Certainty
+from sealrun.services.reading import Reader
 
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 5.0
 _GROWTH = 1.5
 _BEATS_PER_LEASE = 4
 _log = logging.getLogger("sealrun.building")
+
+
+def stands(reader: Reader, step: BuildStep) -> bool:
+    """Tell whether the run that a built step names is still there; False if it was retired since."""
+    try:
+        reader.resolve(step.ref)
+    except NotFoundError:
+        return False
+    return True
 
 
 class BuildLog:

@@ -8,12 +8,11 @@ from contextlib import suppress
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.building import BuildStep
 from sealrun.domain.deriving import KIND, Derivation, InputRun, Rule, derivations, takes
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.run import Envelope
 from sealrun.ports import Clock, Entropy
-from sealrun.services.building import BuildLog
+from sealrun.services.building import BuildLog, stands
 from sealrun.services.fanning import fan_out
 from sealrun.services.reading import Reader
 
@@ -87,21 +86,13 @@ class Outputs:
     def _look(self, derivation: Derivation) -> Found:
         newest = self.log(derivation).newest()
         built = newest is not None and newest.state == "built"
-        if newest is not None and built and self.stands(newest):
-            return Found(derivation, ref_of(newest))
+        if newest is not None and built and stands(self._reader, newest):
+            return Found(derivation, newest.ref)
         ref = f"{derivation.rule.target}/{derivation.run_id}"
         with suppress(NotFoundError):  # published, and whoever did it could not say so any more
             self._reader.resolve(ref)
             return Found(derivation, ref)
         return Found(derivation, retired=built)
-
-    def stands(self, step: BuildStep) -> bool:
-        """Tell whether what was built is still there."""
-        try:
-            self._reader.resolve(ref_of(step))
-        except NotFoundError:
-            return False  # it was retired since
-        return True
 
     def _inputs(self, rule: Rule, refs: Sequence[str]) -> list[InputRun]:
         if rule.of is not None:
@@ -148,12 +139,6 @@ class Outputs:
             run = None if files is None else _input_run(view.envelope, view.target.root_sha256, files)
             self._seen.inputs[known] = run
         return self._seen.inputs[known]
-
-
-def ref_of(step: BuildStep) -> str:
-    """Return the run that a built step names, as a reference."""
-    experiment, run_id, _ = step.run
-    return f"{experiment}/{run_id}"
 
 
 def _input_run(envelope: Envelope, root: Digest, files: dict[str, Digest]) -> InputRun:
