@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.builders.folders import a_folder
 
+from sealrun.bootstrap.at_hand import RegistryAtHand
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import RegistrySpec
+
+H = TypeVar("H", bound=RegistryAtHand)
 
 
 class Library:
@@ -70,6 +73,13 @@ class Library:
             keeper.retire(keeper.plan_runs([ref], "a test"))
             collector = keeper.collector(0.0, 1.0)
             keeper.collect(collector, keeper.plan_collection(collector))
+
+    @contextmanager
+    def at_hand(self, kind: type[H]) -> Iterator[H]:
+        """Give what reads the registry from another state folder, as another user's process would."""
+        spec = RegistrySpec(name="main", url=self.url, storage_options=self.storage_options)
+        with kind(Parts(self.room / "reading", {"main": spec}, ()), cache=self.room / "cache") as opened:
+            yield opened
 
     @contextmanager
     def _parts(self) -> Iterator[Parts]:

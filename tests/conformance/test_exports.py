@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,6 @@ from tests.builders.libraries import Library
 from tests.conformance.libraries import KINDS, a_library
 
 from sealrun.bootstrap.exporting import Exporter
-from sealrun.bootstrap.parts import Parts
-from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.domain.errors import DigestMismatchError, UsageError
 
 STRANGE = "a line\nthat & <is> left.txt"
@@ -40,13 +36,6 @@ DONE = {
 @pytest.fixture(params=KINDS)
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
     return a_library(request.param, tmp_path)
-
-
-@contextmanager
-def an_exporter(library: Library) -> Iterator[Exporter]:
-    spec = RegistrySpec(name="main", url=library.url, storage_options=library.storage_options)
-    with Exporter(Parts(library.room / "reading", {"main": spec}, ()), cache=library.room / "cache") as exporter:
-        yield exporter
 
 
 def a_run(library: Library) -> str:
@@ -68,7 +57,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_a_bag_is_valid_says_what_it_is_and_holds_every_file(library: Library) -> None:
     ref = a_run(library)
     target = library.room / "bag"
-    with an_exporter(library) as exporter:
+    with library.at_hand(Exporter) as exporter:
         assert exporter.folder(ref, target, "bagit") == ref
     bag = bagit.Bag(str(target))
     bag.validate(completeness_only=False)
@@ -89,7 +78,7 @@ def test_names_are_encoded_as_the_standard_says(tmp_path: Path) -> None:
     """RFC 8493, 2.1.3, encodes percent signs, too; the library above does not decode them."""
     library = a_library("directory", tmp_path)
     ref = library.publish({"100%": "1", "a\rb": "2"})
-    with an_exporter(library) as exporter:
+    with library.at_hand(Exporter) as exporter:
         exporter.folder(ref, tmp_path / "bag", "bagit")
     listed = (tmp_path / "bag/manifest-sha256.txt").read_text()
     assert {line.partition("  ")[2] for line in listed.splitlines()} == {"data/100%25", "data/a%0Db"}
@@ -97,7 +86,7 @@ def test_names_are_encoded_as_the_standard_says(tmp_path: Path) -> None:
 
 def test_the_same_run_gives_the_same_bytes(library: Library) -> None:
     ref = a_run(library)
-    with an_exporter(library) as exporter:
+    with library.at_hand(Exporter) as exporter:
         for kind in ("bagit", "ro-crate"):
             exporter.folder(ref, library.room / f"{kind}-1", kind)
             exporter.folder(ref, library.room / f"{kind}-2", kind)
@@ -108,7 +97,7 @@ def test_the_same_run_gives_the_same_bytes(library: Library) -> None:
 def test_a_crate_is_read_by_its_library_and_describes_files_run_and_inputs(library: Library) -> None:
     ref = a_run(library)
     target = library.room / "crate"
-    with an_exporter(library) as exporter:
+    with library.at_hand(Exporter) as exporter:
         exporter.folder(ref, target, "ro-crate")
     crate = ROCrate(str(target))
     entities: dict[str, Any] = {entity.id: entity.properties() for entity in crate.get_entities()}
@@ -127,7 +116,7 @@ def test_a_crate_is_read_by_its_library_and_describes_files_run_and_inputs(libra
 
 def test_a_run_that_is_a_crate_itself_is_not_written_over(library: Library) -> None:
     ref = library.publish({"ro-crate-metadata.json": "{}", "a": "1"})
-    with an_exporter(library) as exporter:
+    with library.at_hand(Exporter) as exporter:
         with pytest.raises(UsageError, match="ro-crate-metadata"):
             exporter.folder(ref, library.room / "crate", "ro-crate")
         exporter.folder(ref, library.room / "bag", "bagit")
@@ -136,7 +125,7 @@ def test_a_run_that_is_a_crate_itself_is_not_written_over(library: Library) -> N
 
 def test_a_statement_is_valid_and_names_the_seal_and_what_the_run_was_made_from(library: Library) -> None:
     ref = a_run(library)
-    with an_exporter(library) as exporter:
+    with library.at_hand(Exporter) as exporter:
         body = exporter.statement(ref)
     said = json.loads(body)
     parsed = json_format.Parse(body, statement_pb2.Statement())
@@ -159,6 +148,6 @@ def test_damaged_bytes_are_never_exported(tmp_path: Path) -> None:
     ]
     victim.chmod(0o644)
     victim.write_bytes(b"x" * 100)
-    with an_exporter(library) as exporter, pytest.raises(DigestMismatchError):
+    with library.at_hand(Exporter) as exporter, pytest.raises(DigestMismatchError):
         exporter.folder(ref, tmp_path / "bag", "bagit")
     assert not (tmp_path / "bag").exists()

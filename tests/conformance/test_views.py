@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,8 +14,6 @@ from tests.builders.libraries import Library
 from tests.conformance.libraries import KINDS, a_library
 
 from sealrun.bootstrap.linking import Linker
-from sealrun.bootstrap.parts import Parts
-from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.viewing import Choice, Viewer, Wanted, is_event_file
 from sealrun.domain.errors import NotFoundError, UsageError
 from sealrun.domain.tabulating import parse_condition
@@ -28,20 +24,6 @@ PICTURE = b"\x89PNG, as far as a gallery cares: "
 @pytest.fixture(params=KINDS)
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
     return a_library(request.param, tmp_path)
-
-
-@contextmanager
-def a_viewer(library: Library) -> Iterator[Viewer]:
-    spec = RegistrySpec(name="main", url=library.url, storage_options=library.storage_options)
-    with Viewer(Parts(library.room / "reading", {"main": spec}, ()), cache=library.room / "cache") as viewer:
-        yield viewer
-
-
-@contextmanager
-def a_linker(library: Library) -> Iterator[Linker]:
-    spec = RegistrySpec(name="main", url=library.url, storage_options=library.storage_options)
-    with Linker(Parts(library.room / "reading", {"main": spec}, ()), cache=library.room / "cache") as linker:
-        yield linker
 
 
 def a_run(library: Library, second: int, losses: list[float], sampler: str = "hmc", **pictures: bytes) -> str:
@@ -76,7 +58,7 @@ def test_tensorboard_reads_every_run_of_an_experiment_and_follows_what_is_publis
 ) -> None:
     first, second = a_run(library, 1, [3.0, 2.0]), a_run(library, 2, [5.0])
     a_run(library, 3, [])
-    with a_viewer(library) as viewer:
+    with library.at_hand(Viewer) as viewer:
         found = viewer.tensorboard(Choice("train"))
     ids = [ref.partition("/")[2] for ref in (first, second)]
     assert scalars(found.path) == {f"{ids[0]}/tb/train": [3.0, 2.0], f"{ids[1]}/tb/train": [5.0]}
@@ -84,7 +66,7 @@ def test_tensorboard_reads_every_run_of_an_experiment_and_follows_what_is_publis
 
     library.forget(first)
     third = a_run(library, 4, [7.0]).partition("/")[2]
-    with a_viewer(library) as viewer:
+    with library.at_hand(Viewer) as viewer:
         again = viewer.tensorboard(Choice("train"))
     assert (again.path, again.added, again.removed) == (found.path, (third,), (ids[0],))
     assert scalars(again.path) == {f"{ids[1]}/tb/train": [5.0], f"{third}/tb/train": [7.0]}
@@ -93,7 +75,7 @@ def test_tensorboard_reads_every_run_of_an_experiment_and_follows_what_is_publis
 def test_only_the_runs_that_are_meant_are_shown(library: Library) -> None:
     refs = [a_run(library, second, [float(second)]) for second in range(1, 5)]
     ids = [ref.partition("/")[2] for ref in refs]
-    with a_viewer(library) as viewer:
+    with library.at_hand(Viewer) as viewer:
         assert viewer.tensorboard(Choice("train", limit=2)).runs == tuple(ids[2:])
         chosen = viewer.tensorboard(Choice("train", [parse_condition("params.depth<3")]))
         assert (chosen.runs, chosen.removed) == (tuple(ids[:2]), tuple(ids[2:]))
@@ -106,7 +88,7 @@ def test_a_folder_of_somebody_elses_is_not_touched(library: Library) -> None:
     mine = library.room / "mine"
     mine.mkdir()
     (mine / "hmc.png").write_bytes(b"mine")
-    with a_viewer(library) as viewer:
+    with library.at_hand(Viewer) as viewer:
         with pytest.raises(UsageError, match="was not made by sealrun"):
             viewer.tensorboard(Choice("train"), mine)
         page = viewer.plan_gallery([Choice("train")], Wanted(pictures=("trace.png",)))
@@ -123,7 +105,7 @@ def test_a_gallery_shows_of_each_group_the_newest_run_that_has_the_picture(libra
     other = a_run(library, 4, [0.75], "vi/<b>", trace=b"vi")
     a_run(library, 5, [0.9], "sgld", other=b"x")
     into = library.room / "gallery"
-    with a_viewer(library) as viewer:
+    with library.at_hand(Viewer) as viewer:
         page = viewer.plan_gallery([Choice("train")], Wanted(pictures=("trace.png",), metrics=("loss",)))
         assert not into.exists()
         assert viewer.write_gallery(page, into, markdown=True, as_page=True) == []
@@ -146,13 +128,13 @@ def test_a_gallery_is_brought_up_to_date_and_forgets_what_it_shows_no_longer(lib
     gone = a_run(library, 1, [], "vi", trace=b"vi")
     a_run(library, 2, [], "hmc", trace=b"one", rank=b"two")
     wanted = Wanted(pictures=("trace.png",))
-    with a_viewer(library) as viewer:
+    with library.at_hand(Viewer) as viewer:
         page = viewer.plan_gallery([Choice("train")], wanted)
         viewer.write_gallery(page, into, markdown=True, as_page=False)
         viewer.write_gallery(page, into, markdown=True, as_page=False)
     assert {path.name for path in into.iterdir()} == {"vi.png", "hmc.png", "gallery.md", "gallery.json"}
     library.forget(gone)
-    with a_viewer(library) as viewer:
+    with library.at_hand(Viewer) as viewer:
         page = viewer.plan_gallery([Choice("train")], Wanted(pictures=("trace.png", "plots/r*.png")))
         assert viewer.write_gallery(page, into, markdown=False, as_page=True) == ["gallery.md", "hmc.png", "vi.png"]
     assert {path.name for path in into.iterdir()} == {"hmc-trace.png", "hmc-r.png", "gallery.html", "gallery.json"}
@@ -170,7 +152,7 @@ def test_links_lead_to_files_and_to_what_runs_were_made_from(library: Library) -
     ]
     ids = [ref.partition("/")[2] for ref in refs]
     into = library.room / "browse"
-    with a_linker(library) as linker:
+    with library.at_hand(Linker) as linker:
         found = linker.links(Choice("train"), into)
         assert (found.runs, found.gone) == (tuple(ids), ("targets/gone",))
         assert linker.links(Choice("train"), into).added == ()
@@ -184,7 +166,7 @@ def test_links_lead_to_files_and_to_what_runs_were_made_from(library: Library) -
     (broken,) = (into / "runs" / ids[0] / "inputs").iterdir()
     broken.unlink()
     broken.symlink_to(library.room / "cleaned away")
-    with a_linker(library) as linker:
+    with library.at_hand(Linker) as linker:
         again = linker.links(Choice("train", limit=1), into)
         assert (again.removed, again.added) == ((ids[0],), ())
         assert linker.links(Choice("train"), into).added == (ids[0],)

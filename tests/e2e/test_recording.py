@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.builders.terminals import Terminal
 from tests.e2e.deployment import Deployment, wait_for
 
 SEALRUN = [sys.executable, "-m", "sealrun"]
@@ -133,25 +133,12 @@ def test_a_command_that_a_signal_ends_leaves_the_code_that_a_shell_would_show(tm
 
 
 def test_on_a_terminal_the_command_has_one_and_its_progress_arrives_untouched(tmp_path: Path) -> None:
-    master, slave = os.openpty()
+    terminal = Terminal()
     script = "import sys; print(sys.stdout.isatty(), sys.stderr.isatty()); print('10%\\r20%\\r', end='')"
-    process = start(tmp_path, "--", sys.executable, "-c", script, stdout=slave, stderr=slave)
-    os.close(slave)
-    seen = bytearray()
-
-    def read() -> None:
-        while True:
-            try:
-                seen.extend(os.read(master, 4096))
-            except OSError:  # the other side is closed
-                return
-
-    reader = threading.Thread(target=read)
-    reader.start()
+    process = start(tmp_path, "--", sys.executable, "-c", script, stdout=terminal.slave, stderr=terminal.slave)
+    terminal.started()
     assert process.wait() == 0
-    reader.join()
-    os.close(master)
-    assert bytes(seen).startswith(b"True True\r\n10%\r20%\r")
+    assert terminal.finish().startswith(b"True True\r\n10%\r20%\r")
     log = (only_run(tmp_path) / "run.log").read_bytes()
     assert b"stdout| True True\n" in log
     assert b"stdout| 10%\r20%\r" in log

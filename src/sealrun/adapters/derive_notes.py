@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from sealrun.domain.address import Digest
 from sealrun.domain.deriving import Failure
 from sealrun.domain.errors import NoSpaceError
 from sealrun.domain.ready import ready
+from sealrun.recording.durable import write_bytes
 
 
 class FailureNotes:
@@ -37,11 +36,7 @@ class FailureNotes:
     def keep(self, failure: Failure) -> None:
         """Remember a failure in place of the one before."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".new-", dir=self._folder)
-            with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor
-                file.write(msgspec.json.encode(failure))
-            os.replace(name, self._folder / f"{failure.key}.json")  # noqa: PTH105 - beside `mkstemp`
+            write_bytes(self._folder / f"{failure.key}.json", msgspec.json.encode(failure))
         except OSError as error:
             msg = f"{self._folder}: cannot be written to ({error.strerror}); make room, or name another state folder"
             raise NoSpaceError(msg) from error

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sealrun.domain.errors import NoSpaceError, UsageError
 from sealrun.domain.galleries import HTML_FILE, INDEX_FILE, MARKDOWN_FILE
 from sealrun.domain.records import canonical_json
+from sealrun.recording.durable import write_bytes, write_text
 
 _PAGES = (MARKDOWN_FILE, HTML_FILE)
 
@@ -53,31 +53,20 @@ class GalleryFolder:
         before = self.own()
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            self._put(INDEX_FILE, canonical_json({**index, "files": sorted(names | before)}))
+            write_bytes(self._root / INDEX_FILE, canonical_json({**index, "files": sorted(names | before)}))
             for name, source in pictures.items():
                 if not _is_same(self._root / name, source):
-                    self._put(name, source.read_bytes())
+                    write_bytes(self._root / name, source.read_bytes())
             for name, text in pages.items():
-                self._put(name, text.encode())
+                write_text(self._root / name, text)
             gone = sorted(before - names)
             for name in gone:
                 (self._root / name).unlink(missing_ok=True)
-            self._put(INDEX_FILE, canonical_json({**index, "files": sorted(names)}))
+            write_bytes(self._root / INDEX_FILE, canonical_json({**index, "files": sorted(names)}))
         except OSError as error:
             msg = f"{self._root}: cannot be written to ({error.strerror}); choose another folder with --into"
             raise NoSpaceError(msg) from error
         return gone
-
-    def _put(self, name: str, body: bytes) -> None:
-        handle, made = tempfile.mkstemp(prefix=".sealrun-", dir=self._root)
-        try:
-            with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor
-                file.write(body)
-                os.fchmod(file.fileno(), 0o644)
-            Path(made).replace(self._root / name)
-        except BaseException:
-            Path(made).unlink(missing_ok=True)
-            raise
 
 
 def _is_same(one: Path, other: Path) -> bool:

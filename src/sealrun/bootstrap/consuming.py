@@ -15,7 +15,7 @@ import msgspec
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.damage import VerifyReport, Window
-from sealrun.domain.errors import NotFoundError, UsageError
+from sealrun.domain.errors import UsageError
 from sealrun.domain.indexing import Row
 from sealrun.domain.lineage import Lineage
 from sealrun.domain.manifest import Entry
@@ -27,7 +27,7 @@ from sealrun.ports import Clock, Entropy
 from sealrun.services.lineage import trace
 from sealrun.services.moved import read_where_it_stands
 from sealrun.services.moving import PlannedMove, PointerMover
-from sealrun.services.reading import Reader, RunFiles, RunView
+from sealrun.services.reading import Reader, RunFiles, RunView, check_experiment
 from sealrun.services.restoring import (
     Origin,
     Restored,
@@ -172,9 +172,8 @@ class Consumer:
         Of an experiment, `share` of the bytes may be enough: a random part. The rest is looked at. The work is done on
         the `engine`, or in this process.
         """
-        if experiment is not None and experiment not in self._reader.experiments():
-            msg = f"{self.url}: no experiment {experiment!r} (list them with: sealrun ls)"
-            raise NotFoundError(msg)
+        if experiment is not None:
+            check_experiment(self._reader.store, experiment)
         window = Window(self._entropy.uniform(0.0, 0.999), share)
         from sealrun.bootstrap.verification import verify  # noqa: PLC0415 - nobody else needs what it imports
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from sealrun.adapters.stores import open_remover
 from sealrun.bootstrap.consuming import whoami
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.domain.errors import NotFoundError, UsageError
+from sealrun.domain.errors import UsageError
 from sealrun.domain.keeping import Pin
 from sealrun.domain.reference import RunReference, parse_reference
 from sealrun.domain.repacking import RepackLimits, RepackPlan, RepackReport
@@ -19,7 +19,7 @@ from sealrun.services.collecting import CollectionPlan, CollectionPolicy, Collec
 from sealrun.services.explaining import Explanation, explain
 from sealrun.services.foretelling import DoomedRun, foretell
 from sealrun.services.pinning import Pins
-from sealrun.services.reading import Reader
+from sealrun.services.reading import Reader, check_experiment
 from sealrun.services.repacking import Repacker, plan_repack
 from sealrun.services.retiring import RetiredRun, Retirer
 from sealrun.services.undoing import Undoer, UndoPlan
@@ -88,11 +88,9 @@ class Keeper:
 
         Without `empty`, experiments with an empty policy, which retires nothing, are left out.
         """
-        experiments = self._reader.experiments()
-        if experiment is not None and experiment not in experiments:
-            msg = f"{self._store.url}: no experiment {experiment!r} (list them with: sealrun ls)"
-            raise NotFoundError(msg)
-        for name in experiments if experiment is None else [experiment]:
+        if experiment is not None:
+            check_experiment(self._store, experiment)
+        for name in self._reader.experiments() if experiment is None else [experiment]:
             policy = self._rules.policy(name)
             if empty or not policy.empty:
                 yield self._retirer.plan_policy(name, policy, write=self._writes)

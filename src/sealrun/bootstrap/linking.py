@@ -35,29 +35,30 @@ class Linker(Viewer):
         nowhere any more, since a cache was cleaned, are made again.
         """
         tell = advance or (lambda _size: None)
-        rows = {row.run_id: row for row in self._rows(choice)}
-        gone: set[str] = set()
+        wanted = {cells["run_id"]: cells for cells in self._cells(choice)}
+        places: dict[Source, Path | None] = {}
         added: list[str] = []
         with ViewFolder(into / "targets", "targets") as targets, ViewFolder(into / "runs", "runs") as runs:
             before = runs.runs()
-            removed = sorted(before - rows.keys())
-            broken = {name for name in before & rows.keys() if not runs.is_whole(name)}
+            removed = sorted(before - wanted.keys())
+            broken = {name for name in before & wanted.keys() if not runs.is_whole(name)}
             for name in [*removed, *broken]:
                 runs.leave_out(name)
-            for name, row in rows.items():
-                view = self._load(row) if name not in before - broken else None
+            for name, cells in wanted.items():
+                view = self._load(cells) if name not in before - broken else None
                 if view is None:
                     continue
                 inputs = named_inputs(view.envelope)
-                places = {label: self._place(targets, source) for label, source in inputs.items()}
-                gone |= {inputs[label].text for label, place in places.items() if place is None}
-                files = {f"inputs/{label}": (place, True) for label, place in places.items() if place is not None}
+                for source in inputs.values():
+                    if source not in places:  # many runs are made from the same
+                        places[source] = self._place(targets, source)
+                found = {f"inputs/{label}": places[source] for label, source in inputs.items()}
+                files = {path: (place, True) for path, place in found.items() if place is not None}
                 runs.show(name, {"artifacts": (self._local.of(view, verify=False).absolute(), True), **files})
                 tell(view.envelope.size)
                 added.append(name)
-            return Linked(
-                into.absolute(), tuple(sorted(runs.runs())), tuple(added), tuple(removed), tuple(sorted(gone))
-            )
+            gone = sorted({source.text for source, place in places.items() if place is None})
+            return Linked(into.absolute(), tuple(sorted(runs.runs())), tuple(added), tuple(removed), tuple(gone))
 
     def _place(self, targets: ViewFolder, source: Source) -> Path | None:
         """Path of an input on this machine, shown among the targets; None if it is gone."""

@@ -11,7 +11,7 @@ import msgspec
 from sealrun.adapters.gallery_folder import GalleryFolder
 from sealrun.adapters.view_folder import ViewFolder
 from sealrun.bootstrap.at_hand import RegistryAtHand
-from sealrun.domain.address import RunId, parse_name
+from sealrun.domain.address import parse_name
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.galleries import (
     HTML_FILE,
@@ -26,12 +26,10 @@ from sealrun.domain.galleries import (
     pictures_of,
     suffix_of,
 )
-from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import Entry
-from sealrun.domain.reference import RunReference
 from sealrun.domain.tabulating import Cells, Condition, arrange, asks_envelopes, cells_of
 from sealrun.services.fanning import fan_out, fan_through
-from sealrun.services.reading import RunView
+from sealrun.services.reading import RunView, check_experiment
 from sealrun.services.tabulating import with_envelopes
 
 _AT_ONCE = 8
@@ -82,14 +80,14 @@ class Viewer(RegistryAtHand):
             return self._bring_up_to_date(folder, root, choice, advance or (lambda _size: None))
 
     def _bring_up_to_date(self, folder: ViewFolder, root: Path, choice: Choice, tell: Advance) -> Logs:
-        rows = {row.run_id: row for row in self._rows(choice)}
+        wanted = {cells["run_id"]: cells for cells in self._cells(choice)}
         before = folder.runs()
-        removed = sorted(before - rows.keys())
+        removed = sorted(before - wanted.keys())
         for name in removed:
             folder.leave_out(name)
         added: list[str] = []
         without: list[str] = []
-        fresh = [row for name, row in rows.items() if name not in before]
+        fresh = [cells for name, cells in wanted.items() if name not in before]
         for view in fan_through(self._load, fresh, _AT_ONCE):
             if view is None:
                 continue
@@ -150,28 +148,19 @@ class Viewer(RegistryAtHand):
 
     def _newest_with(self, runs: Sequence[Cells], patterns: Sequence[str]) -> tuple[Cells, RunView, list[Entry]] | None:
         for cells in sorted(runs, key=lambda found: (found["finished_at"], found["run_id"]), reverse=True):
-            view = self._view(cells["experiment"], cells["run_id"])
+            view = self._load(cells)
             entries = None if view is None else pictures_of(view.manifest, patterns)
             if view is not None and entries is not None:
                 return cells, view, entries
         return None
 
     def _picture(self, shown: Shown) -> Path:
-        experiment, _, run_id = shown.ref.partition("/")
-        reader = self._reader
-        view = reader.load(reader.resolve_reference(RunReference(experiment, RunId(run_id))))
+        view = self._reader.load(self._reader.resolve(shown.ref))
         return self._local.file(view, view.entry(shown.path))
 
-    def _rows(self, choice: Choice) -> list[Row]:
-        wanted = {cells["run_id"] for cells in self._cells(choice, [])}
-        return [row for row in self._reader.runs(choice.experiment) if row.run_id in wanted]
-
-    def _cells(self, choice: Choice, columns: Sequence[str]) -> list[Cells]:
+    def _cells(self, choice: Choice, columns: Sequence[str] = ()) -> list[Cells]:
         """The runs that are meant, with what the conditions and `columns` ask for; `NotFoundError` of no experiment."""
-        parse_name(choice.experiment, "experiment")
-        if choice.experiment not in self._reader.experiments():
-            msg = f"{self._reader.store.url}: no experiment {choice.experiment!r} (list them with: sealrun ls)"
-            raise NotFoundError(msg)
+        check_experiment(self._reader.store, parse_name(choice.experiment, "experiment"))
         rows = self._reader.runs(choice.experiment)
         if asks_envelopes(columns, choice.conditions, None):
             cells = [cells_of(row, envelope) for row, envelope in with_envelopes(self._reader.store, rows)]
@@ -179,14 +168,11 @@ class Viewer(RegistryAtHand):
             cells = [cells_of(row) for row in rows]
         return arrange(cells, choice.conditions, None, choice.limit)
 
-    def _load(self, row: Row) -> RunView | None:
-        return self._view(row.experiment, row.run_id)
-
-    def _view(self, experiment: str, run_id: str) -> RunView | None:
+    def _load(self, cells: Cells) -> RunView | None:
         """The run, or None if it was retired meanwhile."""
         reader = self._reader
         try:
-            return reader.load(reader.resolve_reference(RunReference(experiment, RunId(run_id))))
+            return reader.load(reader.resolve(f"{cells['experiment']}/{cells['run_id']}"))
         except NotFoundError:
             return None
 

@@ -1,8 +1,10 @@
-"""Commands that show many runs at once: tb and gallery."""
+"""Commands that show many runs at once: tb, links and gallery."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -13,14 +15,20 @@ from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.domain.galleries import check_patterns
 from sealrun.domain.tabulating import parse_condition
 
+F = TypeVar("F", bound=Callable[..., Any])
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_where = click.option("--where", metavar="NAME=VALUE", multiple=True, help="Only such runs; see: sealrun ls --help.")
+
+
+def _of_one_experiment(command: F) -> F:
+    """Add what says which runs of an experiment are meant."""
+    limit = click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the newest N of them.")
+    return click.argument("experiment")(_where(limit(command)))
 
 
 @click.command()
-@click.argument("experiment")
+@_of_one_experiment
 @click.option("--into", metavar="FOLDER", type=_FOLDER, help="Make it there (default: below the user's cache).")
-@click.option("--where", metavar="NAME=VALUE", multiple=True, help="Only such runs; see: sealrun ls --help.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the newest N of them.")
 @registry_option
 @shared_options
 def tb(
@@ -52,10 +60,8 @@ def tb(
 
 
 @click.command()
-@click.argument("experiment")
+@_of_one_experiment
 @click.option("--into", metavar="FOLDER", type=_FOLDER, required=True, help="Where the links are made.")
-@click.option("--where", metavar="NAME=VALUE", multiple=True, help="Only such runs; see: sealrun ls --help.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the newest N of them.")
 @registry_option
 @shared_options
 def links(
@@ -91,7 +97,7 @@ def links(
 @click.option("--into", metavar="FOLDER", type=_FOLDER, required=True, help="Where the gallery is written.")
 @click.option("--by", metavar="NAME", help="Group runs by this column, such as params.sampler (default: pipeline_id).")
 @click.option("--metric", "metrics", metavar="NAME", multiple=True, help="Show this metric (default: all).")
-@click.option("--where", metavar="NAME=VALUE", multiple=True, help="Only such runs; see: sealrun ls --help.")
+@_where
 @click.option("--title", help="The page's title (default: the experiments).")
 @click.option("--format", "kind", type=click.Choice(["markdown", "html", "both"]), default="both", show_default=True)
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be shown, and write nothing.")

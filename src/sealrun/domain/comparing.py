@@ -40,7 +40,7 @@ class Difference(msgspec.Struct, frozen=True):
     @property
     def delta(self) -> float | None:
         """How much a number grew, or None if either is no finite number."""
-        if _is_number(self.before) and _is_number(self.after):
+        if is_number(self.before) and is_number(self.after):
             return float(self.after) - float(self.before)
         return None
 
@@ -120,7 +120,8 @@ def _equal(one: object, other: object) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Tell whether a value of JSON is a finite number, which a truth value is not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -20,7 +20,7 @@ from sealrun.domain.run import Envelope
 
 Kind = Literal["run", "gone", "pointer", "content", "name", "external"]
 _SCHEME = "sealrun://"
-_KINDS = ("ref", "uri", "url", "path", "name")
+_SAID = ("ref", "urn", "uri", "url", "path", "name")
 """Under which keys producers say what an input is."""
 
 
@@ -88,13 +88,17 @@ def sources_of(envelope: Envelope) -> list[Source]:
 
 
 def _of_input(item: object) -> Iterator[Source]:
-    if isinstance(item, str):
-        yield source_of(item, "input")
-    elif isinstance(item, Mapping):
-        said = next((item[key] for key in _KINDS if isinstance(item.get(key), str) and item[key]), None)
-        kind = item.get("type")
-        if said is not None:
-            yield source_of(said, kind if isinstance(kind, str) and kind != "run" else "input")
+    said = said_of(item)
+    if said is not None:
+        kind = item.get("type") if isinstance(item, Mapping) else None
+        yield source_of(said, kind if isinstance(kind, str) and kind != "run" else "input")
+
+
+def said_of(item: object) -> str | None:
+    """Return what an input of a run's record names: a text, or what an object says under one of the usual keys."""
+    if isinstance(item, Mapping):
+        return next((item[key] for key in _SAID if isinstance(item.get(key), str) and item[key]), None)
+    return item if isinstance(item, str) else None
 
 
 def source_of(text: str, role: str) -> Source:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sealrun.domain.lineage import Source, source_of, sources_of
+from sealrun.domain.lineage import Source, said_of, source_of, sources_of
 from sealrun.domain.run import Envelope
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_NAME = 80
 _NAMES = ("role", "name", "type")
-_REFS = ("ref", "uri", "url", "path", "urn")
 _FOUND = ("run", "content", "name")
 
 
@@ -23,10 +22,10 @@ def named_inputs(envelope: Envelope) -> dict[str, Source]:
     said: dict[str, str] = {}
     inputs = envelope.producer.get("inputs")
     for item in inputs if isinstance(inputs, list) else []:
-        if isinstance(item, Mapping):
-            ref = next((item[key] for key in _REFS if isinstance(item.get(key), str)), None)
+        ref = said_of(item)
+        if isinstance(item, Mapping) and ref is not None:
             name = next((item[key] for key in _NAMES if isinstance(item.get(key), str) and item[key] != "run"), None)
-            if ref is not None and name is not None:
+            if name is not None:
                 said.setdefault(source_of(ref, "input").text, name)
     found: dict[str, Source] = {}
     for source in sources_of(envelope):

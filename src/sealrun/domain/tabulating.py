@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sealrun.domain.comparing import flat
+from sealrun.domain.comparing import flat, is_number
 from sealrun.domain.errors import UsageError
 from sealrun.domain.indexing import Row
 from sealrun.domain.run import Envelope
@@ -50,9 +50,9 @@ class Condition(msgspec.Struct, frozen=True):
         if found is None:
             return False
         number = _number(self.value)
-        if _is_number(found) and number is not None:
+        if is_number(found) and number is not None:
             return _ORDERED[self.test](found, number)
-        return not _is_number(found) and _ORDERED[self.test](_text(found), self.value)
+        return not is_number(found) and _ORDERED[self.test](_text(found), self.value)
 
 
 def parse_condition(text: str) -> Condition:
@@ -113,12 +113,12 @@ def _group(name: str, runs: Sequence[Cells]) -> list[str]:
 
 def _rank(value: object) -> tuple[int, float, str]:
     """Numbers before texts, each in its own order."""
-    return (0, float(value), "") if _is_number(value) else (1, 0.0, _text(value))  # type: ignore[arg-type] # a number
+    return (0, float(value), "") if is_number(value) else (1, 0.0, _text(value))  # type: ignore[arg-type] # a number
 
 
 def _same(found: object, value: str) -> bool:
     number = _number(value)
-    if _is_number(found) and number is not None:
+    if is_number(found) and number is not None:
         return found == number
     return _text(found) == value or (isinstance(found, list | tuple) and value in map(_text, found))
 
@@ -132,7 +132,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

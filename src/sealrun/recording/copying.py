@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import select
@@ -12,7 +11,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-_CHUNK = 1 << 16
+from sealrun.recording.tee import read_some, write_whole
+
 _LINGER_S = 0.5
 _OUT, _ERR = 1, 2
 
@@ -137,30 +137,13 @@ class Copier:
 
     def _pass_on(self, descriptor: int) -> None:
         name, target = self._channels.reading[descriptor]
-        try:
-            chunk = os.read(descriptor, _CHUNK)
-        except OSError as error:
-            if error.errno != errno.EIO:  # a terminal whose other side is closed
-                raise
-            chunk = b""
+        chunk = read_some(descriptor)
         if chunk and self._problem is None:
             try:
                 self._log(name, chunk)
             except OSError as error:
                 self._problem = error
-        if not chunk or not _write(target, chunk):
+        if not chunk or not write_whole(target, chunk):
             # Nobody reads our output any more: the child learns it as it would without us.
             del self._channels.reading[descriptor]
             os.close(descriptor)
-
-
-def _write(target: int, chunk: bytes) -> bool:
-    left = memoryview(chunk)
-    while left:
-        try:
-            left = left[os.write(target, left) :]
-        except BlockingIOError:
-            select.select([], [target], [])
-        except BrokenPipeError:
-            return False
-    return True

@@ -59,21 +59,27 @@ def _copy(reading: int, target: int, log: int, logs: set[int]) -> bool:
         size = fcntl.ioctl(target, termios.TIOCGWINSZ, b"\0" * 8)
         if size != fcntl.ioctl(reading, termios.TIOCGWINSZ, b"\0" * 8):
             fcntl.ioctl(reading, termios.TIOCSWINSZ, size)
+    chunk = read_some(reading)
+    if chunk and log in logs:
+        try:
+            write_whole(log, chunk)
+        except OSError:  # a full disk: what is printed is more important
+            logs.discard(log)
+    return bool(chunk) and write_whole(target, chunk)
+
+
+def read_some(reading: int) -> bytes:
+    """Return what there is to read of a pipe or a terminal; nothing at its end."""
     try:
-        chunk = os.read(reading, _CHUNK)
+        return os.read(reading, _CHUNK)
     except OSError as error:
         if error.errno != errno.EIO:  # a terminal whose other side is closed
             raise
-        chunk = b""
-    if chunk and log in logs:
-        try:
-            _write(log, chunk)
-        except OSError:  # a full disk: what is printed is more important
-            logs.discard(log)
-    return bool(chunk) and _write(target, chunk)
+        return b""
 
 
-def _write(target: int, chunk: bytes) -> bool:
+def write_whole(target: int, chunk: bytes) -> bool:
+    """Write all of it, however long that takes; False if nobody reads it any more."""
     left = memoryview(chunk)
     while left:
         try:

@@ -38,6 +38,7 @@ class _Tracing:
         self.nodes: dict[str, Node] = {}
         self.edges: set[Edge] = set()
         self._by_urn: dict[str, str] = {}
+        self._read: dict[str, Envelope] = {}
 
     def start(self, ref: str) -> str:
         """Add the run that is asked about; `NotFoundError`."""
@@ -74,6 +75,7 @@ class _Tracing:
     def _add(self, envelope: Envelope) -> str:
         node = node_of(envelope)
         self.nodes[node.id] = node
+        self._read[node.id] = envelope
         self._by_urn.setdefault(envelope.urn, node.id)
         return node.id
 
@@ -100,6 +102,8 @@ class _Tracing:
 
     def _find(self, name: str) -> Envelope | None:
         """The run that a node stands for, or None: it is gone, or no run."""
+        if name in self._read:
+            return self._read[name]
         if self.nodes[name].kind not in {"run", "gone"}:
             return None
         try:

@@ -41,7 +41,7 @@ from sealrun.services.pointers import PointerName, Pointers
 from sealrun.services.standing import attempts_of, find_standing
 from sealrun.services.streaming import stream
 
-__all__ = ["Reader", "RunFiles", "RunView", "experiment_exists", "no_such_run"]
+__all__ = ["Reader", "RunFiles", "RunView", "check_experiment", "experiment_exists", "no_such_run"]
 
 _CHUNK = 4 * 1024 * 1024
 _AHEAD = 6
@@ -209,6 +209,13 @@ class Reader:
 def experiment_exists(store: Store, experiment: str) -> bool:
     """Tell whether anything was ever published to an experiment."""
     return next(iter(store.list(experiment_prefix(experiment), limit=1)), None) is not None
+
+
+def check_experiment(store: Store, experiment: str) -> None:
+    """Raise `NotFoundError` for an experiment that holds nothing."""
+    if experiment not in store.list_folders(EXPERIMENTS):
+        msg = f"{store.url}: no experiment {experiment!r} (list them with: sealrun ls)"
+        raise NotFoundError(msg)
 
 
 def no_such_run(store: Store, experiment: str, run_id: str) -> NotFoundError:

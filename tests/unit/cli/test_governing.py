@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.builders.commands import Answer, Commands, go_to
 from tests.builders.foreign import REGISTRY, SCHEMA, foreign_folder, seal
 
 import sealrun
-from sealrun.cli.main import run
 from sealrun.domain.address import Digest
 from sealrun.domain.in_place import in_place_seal
 from sealrun.domain.manifest import Entry
@@ -23,34 +22,12 @@ STRICT = {"type": "object", "required": ["run_id", "status"]}
 LOOSE = {"type": "object", "required": ["run_id"]}
 
 
-class Answer(msgspec.Struct):
-    """What one command did."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:  # noqa: ANN401 - whatever was printed
-        return json.loads(self.out)
-
-    def errors(self) -> dict[str, str]:
-        """What a validation found wrong: the last detail of each check."""
-        return {each["check"]: each["detail"] for each in self.json()["findings"] if each["level"] == "error"}
-
-
-class Place:
+class Place(Commands):
     """A folder made by ``sealrun init``, in which commands are run."""
 
     def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._capture = capture
+        super().__init__(folder, capture)
         self._number = 0
-
-    def __call__(self, *arguments: str) -> Answer:
-        self._capture.readouterr()
-        code = run(list(arguments))
-        out, err = self._capture.readouterr()
-        return Answer(code, out, err)
 
     def publish(self, experiment: str, lines: str, **declared: Any) -> str:  # noqa: ANN401 - JSON
         """Publish a build of a registry; return its reference."""
@@ -95,13 +72,8 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Place:
-    for name in [name for name in os.environ if name.startswith("SEALRUN_") or name == "STATE_DIRECTORY"]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    made = Place(tmp_path, capsys)
-    assert made("init", ".").code == 0
-    return made
+    go_to(tmp_path, monkeypatch)
+    return Place(tmp_path, capsys)
 
 
 # ---------------------------------------------------------------- schemas

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
+from tests.builders.commands import Commands, go_to
 
 from sealrun.adapters.stores.posix_removal import PosixRemover
-from sealrun.cli.main import run
 
 
-class Answer(msgspec.Struct):
-    """What one command did."""
-
-    code: int
-    out: str
-    err: str
-
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-class Place:
+class Place(Commands):
     """A folder made by ``sealrun init`` with a policy that keeps one run, in which commands are run."""
-
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._capture = capture
-
-    def __call__(self, *arguments: str) -> Answer:
-        self._capture.readouterr()
-        code = run(list(arguments))
-        out, err = self._capture.readouterr()
-        return Answer(code, out, err)
 
     def publish(self, number: int) -> str:
         """Publish a run with one file of its own, and one that every run has."""
@@ -67,12 +43,8 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Place:
-    for name in [name for name in os.environ if name.startswith("SEALRUN_") or name == "STATE_DIRECTORY"]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
+    go_to(tmp_path, monkeypatch)
     made = Place(tmp_path, capsys)
-    assert made("init", ".").code == 0
     with (tmp_path / "sealrun.toml").open("a") as settings:
         settings.write("\n[retention.default]\nkeep_last = 1\n")
     return made

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
+from tests.builders.commands import Commands, go_to
 from tests.builders.keys import a_key, allowed, fingerprint
 
-from sealrun.cli.main import run
 
-
-class Answer(msgspec.Struct):
-    """What one command did."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:  # noqa: ANN401 - whatever was printed
-        return json.loads(self.out)
-
-
-class Place:
+class Place(Commands):
     """A folder made by ``sealrun init``, with one published run and two keys."""
 
     def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._capture = capture
-        assert self("init", ".").code == 0
+        super().__init__(folder, capture)
         (folder / "run-1").mkdir()
         (folder / "run-1" / "model.bin").write_text("weights")
         self.ref: str = self("publish", "run-1", "--experiment", "training", "--json").json()["ref"]
         self.ada, self.bob = a_key(folder, "ada"), a_key(folder, "bob")
         allowed(folder / "signers", ("ada@example.org", self.ada))
-
-    def __call__(self, *arguments: str) -> Answer:
-        self._capture.readouterr()
-        code = run(list(arguments))
-        out, err = self._capture.readouterr()
-        return Answer(code, out, err)
 
     def file(self, pattern: str) -> Path:
         (found,) = (self.folder / "registry" / "experiments").glob(pattern)
@@ -51,10 +28,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Place:
-    for name in [name for name in os.environ if name.startswith("SEALRUN_") or name == "STATE_DIRECTORY"]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
+    go_to(tmp_path, monkeypatch)
     return Place(tmp_path, capsys)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.builders.commands import go_to
 
 from sealrun.adapters.locking import hold
 from sealrun.cli.main import run
@@ -63,10 +64,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Place:
-    for name in [name for name in os.environ if name.startswith("SEALRUN_") or name == "STATE_DIRECTORY"]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
+    go_to(tmp_path, monkeypatch)
     made = Place(tmp_path, capsysbinary)
     assert made("init", ".").code == 0
     return made

@@ -5,16 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pty
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import textwrap
-import threading
 import time
 from pathlib import Path
+
+from tests.builders.terminals import Terminal
 
 CAPTURED = """
 import os, sys
@@ -63,29 +63,18 @@ def test_by_default_nothing_is_captured(tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_the_program_has_one_and_progress_is_untouched(tmp_path: Path) -> None:
-    master, slave = pty.openpty()
+    terminal = Terminal()
     text = """
     with run(capture=True) as r:
         print(sys.stdout.isatty(), sys.stderr.isatty(), os.get_terminal_size(1).columns)
         print("10%\\r20%\\r", end="", file=sys.stderr, flush=True)
     """
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 123, 0, 0))
+    fcntl.ioctl(terminal.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 123, 0, 0))
+    slave = terminal.slave
     process = subprocess.Popen(program(text), cwd=tmp_path, stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
-    seen = bytearray()
-
-    def read() -> None:
-        while True:
-            try:
-                seen.extend(os.read(master, 4096))
-            except OSError:  # the other side is closed
-                return
-
-    reader = threading.Thread(target=read)
-    reader.start()
+    terminal.started()
     assert process.wait() == 0
-    reader.join()
-    os.close(master)
+    seen = terminal.finish()
     assert b"True True 123\r\n" in seen
     assert b"10%\r20%\r" in seen
     assert logs(tmp_path) == (b"True True 123\n", b"10%\r20%\r")
