@@ -13,7 +13,7 @@ BENCHING := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format-check lint types arrows spec format bench profile build clean
+.PHONY: help demo test browser machine check format-check lint types arrows spec format bench profile build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -24,6 +24,12 @@ demo: $(INSTALLED) ## see sealrun seal, publish and resolve a run, in a temporar
 
 test: $(DEVELOPING) ## run every test; choose with ARGS="-k pointer"
 	@$(BIN)/python -m pytest -n 2 --timeout 300 $(ARGS)
+
+browser: $(DEVELOPING) ## open every page in Chromium, which has to be installed
+	@$(BIN)/python -m pytest -m browser --timeout 300 $(ARGS)
+
+machine: $(DEVELOPING) ## boot a machine with systemd and run the service on it: as root, with debootstrap and systemd-nspawn
+	@$(BIN)/python -m pytest -m machine --timeout 1500 $(ARGS)
 
 check: format-check lint types arrows test ## everything that must hold: format, lint, types, imports, tests
 
