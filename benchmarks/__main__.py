@@ -4,8 +4,8 @@ Others are ``python -m benchmarks NAME``, or ``make bench ARGS=NAME``: ``slow`` 
 (each workload through a daemon), ``many_runs`` (a thousand tiny runs through it), ``idle`` (a daemon with nothing to
 do), ``shapes`` (a million tiny files, one of 20 GB, …), ``collection`` (the collector beside plain listing and
 deletion), ``planning`` (the collector beside restic and dvc), ``engines`` (verifying and marking on several),
-``growth`` and ``requests`` (what grows with a registry), ``profile`` (where sealrun's time goes), ``week`` (a week of a daemon in an hour). Each explains
-itself with ``--help``.
+``growth`` and ``requests`` (what grows with a registry), ``profile`` (where sealrun's time goes), ``week`` (a week of a
+daemon in an hour). Each explains itself with ``--help``.
 """
 
 from __future__ import annotations

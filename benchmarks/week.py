@@ -31,7 +31,6 @@ from pathlib import Path
 from benchmarks.daemons import daemon
 from benchmarks.server import ACCESS_KEY, SECRET_KEY, SeaweedFS
 
-_DAYS = 7
 _RUNS_A_DAY = 1000
 _LOOK_S = 5.0
 _PATIENCE_S = 900.0
@@ -172,10 +171,11 @@ def _sealrun(settings: Path, *arguments: str) -> str:
 class Week:
     """One week in a folder of its own."""
 
-    def __init__(self, room: Path, server: SeaweedFS, minutes: float, seed: int) -> None:
-        """Write the settings."""
+    def __init__(self, room: Path, server: SeaweedFS, minutes: float, days: float, seed: int) -> None:
+        """Write the settings of so many `days`, to be lived through in so many `minutes`."""
         self._room, self._server = room, server
         self._seconds = int(minutes * 60)
+        self._runs = int(days * _RUNS_A_DAY)
         self._chance = random.Random(seed)  # noqa: S311 - a workload, repeatable
         self._watched, self._aside = room / "outbox", room / "aside"
         self._watched.mkdir()
@@ -221,7 +221,7 @@ class Week:
         return visitor
 
     def _drop_due(self, second: int) -> None:
-        due = _DAYS * _RUNS_A_DAY * (second + 1) // self._seconds
+        due = self._runs * (second + 1) // self._seconds
         for number in range(sum(self.fates.values()), due):
             self.fates[drop(self._watched, self._aside, number, self._chance)] += 1
 
@@ -245,13 +245,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a week, print it, and fail if anything is missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.week", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--days", type=float, default=7.0, help="of a thousand runs each (7)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="also write every look to this file")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="sealrun-week-") as temporary:
         room = Path(temporary)
         with SeaweedFS(room / "server") as server:
-            week = Week(room, server, options.minutes, options.seed)
+            week = Week(room, server, options.minutes, options.days, options.seed)
             visitor = week.run()
             damaged = [
                 name for name in ("main", "cloud") if not _sealrun(week.settings, "verify", "--all", "--registry", name)
