@@ -13,7 +13,7 @@ BENCHING := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test browser machine check format-check lint types arrows spec format bench profile build clean
+.PHONY: help demo test browser machine check format-check lint types arrows spec format bench profile build clean security audit fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## see sealrun seal, publish and resolve a run, in a temporar
 	@$(BIN)/sealrun demo $(ARGS)
 
 test: $(DEVELOPING) ## run every test; choose with ARGS="-k pointer"
-	@$(BIN)/python -m pytest -n 2 --timeout 300 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300 $(ARGS)
 
 browser: $(DEVELOPING) ## open every page in Chromium, which has to be installed
 	@$(BIN)/python -m pytest -m browser --timeout 300 $(ARGS)
@@ -31,13 +31,26 @@ browser: $(DEVELOPING) ## open every page in Chromium, which has to be installed
 machine: $(DEVELOPING) ## boot a machine with systemd and run the service on it: as root, with debootstrap and systemd-nspawn
 	@$(BIN)/python -m pytest -m machine --timeout 1500 $(ARGS)
 
-check: format-check lint types arrows test ## everything that must hold: format, lint, types, imports, tests
+check: format-check lint security types arrows test ## everything that must hold: format, lint, bandit, types, imports, tests
 
 format-check: $(DEVELOPING) ## is the code formatted?
 	@$(BIN)/ruff format --check --quiet .
 
 lint: $(DEVELOPING) ## ruff
 	@$(BIN)/ruff check --quiet .
+
+security: $(DEVELOPING) ## bandit on the code, zizmor on the workflow
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src
+	@$(BIN)/zizmor --offline --quiet --config deploy/zizmor.yml deploy/github-workflow.yml >/dev/null
+
+audit: $(DEVELOPING) ## known vulnerabilities of what is installed; asks PyPI, so it needs the network
+	@$(PIP) pip-audit
+	@$(BIN)/python -m pip --disable-pip-version-check freeze --exclude-editable | \
+	  $(BIN)/pip-audit --strict --disable-pip --no-deps --requirement /dev/stdin $(ARGS)
+
+fuzz: $(DEVELOPING) ## let coverage guide fuzzing; ARGS="MANIFEST.sha256 -max_total_time=600", or a list of the parsers
+	@$(PIP) atheris
+	@$(BIN)/python -W ignore -m tests.fuzz.with_atheris $(ARGS)
 
 types: $(DEVELOPING) ## mypy, strict
 	@$(BIN)/mypy --no-error-summary

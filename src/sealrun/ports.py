@@ -17,6 +17,7 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.manifest import Entry, Link
+from sealrun.domain.metering import Labels, Metric
 from sealrun.domain.mirroring import MirroredRun, MirrorRecord
 from sealrun.domain.packing import Member
 from sealrun.domain.pieces import Body
@@ -604,6 +605,16 @@ class Folders(Protocol):
         """Everything known, by watch and path."""
         ...
 
+    def counts(self, watch: str) -> Mapping[str, int]:
+        """How many candidates of a watch are in which state; no record is read."""
+        ...
+
+    def page(
+        self, watch: str, states: Collection[FolderState], offset: int = 0, limit: int | None = None
+    ) -> Sequence[FolderRecord]:
+        """Candidates of a watch in one of these states, the newest first; reads no others."""
+        ...
+
 
 DeliveryState = Literal["queued", "published", "parked"]
 
@@ -627,6 +638,18 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     attempt_created_at: str | None = None
     published: Published | None = None
     published_at: float | None = None
+
+
+class QueueCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deliveries of a registry are in a state, and of what waits how many bytes its runs have.
+
+    Runs that were accepted before their size was noted count no bytes.
+    """
+
+    registry: str
+    state: DeliveryState
+    count: int
+    size: int = 0
 
 
 class Deliveries(Protocol):
@@ -679,6 +702,18 @@ class Deliveries(Protocol):
         """Deliveries, newest first."""
         ...
 
+    def counts(self) -> Sequence[QueueCount]:
+        """What there is in every queue; of what is published no row is read."""
+        ...
+
+    def waiting(self, registry: str, offset: int = 0, limit: int = 100) -> Sequence[Delivery]:
+        """Deliveries that are not published: queued ones by due time, then parked ones."""
+        ...
+
+    def last_error(self, registry: str) -> str | None:
+        """What went wrong with the newest delivery that waits and has failed."""
+        ...
+
     def of(self, sealed: int) -> Sequence[Delivery]:
         """The deliveries of one sealed run, by registry."""
         ...
@@ -717,6 +752,38 @@ class Facts(Protocol):
 
     def set_fact(self, key: str, value: object) -> None:
         """Remember a JSON value."""
+        ...
+
+    def facts(self, prefix: str) -> Mapping[str, object]:
+        """Every fact whose key begins with `prefix`, by key and in their order."""
+        ...
+
+    def drop_fact(self, key: str) -> None:
+        """Forget a fact; harmless when there is none."""
+        ...
+
+
+class Moments(Protocol):
+    """When things happened first or last, in POSIX seconds; what never happened is left out. Quick at any length."""
+
+    def accepted(self, sealed: int) -> float | None:
+        """When the sealed run with that id was accepted into the queue."""
+        ...
+
+    def oldest_queued(self) -> Mapping[str, float]:
+        """By registry, when the oldest run was accepted of those that are queued for it."""
+        ...
+
+    def last_published(self) -> Mapping[str, float]:
+        """By registry, when a run was last published there."""
+        ...
+
+    def last_sealed(self) -> Mapping[str, float]:
+        """By watch, when a run was last sealed."""
+        ...
+
+    def size(self) -> int:
+        """How many bytes the journal takes on its disk."""
         ...
 
 
@@ -790,6 +857,48 @@ class Progress(Protocol):
     def phase(self, name: str, total_bytes: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
         """Announce a phase; the callable advances it by bytes and may be called from any thread."""
         ...
+
+
+class Meters(Protocol):
+    """Counts what this process does, for whoever operates it. Nothing here fails, waits or is durable.
+
+    A meter is taken once, with its labels by name, and then called as often as need be, from any thread: a call costs
+    an addition. What has been taken once is shown, with 0, before it happens. Metrics are those of `domain.metering`.
+    """
+
+    def counter(self, metric: Metric, /, **labels: str) -> Callable[[float], object]:
+        """Return what adds an amount, which is not negative, to a counter."""
+        ...
+
+    def histogram(self, metric: Metric, /, **labels: str) -> Callable[[float], object]:
+        """Return what adds one value to a histogram."""
+        ...
+
+    def totals(self, metric: Metric, /) -> Mapping[Labels, float]:
+        """Return a counter's values so far, by its labels' values in their order."""
+        ...
+
+
+class _NoMeters:
+    def counter(self, metric: Metric, /, **labels: str) -> Callable[[float], object]:  # noqa: ARG002 - the port's
+        return _count_nothing
+
+    def histogram(self, metric: Metric, /, **labels: str) -> Callable[[float], object]:  # noqa: ARG002 - the port's
+        return _count_nothing
+
+    def totals(self, metric: Metric, /) -> Mapping[Labels, float]:  # noqa: ARG002 - the port's
+        return {}
+
+    def __reduce__(self) -> str:
+        return "UNMETERED"
+
+
+def _count_nothing(_amount: float) -> None:
+    return None
+
+
+UNMETERED: Meters = _NoMeters()
+"""Counts nothing: what everything is given that nobody measures."""
 
 
 # ---------------------------------------------------------------- mirrors

@@ -12,6 +12,10 @@ import fsspec
 from tests.servers.endpoint import Endpoint
 from tests.servers.shared import shared_moto, shared_seaweedfs
 
+from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.limiting import LimitedStore, Limiter
+from sealrun.adapters.metering import ProcessMeters
+from sealrun.adapters.metering_store import MeteredStore
 from sealrun.adapters.stores import open_store
 from sealrun.adapters.stores.fsspec_store import FsspecStore
 from sealrun.adapters.stores.memory import forget_space
@@ -31,6 +35,17 @@ def memory_store(_room: Path) -> Iterator[Store]:
 @contextmanager
 def posix_store(room: Path) -> Iterator[Store]:
     yield open_store(f"file://{room}/registry", make=True)
+
+
+@contextmanager
+def metered_store(room: Path) -> Iterator[Store]:
+    yield MeteredStore(open_store(f"file://{room}/registry", make=True), ProcessMeters(), "main")
+
+
+@contextmanager
+def limited_store(room: Path) -> Iterator[Store]:
+    with memory_store(room) as store:
+        yield LimitedStore(store, Limiter(SystemClock(), 1 << 30))
 
 
 @contextmanager
@@ -67,6 +82,8 @@ def seaweedfs_store(_room: Path) -> AbstractContextManager[Store]:
 FACTORIES: dict[str, Factory] = {
     "memory": memory_store,
     "posix": posix_store,
+    "metered-posix": metered_store,
+    "limited-memory": limited_store,
     "fsspec-memory": fsspec_memory_store,
     "fsspec-local": fsspec_local_store,
     "moto": moto_store,

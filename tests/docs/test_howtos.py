@@ -51,6 +51,13 @@ def test_the_page_on_mirrors_makes_a_folder_that_sha256sum_verifies(tmp_path: Pa
     assert (run / "metrics.json").read_text() == '{"loss": 0.1}\n'
 
 
+def test_the_page_on_pausing_pauses_shows_it_and_resumes(tmp_path: Path) -> None:
+    said = said_by("pause-and-limit.md", "pause", tmp_path)
+    assert "registry main is paused until " in said
+    assert ": the link is needed (" in said
+    assert said.rstrip().endswith("registry main goes on")
+
+
 _THREE_RUNS = """
 sealrun init . --experiment training > /dev/null
 printf '[retention.default]\\nkeep_last = 1\\n' >> sealrun.toml

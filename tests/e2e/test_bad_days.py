@@ -128,6 +128,20 @@ def test_a_second_daemon_on_the_same_state_folder_is_refused_with_11(tmp_path: P
     deployment.stop()
 
 
+def test_a_reload_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    deployment = local(tmp_path)
+    daemon = deployment.start()
+    counts: list[int] = []
+    for number in range(6):
+        make_run(tmp_path / "outputs" / f"run-{number}", {"model.bin": bytes([number]) * 5000})
+        wait_for("the run is published", lambda: len(deployment.runs("main")) > len(counts))
+        counts.append(len(list(Path(f"/proc/{daemon.pid}/fd").iterdir())))
+        daemon.send_signal(1)
+        wait_for("a reload", lambda: deployment.log.read_text().count("settings are reloaded") == len(counts))
+    deployment.stop()
+    assert max(counts[3:]) <= max(counts[:3]) + 1
+
+
 def test_a_broken_reload_keeps_the_old_settings_and_a_good_one_takes_effect(tmp_path: Path) -> None:
     deployment = local(tmp_path)
     daemon = deployment.start()

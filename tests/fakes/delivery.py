@@ -15,6 +15,7 @@ from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Delivery, Journal, StagedPack
 from sealrun.services.delivering import DeliveryLine
 from sealrun.services.delivery_parts import LineParts, Sources
+from sealrun.services.pausing import Hold
 
 
 class FakeRegistry:
@@ -99,7 +100,7 @@ class PostOffice:
         self._opened.append(journal)
         return journal
 
-    def line(self, registry: FakeRegistry) -> DeliveryLine:
+    def line(self, registry: FakeRegistry, hold: Hold | None = None) -> DeliveryLine:
         """A line of a new process's."""
         parts = LineParts(
             journal=self.journal,
@@ -109,7 +110,7 @@ class PostOffice:
             is_there=lambda _run: self.there,
             on_settle_again=self.again.append,
         )
-        return DeliveryLine(registry.name, registry.open, parts)
+        return DeliveryLine(registry.name, registry.open, parts, hold=hold)
 
     def accept(self, name: str, *registries: str) -> int:
         """Queue a run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.fakes.hints import FakeHints
 
 from sealrun.domain.address import AttemptId, Digest
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Delivery, DeliveryState, FileFacts, FolderRecord
+from sealrun.ports import Delivery, DeliveryState, FileFacts, FolderRecord, FolderState, QueueCount
 
 
 class FakeHashes:
@@ -44,6 +45,15 @@ class FakeFolders:
 
     def all(self, watch: str | None = None) -> Sequence[FolderRecord]:
         return [record for key, record in sorted(self.records.items()) if watch in {None, key[0]}]
+
+    def counts(self, watch: str) -> Mapping[str, int]:
+        return Counter(record.state for record in self.all(watch))
+
+    def page(
+        self, watch: str, states: Collection[FolderState], offset: int = 0, limit: int | None = None
+    ) -> Sequence[FolderRecord]:
+        found = sorted((r for r in self.all(watch) if r.state in states), key=lambda each: (-each.since, each.path))
+        return found[offset : None if limit is None else offset + limit]
 
 
 class FakeEvents:
@@ -79,6 +89,12 @@ class FakeFacts:
 
     def set_fact(self, key: str, value: object) -> None:
         self.values[key] = value
+
+    def facts(self, prefix: str) -> Mapping[str, object]:
+        return {key: value for key, value in sorted(self.values.items()) if key.startswith(prefix)}
+
+    def drop_fact(self, key: str) -> None:
+        self.values.pop(key, None)
 
 
 class FakeDeliveries:
@@ -146,6 +162,18 @@ class FakeDeliveries:
     def all(self, *, registry: str | None = None, state: DeliveryState | None = None) -> Sequence[Delivery]:
         found = (d for d in self._all.values() if registry in {None, d.registry} and state in {None, d.state})
         return sorted(found, key=lambda each: -each.id)
+
+    def counts(self) -> Sequence[QueueCount]:
+        found = Counter((each.registry, each.state) for each in self._all.values())
+        return [QueueCount(registry=name, state=state, count=count) for (name, state), count in found.items()]
+
+    def waiting(self, registry: str, offset: int = 0, limit: int = 100) -> Sequence[Delivery]:
+        found = [each for each in self.all(registry=registry) if each.state != "published"]
+        return sorted(found, key=lambda each: (each.state == "parked", each.due, each.id))[offset : offset + limit]
+
+    def last_error(self, registry: str) -> str | None:
+        found = (each for each in self.all(registry=registry) if each.state != "published")
+        return next((each.error for each in found if each.error is not None), None)
 
     def of(self, sealed: int) -> Sequence[Delivery]:
         return sorted((d for d in self._all.values() if d.sealed == sealed), key=lambda each: each.registry)

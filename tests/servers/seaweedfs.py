@@ -45,6 +45,7 @@ class SeaweedFS:
             f"-s3.port={s3}",
             f"-s3.port.grpc={s3_grpc}",
             f"-s3.config={folder / 's3.json'}",
+            "-s3.iam.readOnly=false",  # users and policies can be made: tests/servers/identities.py
             "-s3.port.iceberg=0",  # this and the next are fixed ports, which a second server could not have
             "-s3.port.lance=0",
             "-master.telemetry=false",

@@ -233,14 +233,6 @@ def test_a_watch_and_what_sealrun_writes_never_lie_inside_each_other(tmp_path: P
     assert "lie inside each other" in refusal(tmp_path, text)
 
 
-def test_what_does_nothing_in_this_version_is_accepted_and_said(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, REGISTRY + WATCH + '[http]\nlisten = "127.0.0.1:9478"\n')
-    (warning,) = settings.warnings
-    assert "`http`" in warning
-    assert "does nothing" in warning
-    assert settings.shown()["warnings"] == list(settings.warnings)
-
-
 def test_the_schema_is_json_and_knows_every_table() -> None:
     schema = json.loads(json.dumps(json_schema()))
     tables = schema["$defs"]["SettingsFile"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sealrun.domain.errors import ConfigurationError
-from sealrun.settings import Secret, Settings, load_settings
+from sealrun.settings import Secret, Settings, expanding, load_settings
 
 HIDDEN = "do-not-show-me"
 
@@ -85,6 +85,16 @@ def test_a_secret_that_is_not_there_is_named_with_the_setting(tmp_path: Path, ta
         settings_with(tmp_path, f"{{ secret = {table} }}")
 
 
+def test_a_command_by_hand_has_the_credentials_of_the_service_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "s3-secret").write_text("from systemd")
+    monkeypatch.setattr(expanding, "SERVICE_CREDENTIALS", str(tmp_path / "credentials"))
+    settings = settings_with(tmp_path, '{ secret = { credential = "s3-secret" } }')
+    assert options_of(settings) == {"secret": "from systemd"}
+
+
 @pytest.mark.parametrize("name", ["../outside", "", ".."])
 def test_a_credential_never_leads_out_of_its_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "outside").write_text(HIDDEN)
@@ -129,3 +139,15 @@ def test_a_secret_is_written_as_asterisks_by_every_usual_way() -> None:
     assert secret.reveal() == HIDDEN
     assert secret == Secret(HIDDEN, "file y")
     assert secret != Secret("another", "env X")
+
+
+def test_everything_below_a_key_that_sounds_secret_is_masked_also_a_table_that_is_misspelled(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, f'{{ secret = {{ env = "VALUE", fiel = "{HIDDEN}" }} }}', VALUE="x")
+    assert HIDDEN not in json.dumps(settings.shown())
+
+
+def test_user_and_password_in_a_url_under_any_key_are_masked(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, f'{{ endpoint_url = "https://user:{HIDDEN}@s3.example:9000/a@b" }}')
+    shown = json.dumps(settings.shown())
+    assert HIDDEN not in shown
+    assert "s3.example:9000/a@b" in shown

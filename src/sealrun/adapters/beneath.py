@@ -1,7 +1,8 @@
 """Opening what lies below a folder, one component at a time and never through a link.
 
 A component that is swapped for a symbolic link while we work cannot lead outside: every step is ``openat`` with
-``O_NOFOLLOW`` on the descriptor of the step before (see openat(2) and symlink(7)).
+``O_NOFOLLOW`` on the descriptor of the step before (see openat(2) and symlink(7)). That begins at the run folder, or,
+where an anchor is above it, at that: whoever may rename the folders between them cannot lead us elsewhere either.
 """
 
 from __future__ import annotations
@@ -51,10 +52,44 @@ def changed(path: str) -> RunChangedError:
     return RunChangedError(f"{printable(path)}: changed while it was read; settle again")
 
 
+_anchors: set[str] = set()
+
+
+def anchor(folder: str) -> None:
+    """Open what lies below the absolute path `folder` step by step from there, from now on, in this process.
+
+    The folder itself may be a link: it is the operator's. Repeating is harmless.
+    """
+    _anchors.add(folder.rstrip("/"))
+
+
+def is_anchored(path: str) -> bool:
+    """Tell whether `path` lies below an anchor, so that no link on the way to it is looked through."""
+    return _anchor_of(path) is not None
+
+
+def _anchor_of(path: str) -> str | None:
+    head = path
+    while _anchors and (cut := head.rfind("/")) > 0:
+        head = head[:cut]
+        if head in _anchors:
+            return head
+    return None
+
+
+def _steps(path: str) -> tuple[str, str]:
+    """Return where opening `path` begins, and by which steps it goes on: none if that makes no difference."""
+    above = _anchor_of(path)
+    steps = "" if above is None else path[len(above) + 1 :]
+    return (path, "") if above is None or "/" not in steps else (above, steps)
+
+
 @contextmanager
 def opened_folder(root: str, path: str = "") -> Iterator[int]:
     """Open the folder at `path` below `root` (itself if empty) and yield its descriptor; `OSError` as it comes."""
-    descriptor = os.open(root, _FOLDER)
+    first, steps = _steps(root)
+    path = "/".join(part for part in (steps, path) if part)
+    descriptor = os.open(first, _FOLDER & ~os.O_NOFOLLOW if steps else _FOLDER)
     try:
         for part in path.split("/") if path else ():
             inner = os.open(part, _FOLDER, dir_fd=descriptor)

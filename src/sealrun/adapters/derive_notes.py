@@ -30,7 +30,7 @@ class FailureNotes:
         """Return what is known of one; nothing of a file that cannot be read."""
         try:
             return msgspec.json.decode((self._folder / f"{key}.json").read_bytes(), type=ready(Failure))
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def keep(self, failure: Failure) -> None:

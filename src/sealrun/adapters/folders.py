@@ -8,11 +8,12 @@ import os
 import time
 from array import array
 from collections.abc import Callable, Iterable
+from itertools import compress
 from typing import BinaryIO, Literal
 
 import msgspec
 
-from sealrun.adapters.beneath import changed, facts_of, open_file, opened_folder, split, translate
+from sealrun.adapters.beneath import changed, facts_of, is_anchored, open_file, opened_folder, split, translate
 from sealrun.adapters.hashing import Digests, Hashing
 from sealrun.adapters.scanning import is_unchanged, survey_file, survey_folder
 from sealrun.adapters.staging import Staging
@@ -28,6 +29,14 @@ _RACY_NS = 2_000_000_000
 steps of two seconds; git calls such entries "racily clean"): its digest is not remembered."""
 
 _NO_ROW = (-1, None)
+
+Moving = Callable[[], Callable[[], object] | None]
+"""Asked in a thread: what to call, from any thread, when the work of that one gets on; None: nothing."""
+
+
+def nobody_asks() -> None:
+    """Nobody wants to know whether work gets on."""
+    return
 
 
 def default_workers() -> int:
@@ -85,8 +94,15 @@ class LocalFolder:
         hashes: HashCache,
         workers: int | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
+        moving: Moving = nobody_asks,
+        hashed: Callable[[int], object] = lambda _size: None,
     ) -> None:
-        """Show what `patterns` leave of the run at the absolute `path`; `hashes` remembers digests."""
+        """Show what `patterns` leave of the run at the absolute `path`; `hashes` remembers digests.
+
+        `hashed` is told how many bytes were read to digest them, each time that is done.
+        """
+        self._moving = moving
+        self._hashed = hashed
         self.path = path
         self.name = os.path.basename(path)
         self.unit: Literal["folder", "file"] = unit
@@ -94,7 +110,8 @@ class LocalFolder:
         self._hashes = hashes
         self._workers = workers or default_workers()
         self._wall_ns = wall_ns
-        self._root = os.path.realpath(os.path.dirname(path)) if unit == "file" else path
+        above = os.path.dirname(path)
+        self._root = path if unit == "folder" else above if is_anchored(above) else os.path.realpath(above)
 
     def survey(self) -> Survey:
         """List everything; see the port."""
@@ -114,9 +131,12 @@ class LocalFolder:
         digests = Digests(files)
         forgotten = self._find_known(files, digests)
         known, packs = digests.known, copying.packs if copying is not None else ()
+        unknown = _unknown_bytes(files, known)
         if any(known):
             packs = [array("L", [number for number in pack if not known[number]]) for pack in packs]
-        found = Hashing(self._root, self._workers, Staging(copying)).run(files, digests, packs)
+        moved = self._moving() or nobody_asks
+        found = Hashing(self._root, self._workers, Staging(copying), moved).run(files, digests, packs)
+        self._hashed(unknown)
         self._check_unchanged(tree)
         self._remember(files, digests, started_ns, forgotten=forgotten)
         return Hashed(digests.entries(), found.staged, found.packs)
@@ -189,6 +209,15 @@ class LocalFolder:
         self._hashes.remember(
             self.path, ((path, facts, Digest(digest)) for old, now, (path, facts), digest in rows if old or now)
         )
+
+
+def _unknown_bytes(files: FileTable, known: bytearray) -> int:
+    """How many bytes the files have whose digests are not known."""
+    total = begin = 0
+    for block in files.blocks:
+        total += sum(block.sizes) - sum(compress(block.sizes, known[begin : begin + len(block.sizes)]))
+        begin += len(block.sizes)
+    return total
 
 
 class NoHashes(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import groupby
@@ -67,8 +67,9 @@ class Digests:
 class Hashing:
     """One pass over the files of one folder."""
 
-    def __init__(self, root: str, workers: int, staging: Staging) -> None:
-        """Read below `root` with `workers` threads."""
+    def __init__(self, root: str, workers: int, staging: Staging, moved: Callable[[], object] = lambda: None) -> None:
+        """Read below `root` with `workers` threads; `moved` is called, from any of them, whenever they get on."""
+        self._moved = moved
         self._root = root
         self._workers = workers
         self._staging = staging
@@ -114,12 +115,17 @@ class Hashing:
                 with opened_folder(self._root, folder) as descriptor:
                     for number, (path, facts) in group:
                         digests.set(number, bytes.fromhex(self._file(descriptor, path, facts)))
+                        self._moved()
             except OSError as error:
                 raise translate(error, os.path.join(self._root, path)) from error
 
     def _pack(self, number: int, files: FileTable, digests: Digests, pack: Sequence[int]) -> None:
-        bodies = read_small_files(self._root, files.pick(pack), self._stop.is_set)
+        bodies = read_small_files(self._root, files.pick(pack), self._is_stopped)
         digests.set_all(pack, self._staging.pack(number, bodies))
+
+    def _is_stopped(self) -> bool:
+        self._moved()
+        return self._stop.is_set()
 
     def _file(self, folder: int, path: str, facts: FileFacts) -> str:
         descriptor = open_file(folder, split(path)[1])
@@ -145,6 +151,7 @@ class Hashing:
         view = memoryview(self._buffer())
         done = 0
         while count := os.readv(descriptor, [view]):
+            self._moved()
             done += count
             if done > facts.size or self._stop.is_set():
                 raise changed(os.path.join(self._root, path))

@@ -23,7 +23,7 @@ def hold(state: Path) -> Iterator[None]:
     """
     path = state / LOCK_FILE
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         msg = f"{path}: the state folder cannot be used ({error.strerror}); check the setting `state`"

@@ -9,9 +9,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from sealrun.adapters.beneath import open_file, opened_folder, printable
-from sealrun.adapters.folders import LocalFolder, default_workers
+from sealrun.adapters.beneath import anchor, open_file, opened_folder, printable
+from sealrun.adapters.folders import LocalFolder, Moving, default_workers, nobody_asks
 from sealrun.domain.errors import ConfigurationError, RunRejectedError, UsageError
 from sealrun.domain.patterns import IGNORE_FILE, Patterns, check_patterns
 from sealrun.domain.watch import WatchSpec
@@ -34,8 +35,16 @@ class LocalFolderSource:
         hashes: HashCache,
         workers: int | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
+        moving: Moving = nobody_asks,
+        hashed: Callable[[int], object] = lambda _size: None,
     ) -> None:
-        """Find the candidates of `watch`."""
+        """Find the candidates of `watch`; whoever works here and was `moving` hears of each look.
+
+        `hashed` is told how many bytes of candidates were read to digest them.
+        """
+        anchor(watch.path)
+        self._given: dict[str, Any] = {"moving": moving, "hashed": hashed}
+        self._moving = moving
         self._watch = watch
         self._hashes = hashes
         self._workers = workers or default_workers()  # asked once: the system takes its time to answer
@@ -83,6 +92,7 @@ class LocalFolderSource:
         oldest_racy = self._wall_ns() - _RACY_NS
         outer = hash(self._outer)
         found: list[int | None] = []
+        (self._moving() or nobody_asks)()
         for path in paths:
             try:
                 status = os.stat(path)
@@ -122,8 +132,9 @@ class LocalFolderSource:
     def open(self, path: str) -> LocalFolder:
         """Return a candidate; see the port. `RunRejectedError` for an ignore file that cannot be understood."""
         watch = self._watch
+        (self._moving() or nobody_asks)()
         if watch.unit == "file":
-            return LocalFolder(path, unit="file", hashes=self._hashes, workers=self._workers)
+            return LocalFolder(path, unit="file", hashes=self._hashes, workers=self._workers, **self._given)
         patterns = Patterns(
             include=watch.include,
             exclude=watch.exclude,
@@ -131,7 +142,7 @@ class LocalFolderSource:
             outer=_ignore_lines(watch.path, is_root=True),
             outer_prefix=self._below(path),
         )
-        return LocalFolder(path, patterns=patterns, hashes=self._hashes, workers=self._workers)
+        return LocalFolder(path, patterns=patterns, hashes=self._hashes, workers=self._workers, **self._given)
 
 
 def open_alone(path: str, hashes: HashCache, exclude: tuple[str, ...] = (), workers: int | None = None) -> LocalFolder:

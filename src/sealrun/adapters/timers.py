@@ -8,108 +8,30 @@ time is computed here, in UTC, from the last run; and `Timers.rearm` computes al
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from sealrun.domain.errors import ConfigurationError, SealrunError
-from sealrun.ports import Clock, Entropy, Facts
+from sealrun.adapters.schedules import Schedule, cron, every
+from sealrun.domain.board import TimerBoard
+from sealrun.domain.errors import SealrunError
+from sealrun.domain.metering import TIMER_RUNS
+from sealrun.ports import UNMETERED, Clock, Entropy, Facts, Meters
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
-    from apscheduler.triggers.cron import CronTrigger
+
+__all__ = ["Schedule", "SystemTimers", "cron", "every"]
 
 _log = logging.getLogger("sealrun.timers")
 
-_ALIASES = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * sun",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_DAYS = len(_WEEKDAYS)
-_WEEKDAY_ITEM = re.compile(r"(?:(\*)|([0-7a-z]+)(?:-([0-7a-z]+))?)(?:/([1-9]))?\Z")
-_FIELDS = 5
 _RETRY_S = 600.0
+_SOONEST_RETRY_S = 30.0
 _SPREAD = 0.1
 _LONGEST_SPREAD_S = 60.0
-
-
-class Schedule(Protocol):
-    """When something is due."""
-
-    def next_after(self, last: datetime) -> datetime:
-        """Return the first time after `last`, both in UTC."""
-        ...
-
-    @property
-    def at_start(self) -> bool:
-        """Whether it is due at once where it never ran."""
-        ...
-
-
-class Every(msgspec.Struct, frozen=True):
-    """Again and again, so many seconds after the last run began."""
-
-    seconds: float
-
-    def next_after(self, last: datetime) -> datetime:
-        """Return the first time after `last`."""
-        return last + timedelta(seconds=self.seconds)
-
-    @property
-    def at_start(self) -> bool:
-        """Due at once where it never ran."""
-        return True
-
-
-class Cron:
-    """At the times that a crontab line names, in UTC (local time has hours that come twice)."""
-
-    def __init__(self, line: str) -> None:
-        """Read ``minute hour day month weekday`` or an alias (``@daily``); `ConfigurationError` if it is wrong."""
-        self.line = line
-        text = line.strip().lower()
-        fields = _ALIASES.get(text, text).split()
-        if len(fields) != _FIELDS:
-            aliases = ", ".join(_ALIASES)
-            raise ConfigurationError(
-                f"schedule {line!r}: five fields (minute hour day month weekday) or one of {aliases}"
-            )
-        self._triggers = _triggers(line, fields)
-        self.next_after(datetime(2000, 1, 1, tzinfo=UTC))  # is there any such day?
-
-    @property
-    def at_start(self) -> bool:
-        """Where it never ran it waits for its time."""
-        return False
-
-    def next_after(self, last: datetime) -> datetime:
-        """Return the first time after `last`; `ConfigurationError` if there is none (30 February)."""
-        found = [trigger.get_next_fire_time(None, last + timedelta(seconds=1)) for trigger in self._triggers]
-        times = [time for time in found if time is not None]
-        if not times:
-            raise ConfigurationError(f"schedule {self.line!r}: there is no such day")
-        earliest: datetime = min(times)
-        return earliest
-
-
-def every(seconds: float) -> Every:
-    """Again and again, `seconds` after the last run began."""
-    return Every(seconds)
-
-
-def cron(line: str) -> Cron:
-    """At the times of a crontab line (UTC): 0 and 7 are Sunday, day and weekday are alternatives, ``@weekly`` works."""
-    return Cron(line)
 
 
 class _Timer(msgspec.Struct):
@@ -118,13 +40,18 @@ class _Timer(msgspec.Struct):
     work: Callable[[], None]
     retry_at: datetime | None = None
     running: bool = False
+    next_at: datetime | None = None
+    problem: str | None = None
+    worked: Callable[[float], object] = lambda _amount: None
+    failed: Callable[[float], object] = lambda _amount: None
 
 
 class SystemTimers:
     """Timers of one daemon. `add` all, then `start`. Missed runs are caught up once, soon after the start."""
 
-    def __init__(self, facts: Facts, clock: Clock, entropy: Entropy) -> None:
-        """Remember last runs in `facts`."""
+    def __init__(self, facts: Facts, clock: Clock, entropy: Entropy, meters: Meters = UNMETERED) -> None:
+        """Remember last runs in `facts`; `meters` count them."""
+        self._meters = meters
         self._facts = facts
         self._clock = clock
         self._entropy = entropy
@@ -134,8 +61,11 @@ class SystemTimers:
 
     def add(self, name: str, schedule: Schedule, work: Callable[[], None]) -> None:
         """Have `work` done by `schedule`. Its last run is remembered under `name`; it never overlaps itself."""
+        timer = _Timer(name, schedule, work)
+        timer.worked = self._meters.counter(TIMER_RUNS, timer=name, outcome="ok")
+        timer.failed = self._meters.counter(TIMER_RUNS, timer=name, outcome="failed")
         with self._lock:
-            self._timers[name] = _Timer(name, schedule, work)
+            self._timers[name] = timer
 
     def start(self) -> None:
         """Begin, with what was missed while nothing ran."""
@@ -157,6 +87,16 @@ class SystemTimers:
     def due(self, name: str) -> datetime:
         """When a timer is due next, before it is spread; in the past if it was missed."""
         return self._due(self._timers[name])
+
+    def describe(self) -> Sequence[TimerBoard]:
+        """Say of each timer when it last ran, when it is due, and what its last run failed with in this process."""
+        found = []
+        for timer in list(self._timers.values()):
+            last = self._facts.fact(_fact(timer.name))
+            ran = _shown(datetime.fromtimestamp(last, UTC)) if isinstance(last, (int, float)) else None
+            due = None if timer.next_at is None else _shown(timer.next_at)
+            found.append(TimerBoard(name=timer.name, last_at=ran, next_at=due, problem=timer.problem))
+        return found
 
     def close(self) -> None:
         """Fire no more. Does not wait for what runs. Harmless twice."""
@@ -191,6 +131,7 @@ class SystemTimers:
         with self._lock:
             if self._scheduler is None:
                 return
+            timer.next_at = when
             self._scheduler.add_job(
                 self._fire,
                 "date",
@@ -217,11 +158,15 @@ class SystemTimers:
         try:
             timer.work()
             self._facts.set_fact(_fact(timer.name), began.timestamp())
-            timer.retry_at = None
+            timer.retry_at = timer.problem = None
+            timer.worked(1)
         except Exception as error:  # noqa: BLE001 - the others go on; the log says what failed
             known = isinstance(error, SealrunError)
             _log.warning("%s failed, and is tried again: %s", timer.name, error, exc_info=None if known else error)
-            timer.retry_at = self._clock.now() + timedelta(seconds=_RETRY_S)
+            period_s = (timer.schedule.next_after(began) - began).total_seconds()
+            timer.retry_at = self._clock.now() + timedelta(seconds=min(_RETRY_S, max(_SOONEST_RETRY_S, period_s)))
+            timer.failed(1)
+            timer.problem = str(error) if known else f"unexpected {type(error).__name__}; the log has the details"
         with self._lock:
             timer.running = False
             if self._scheduler is None:
@@ -233,51 +178,9 @@ class SystemTimers:
             self._fire_at(timer, self._clock.now() + timedelta(seconds=_RETRY_S))
 
 
+def _shown(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _fact(name: str) -> str:
     return f"timer:{name}"
-
-
-def _triggers(line: str, fields: list[str]) -> list[CronTrigger]:
-    """One trigger, or two where both day and weekday are restricted: either suffices (crontab(5))."""
-    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - heavy; only a daemon has timers
-
-    minute, hour, day, month, weekday = fields
-    both = not day.startswith("*") and not weekday.startswith("*")
-    days = [(day, "*"), ("*", _weekdays(line, weekday))] if both else [(day, _weekdays(line, weekday))]
-    try:
-        return [
-            CronTrigger(minute=minute, hour=hour, day=d, month=month, day_of_week=w, second=0, timezone=UTC)
-            for d, w in days
-        ]
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"schedule {line!r}: {error}") from error
-
-
-def _weekdays(line: str, field: str) -> str:
-    """Spell weekdays out by name: the scheduler counts them from Monday, crontab(5) from Sunday."""
-    if field == "*":
-        return field
-    chosen = {number % _DAYS for item in field.split(",") for number in _weekday_item(line, item)}
-    return ",".join(_WEEKDAYS[number] for number in sorted(chosen))
-
-
-def _weekday_item(line: str, item: str) -> Iterable[int]:
-    match = _WEEKDAY_ITEM.match(item)
-    if match is None:
-        raise ConfigurationError(f"schedule {line!r}: not a weekday: {item!r} (0-7 or sun, mon, …)")
-    star, first, last, step = match.groups()
-    if star:
-        return range(0, _DAYS, int(step or 1))
-    begin = _weekday(line, first)
-    end = _weekday(line, last) if last else (_DAYS - 1 if step else begin)
-    if end < begin:
-        end += _DAYS
-    return range(begin, end + 1, int(step or 1))
-
-
-def _weekday(line: str, text: str) -> int:
-    if text.isdigit() and int(text) <= _DAYS:
-        return int(text)
-    if text in _WEEKDAYS:
-        return _WEEKDAYS.index(text)
-    raise ConfigurationError(f"schedule {line!r}: not a weekday: {text!r} (0-7 or sun, mon, …)")

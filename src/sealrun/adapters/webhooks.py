@@ -14,6 +14,11 @@ _OK = range(200, 300)
 
 def post(url: str, headers: Mapping[str, str], body: bytes, agent: str) -> str | None:
     """Post `body`; return None if the receiver took it, else why not. Of the URL only the host is told."""
+    return ask("POST", url, headers, body, agent)
+
+
+def ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None, agent: str) -> str | None:
+    """Ask by `method`; likewise."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
@@ -30,7 +35,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, agent: str) -> str |
         return f"{host}: the port is not a number"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request("POST", path, body, {**headers, "User-Agent": agent, "Connection": "close"})
+        connection.request(method, path, body, {**headers, "User-Agent": agent, "Connection": "close"})
         answer = connection.getresponse()
         answer.read(_MOST_READ)
     except (OSError, http.client.HTTPException) as error:

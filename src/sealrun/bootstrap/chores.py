@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sealrun.adapters.timers import Schedule, SystemTimers
+from sealrun.domain.board import TimerBoard
 from sealrun.domain.errors import SealrunError
+from sealrun.services.progress import Works, moved
 
 
 class _StoppedError(Exception):
@@ -20,9 +22,10 @@ class InterruptedChoreError(SealrunError):
 class Chores:
     """`services.running.Timers` that also stops what its timers started. Work calls `advance` now and then."""
 
-    def __init__(self, timers: SystemTimers) -> None:
-        """Add to `timers`."""
+    def __init__(self, timers: SystemTimers, works: Works | None = None) -> None:
+        """Add to `timers`; what they do is under way in `works`."""
         self._timers = timers
+        self._works = works or Works()
         self._stopping = threading.Event()
 
     def add(self, name: str, schedule: Schedule, work: Callable[[], None]) -> None:
@@ -30,7 +33,8 @@ class Chores:
 
         def guarded() -> None:
             try:
-                work()
+                with self._works.under_way(name):
+                    work()
             except _StoppedError as error:
                 msg = "interrupted by a stop or a reload"
                 raise InterruptedChoreError(msg) from error
@@ -38,7 +42,8 @@ class Chores:
         self._timers.add(name, schedule, guarded)
 
     def advance(self, _size: int = 0) -> None:
-        """End the work that calls this, if the timers are closed by now."""
+        """End the work that calls this, if the timers are closed by now; else it got on."""
+        moved()
         if self._stopping.is_set():
             raise _StoppedError
 
@@ -49,6 +54,10 @@ class Chores:
     def rearm(self) -> None:
         """Compute all due times again: the clock has jumped."""
         self._timers.rearm()
+
+    def describe(self) -> Sequence[TimerBoard]:
+        """Say of each when it last ran, when it is due, and what was wrong the last time."""
+        return self._timers.describe()
 
     def close(self) -> None:
         """Fire no more, and stop what runs at its next step. Harmless twice."""

@@ -175,7 +175,7 @@ class Contents(Workshop):
     @contextmanager
     def _alone_here(self) -> Iterator[None]:
         """Let one process of this machine at a time make a registry: a thousand probes at once help nobody."""
-        self._parts.state.mkdir(parents=True, exist_ok=True)
+        self._parts.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self._parts.state / "making.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             with suppress(OSError):  # without locks it is only slower

@@ -12,10 +12,14 @@ from sealrun.adapters.journal import open_journal
 from sealrun.adapters.locking import hold
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.running import Composition
+from sealrun.bootstrap.surface import Served, Surface
+from sealrun.bootstrap.telling import Telling
+from sealrun.domain.alarming import AlarmRules
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import WatchSpec
 from sealrun.services.daemon import Daemon
-from sealrun.settings.resolved import DeriveSettings, KeepingSettings, NotifySettings
+from sealrun.services.running import Parts
+from sealrun.settings.resolved import DeriveSettings, KeepingSettings, MetricsSettings, NotifySettings
 
 
 class Described(NamedTuple):
@@ -27,12 +31,43 @@ class Described(NamedTuple):
     keeping: KeepingSettings
     rules: Sequence[DeriveSettings]
     targets: Sequence[NotifySettings]
+    alarms: AlarmRules = AlarmRules()
+    metrics: MetricsSettings = MetricsSettings()
 
 
-def run_daemon(state: Path, described: Described, reload: Callable[[], Described], jobs: int | None = None) -> int:
-    """Run the daemon until it is stopped; return its exit code. `HeldError` if the state folder has one already."""
+def run_daemon(
+    state: Path,
+    described: Described,
+    reload: Callable[[], Described],
+    jobs: int | None = None,
+    serve: Callable[[Surface], Served] | None = None,
+) -> int:
+    """Run the daemon until it is stopped; return its exit code. `HeldError` if the state folder has one already.
+
+    `serve` returns what shows it to others; it begins, and takes new settings, when it is told to renew itself.
+    """
     clock, entropy = SystemClock(), SystemEntropy()
     with hold(state), closing(open_journal(state, clock, entropy)) as journal:
         composition = Composition(state, journal, clock, entropy, jobs=jobs)
         parts = composition.parts(*described)
-        return Daemon(parts, clock, entropy, reload=lambda: composition.parts(*reload())).run()
+        telling = Telling(clock)
+        serving: list[Served] = []
+
+        def parts_again() -> Parts:
+            with composition.metering.reloading():
+                renewed = composition.parts(*reload())
+            for served in serving:
+                served.renew()
+            return renewed
+
+        daemon = Daemon(parts, clock, entropy, reload=parts_again, tell=telling)
+        telling.of(daemon)
+        if serve is not None:
+            serving.append(serve(Surface(composition.board, daemon, journal, clock, composition.metering.answer)))
+        try:
+            for served in serving:
+                served.renew()
+            return daemon.run()
+        finally:
+            for served in serving:
+                served.stop()

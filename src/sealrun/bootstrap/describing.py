@@ -22,6 +22,8 @@ def described_registries(settings: Settings) -> Mapping[str, RegistrySpec]:
             read_only=registry.read_only,
             create=registry.create,
             packs=registry.packs,
+            limit=registry.limit,
+            quiet=registry.quiet,
         )
         for name, registry in settings.registries.items()
     }

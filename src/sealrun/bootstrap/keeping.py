@@ -18,6 +18,7 @@ from sealrun.ports import Clock, Entropy, Journal, Store
 from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.explaining import Explanation, explain
 from sealrun.services.foretelling import DoomedRun, foretell
+from sealrun.services.measuring import collected_fact
 from sealrun.services.pinning import Pins
 from sealrun.services.reading import Reader, check_experiment
 from sealrun.services.repacking import Repacker, plan_repack
@@ -51,6 +52,7 @@ class Keeper:
         self._clock = clock
         self._entropy = entropy
         self._events = None if journal is None else journal.events
+        self._facts = None if journal is None else journal.facts
         self._writes = writing
         self._owner = "dry-run" if journal is None else journal.state_id
         registry_id = opened.registry_id if isinstance(opened, OpenedRegistry) else ""
@@ -163,6 +165,8 @@ class Keeper:
     def collect(self, collector: Collector, plan: CollectionPlan, advance: Advance | None = None) -> CollectionReport:
         """Delete by the plan; see `Collector.execute`."""
         report = collector.execute(plan, advance)
+        if self._facts is not None:
+            self._facts.set_fact(collected_fact(self._name), self._clock.now().timestamp())
         failures = len(report.failures) + len(report.tidied.failures)
         if report.objects or failures:
             self._tell("gc.collected", self._name, objects=report.objects, size=report.size, failures=failures)

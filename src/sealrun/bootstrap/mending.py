@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from sealrun.adapters.replicas import FolderReplica, OriginalFolders
 from sealrun.bootstrap.consuming import whoami
 from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, open_reader
-from sealrun.domain.errors import NoRegistryError, NotFoundError, UnavailableError, UsageError
+from sealrun.domain.errors import NoRegistryError, NotFoundError, SealrunError, UnavailableError, UsageError
 from sealrun.domain.manifest import Entry
 from sealrun.domain.mending import RepairPlan, RepairReport
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.ports import Clock, Entropy, Journal, Replica, Source, Store
+from sealrun.services.damages import damage_texts, known_damage, note_damage
+from sealrun.services.measuring import verified_fact
 from sealrun.services.opening import require_registry
 from sealrun.services.reading import Reader
 from sealrun.services.repairing import Repairer
 from sealrun.services.replicas import RegistryReplica, holds_its_bytes
+from sealrun.services.scrub_history import remember_scrub
 from sealrun.services.scrubbing import Scrubber, ScrubReport
 from sealrun.services.verifying import Verifier
 
@@ -43,6 +46,7 @@ class Mender:
         self._name = spec.name
         self._url = spec.url
         self._journal = journal
+        self._dry_run = dry_run
         self._clock = clock
         self._entropy = entropy
         self._stores: list[Store] = []
@@ -115,7 +119,11 @@ class Mender:
         else:
             target = self._reader.resolve(ref)
             found = verifier.whole_run(target.experiment, target.run_id)
-        return self._repairer.plan(found, self._replicas)
+        plan = self._repairer.plan(found, self._replicas)
+        if ref is None and not self._dry_run:  # everything was looked at: what is not damaged any more is known now
+            damaged = set(damage_texts(found.damages))
+            note_damage(self._journal, self._clock, self._name, {}, lambda known: known not in damaged)
+        return plan
 
     def repair(self, plan: RepairPlan) -> RepairReport:
         """Do what the plan says; durable on return, harmless to repeat."""
@@ -127,6 +135,9 @@ class Mender:
             self._journal.events.record(
                 "verify.damage", left.ref, registry=self._name, path=left.path, detail=left.detail
             )
+        mended = {run.ref for run in report.repaired} | {made.ref for made in report.rebuilt}
+        left_over = {left.ref: f"{left.path}: {left.detail}" if left.path else left.detail for left in report.remaining}
+        note_damage(self._journal, self._clock, self._name, left_over, mended.__contains__)
         return report
 
     def close(self) -> None:
@@ -206,8 +217,43 @@ def scrub_next(
     fact = f"verify:{spec.name}:{spec.url}"
     known = journal.facts.fact(fact)
     start = float(known) % 1.0 if isinstance(known, int | float) else 0.0
-    reader = open_reader(spec, clock, entropy)
-    with contextlib.closing(reader.store):
-        found = Scrubber(reader, clock, advance=advance).scrub(start, share, budget_s)
+    try:
+        reader = open_reader(spec, clock, entropy)
+        with contextlib.closing(reader.store):
+            found = Scrubber(reader, clock, advance=advance).scrub(start, share, budget_s)
+    except SealrunError as error:
+        remember_scrub(journal.facts, clock, spec.name, None, str(error))
+        raise
     journal.facts.set_fact(fact, found.next)
+    remember_scrub(journal.facts, clock, spec.name, found.report)
+    journal.facts.set_fact(verified_fact(spec.name), clock.now().timestamp())
     return found
+
+
+def note_round(spec: RegistrySpec, journal: Journal, clock: Clock, entropy: Entropy, found: ScrubReport) -> None:
+    """Have the alarm follow what a round found. Damage that was known before is looked at again, wherever it lies."""
+    damaged = damage_texts(found.report.damages)
+    again = [ref for ref in known_damage(journal, spec.name) if ref not in damaged]
+    sound: set[str] = set()
+    if again:
+        reader = open_reader(spec, clock, entropy)
+        with contextlib.closing(reader.store):
+            for ref in again:
+                left = _damage_of(reader, ref)
+                damaged |= {ref: left} if left is not None else {}
+                sound |= {ref} if left is None else set()
+    note_damage(journal, clock, spec.name, damaged, sound.__contains__)
+
+
+def _damage_of(reader: Reader, ref: str) -> str | None:
+    """What is wrong with a run now; None if nothing is, if it is gone or retired, or if the reference names no run.
+
+    Pointers and indexes are compared in every round.
+    """
+    experiment, _, run_id = ref.partition("/")
+    if not run_id or "@" in ref:
+        return None
+    try:
+        return damage_texts(Verifier(reader).whole_run(experiment, run_id).damages).get(ref)
+    except (NotFoundError, UsageError):
+        return None

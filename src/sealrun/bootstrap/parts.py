@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - a command loads the room that it works in, and no other: that is a third of a short command
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,30 +11,37 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.journal import SqliteJournal, open_journal
+from sealrun.adapters.journal import JOURNAL_FILE, SqliteJournal, open_journal
 from sealrun.adapters.locking import holder
-from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, make_registry, open_reader
+from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, open_reader
+from sealrun.domain.errors import SealrunError
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import WatchSpec
 from sealrun.services.availability import release_deliveries
 from sealrun.services.probing import ProbeReport
 from sealrun.services.reading import Reader
-from sealrun.settings.resolved import KeepingSettings
+from sealrun.settings.resolved import KeepingSettings, MetricsSettings
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.consuming import Consumer, Mover
     from sealrun.bootstrap.governing import Governor
+    from sealrun.bootstrap.holding import Pauses
     from sealrun.bootstrap.keeping import Keeper
     from sealrun.bootstrap.mending import Mender
     from sealrun.bootstrap.mirroring import Mirrors
     from sealrun.bootstrap.producing import Producer
     from sealrun.bootstrap.reclaiming import SourceReclaimer
+    from sealrun.bootstrap.reports import ScanReport
+    from sealrun.domain.board import Alarm
+    from sealrun.domain.damage import Damage
     from sealrun.domain.gating import Gate
     from sealrun.services.reporting import StatusReport
     from sealrun.services.scrubbing import ScrubReport
 
 
+_log = logging.getLogger("sealrun.parts")
 _KEEPING = KeepingSettings()
+_METRICS = MetricsSettings()
 
 
 class Parts:
@@ -49,6 +57,7 @@ class Parts:
         mirrors: Sequence[MirrorSpec] = (),
         keeping: KeepingSettings = _KEEPING,
         gates: Mapping[str, Gate] = MappingProxyType({}),
+        metrics: MetricsSettings = _METRICS,
     ) -> None:
         """Work in the state folder `state`."""
         self.state = state
@@ -57,6 +66,7 @@ class Parts:
         self._mirror_specs = mirrors
         self._keeping = keeping
         self._gates = gates
+        self._metrics = metrics
         self._jobs = jobs
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
@@ -91,6 +101,32 @@ class Parts:
             )
             self._closing.callback(self._producer.close)
         return self._producer
+
+    def scan_once(self) -> ScanReport:
+        """Take what is complete now in every watch, and deliver everything that is queued.
+
+        Where the settings name a textfile, metrics are written there at the end, unless a daemon does that. Not being
+        able to is logged, and changes nothing else.
+        """
+        textfile = self._metrics.textfile
+        if textfile is None or holder(self.state) is not None:
+            return self.producer.scan_once()
+        from sealrun.bootstrap.metering import Metering
+        from sealrun.bootstrap.producing import Producer
+
+        metering = Metering(self.state, self.journal, self._clock)
+        metering.know(self.registries, self.watches)
+        rooms = self.journal, metering.metered(self.registries), self.watches
+        producer = Producer(*rooms, self._clock, self._entropy, jobs=self._jobs, meters=metering.meters)
+        self._closing.callback(producer.close)
+        try:
+            return producer.scan_once()
+        finally:
+            try:
+                metering.go_on()
+                metering.write(textfile, self._metrics.labels)
+            except SealrunError as error:
+                _log.warning("%s", error)
 
     def consumer(self, registry: str | None = None) -> Consumer:
         """Read a registry, by name or URL; by default the first one."""
@@ -196,15 +232,54 @@ class Parts:
         from sealrun.services.reporting import status
 
         urls = {name: spec.shown_url for name, spec in self.registries.items()}
-        return status(self.journal, self.watches, urls, state=str(self.state), daemon=holder(self.state), events=events)
+        state, daemon = str(self.state), holder(self.state)
+        return status(
+            self.journal, self.watches, urls, state=state, daemon=daemon, events=events, paused=self.pauses.find
+        )
+
+    @property
+    def pauses(self) -> Pauses:
+        """Pause and resume registries and watches."""
+        from sealrun.bootstrap.holding import Pauses
+
+        return Pauses(self.journal, self._clock, self.registries, self.watches)
 
     def release(self, registry: str | None = None) -> int:
         """Have parked and postponed deliveries tried again now; return how many."""
         return release_deliveries(self.journal, self._clock, registry)
 
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What stands, the worst first."""
+        from sealrun.services.alarming import standing
+
+        return standing(self.journal)
+
+    def verified(
+        self, registry: str | None, damages: Sequence[Damage], looked_at: Callable[[str], bool] = lambda _ref: False
+    ) -> None:
+        """Have the alarm follow a verification by command: of what was `looked_at` nothing else is damaged.
+
+        Only where a daemon keeps alarms, and of a registry of the settings. What is in the way of that is logged.
+        """
+        from sealrun.services.damages import damage_texts, note_damage
+
+        name = find_spec(self.registries, registry).name
+        if name not in self.registries or not (self.state / JOURNAL_FILE).exists():
+            return
+        try:
+            note_damage(self.journal, self._clock, name, damage_texts(damages), looked_at)
+        except SealrunError as error:
+            _log.warning("alarms do not know of this verification: %s", error)
+
+    def collected(self, registry: str | None = None) -> None:
+        """Have the alarm follow a collection that got through."""
+        from sealrun.services.alarming import clear_alarm
+
+        clear_alarm(self.journal, self._clock, "collector-refused", find_spec(self.registries, registry).name)
+
     def create_registry(self, name: str) -> str:
-        """Create the registry of that name, or find it; return its id."""
-        return make_registry(self.registries[name], self._clock, self._entropy)
+        """Create the registry of that name, or find it; return its id, which is remembered: it is not made twice."""
+        return Opener(self.journal, self._clock, self._entropy).make(self.registries[name])
 
     def probe(self, name: str) -> ProbeReport:
         """Probe a registry's store now; `NoRegistryError` if it is not the one that was there before."""

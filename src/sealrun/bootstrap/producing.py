@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from sealrun.adapters.folder_seals import LocalSeals
 from sealrun.adapters.folders import LocalFolder
@@ -17,16 +18,19 @@ from sealrun.bootstrap.reports import Delivered, PublishReport, ScanReport
 from sealrun.domain.address import parse_name
 from sealrun.domain.errors import SealrunError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
+from sealrun.domain.metering import HASHED_BYTES
 from sealrun.domain.pieces import pieces_of
 from sealrun.domain.run import Completion
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
-from sealrun.ports import Clock, Delivery, Entropy, HashCache, Journal
+from sealrun.ports import UNMETERED, Clock, Delivery, Entropy, HashCache, Meters
 from sealrun.services.accepting import Acceptor
 from sealrun.services.delivering_now import deliver_now
+from sealrun.services.delivery_meters import DeliveryMeters
 from sealrun.services.delivery_parts import AtHand, Sources
 from sealrun.services.detecting import Explanation, explain
 from sealrun.services.intake import Intake
+from sealrun.services.measuring import MeasuredJournal
 from sealrun.services.sealing import Sealing, SealRequest, seal
 from sealrun.services.staging import StagedSealings
 from sealrun.services.upkeep import OpenedRegistry
@@ -46,15 +50,17 @@ class Producer:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: MeasuredJournal,
         registries: Mapping[str, RegistrySpec],
         watches: Sequence[WatchSpec],
         clock: Clock,
         entropy: Entropy,
         *,
         jobs: int | None = None,
+        meters: Meters = UNMETERED,
     ) -> None:
-        """Publish to `registries`; each is opened when the first run goes there."""
+        """Publish to `registries`; each is opened when the first run goes there. `meters` count what is done."""
+        self._meters = meters
         self._journal = journal
         self._registries = registries
         self._watches = watches
@@ -193,9 +199,10 @@ class Producer:
             taken.append(number)
             self._staged.keep(number, sealing)
 
-        source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
-        sealer, seals = self._staged.seal, LocalSeals()
-        return Acceptor(watch, source, self._journal, self._clock, sealer=sealer, on_sealed=on_sealed, seals=seals)
+        meters, hashed = self._meters, self._meters.counter(HASHED_BYTES, watch=watch.name)
+        source = LocalFolderSource(watch, self._journal.hashes, self._jobs, hashed=hashed)
+        parts: dict[str, Any] = {"sealer": self._staged.seal, "on_sealed": on_sealed, "seals": LocalSeals()}
+        return Acceptor(watch, source, self._journal, self._clock, **parts, meters=meters)
 
     def _launch(self, work: Callable[[], None]) -> None:
         try:
@@ -246,6 +253,7 @@ class Producer:
                 self._at_hand(number),
                 self._clock,
                 self._entropy,
+                DeliveryMeters(self._meters, name, self._clock, self._journal.moments.accepted),
             )
             if error is not None:
                 return Delivered(registry=name, published=None, error=error)

@@ -9,15 +9,23 @@ from typing import Literal
 import msgspec
 
 from sealrun import __version__
+from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.limiting import LimitedStore, Limiter
+from sealrun.adapters.metering_store import MeteredStore
+from sealrun.adapters.pulsing_store import PulsingStore
 from sealrun.adapters.spooling import SpoolStage
 from sealrun.adapters.stores import open_store
+from sealrun.adapters.surrounding import beneath
 from sealrun.domain.errors import ConfigurationError, NoRegistryError, UnsafeStoreError
 from sealrun.domain.packing import LEAST_LINKED, PackOptions
+from sealrun.domain.quiet_hours import Quiet
 from sealrun.domain.ready import ready
-from sealrun.ports import Clock, Entropy, Journal, Store
+from sealrun.domain.records import sha256
+from sealrun.ports import UNMETERED, Clock, Entropy, Journal, Meters, Store
 from sealrun.services.opening import RegistryRecord, create_registry, read_registry, require_registry
 from sealrun.services.packing import Packing
 from sealrun.services.probing import ProbeReport, probe
+from sealrun.services.progress import moving
 from sealrun.services.reading import Reader
 from sealrun.services.upkeep import OpenedRegistry
 
@@ -26,7 +34,10 @@ _log = logging.getLogger("sealrun.registries")
 
 
 class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A registry as the settings describe it, secrets revealed: never printed."""
+    """A registry as the settings describe it, secrets revealed: never printed. Its stores count into `meters`.
+
+    What is uploaded passes the `limiter` that several may share; without one, each store has its own for `limit`.
+    """
 
     name: str
     url: str
@@ -35,6 +46,10 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     create: bool = True
     packs: PackOptions | Literal[False] | None = None
+    meters: Meters = UNMETERED
+    limit: int | None = None
+    quiet: Quiet | None = None
+    limiter: Limiter | None = None
 
     @property
     def shown_url(self) -> str:
@@ -47,8 +62,18 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"<registry {self.name}: {self.shown_url}>"
 
     def open_store(self, *, make: bool = False) -> Store:
-        """Open the store; nothing is written unless `make` asks for a directory to be created."""
-        return open_store(self.url, dict(self.storage_options), make=make, read_only=self.read_only and not make)
+        """Open the store; nothing is written unless `make` asks for a directory to be created.
+
+        Where this thread is seen working (a daemon's are), what the store does counts as progress of that work.
+        """
+        options = dict(self.storage_options)
+        store: Store = open_store(self.url, options, make=make, read_only=self.read_only and not make)
+        moved = moving()
+        if (limiter := self.limiter or _own_limiter(self.limit)) is not None:
+            store = LimitedStore(store, limiter, moved)
+        if moved is not None:
+            store = PulsingStore(store, moved)
+        return store if self.meters is UNMETERED else MeteredStore(store, self.meters, self.name)
 
     def packing(self, store: Store, folder: str) -> Packing | None:
         """How runs are packed there; packs wait in `folder` where the store has no place for them."""
@@ -56,6 +81,10 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
             return None
         options = self.packs or (PackOptions(least=LEAST_LINKED) if store.capabilities.links else PackOptions())
         return Packing(options, lambda: SpoolStage(folder))
+
+
+def _own_limiter(rate: int | None) -> Limiter | None:
+    return None if rate is None else Limiter(SystemClock(), rate)
 
 
 class Opener:
@@ -110,18 +139,35 @@ class Opener:
             packing=spec.packing(store, self._journal.folder),
         )
 
+    def make(self, spec: RegistrySpec) -> str:
+        """Create the registry, or find it; return its id, which is remembered. Errors as for `for_publishing`."""
+        store = spec.open_store(make=True)
+        try:
+            expected = self._expected(spec)
+            record = self._find(store, expected, make=expected is None)
+            if record is None:
+                report = probe(beneath(store), clock=self._clock, entropy=self._entropy)
+                if problems := report.faults if spec.single_writer else report.problems:
+                    raise UnsafeStoreError("; ".join(problems))
+                record = create_registry(store, self._clock, self._entropy)
+        finally:
+            store.close()
+        self._journal.facts.set_fact(_url_fact(spec), record.registry_id)
+        return record.registry_id
+
     def examine(self, spec: RegistrySpec) -> ProbeReport:
         """Probe now; `NoRegistryError`, and nothing is written, where a registry was before and is not now."""
         store = spec.open_store()
         try:
             self._find(store, self._expected(spec), make=spec.create)
-            return probe(store, clock=self._clock, entropy=self._entropy)
+            return probe(beneath(store), clock=self._clock, entropy=self._entropy)
         finally:
             store.close()
 
     def probe(self, spec: RegistrySpec, store: Store) -> ProbeReport:
         """Probe now, whatever is remembered, and remember the answer."""
-        report = probe(store, clock=self._clock, entropy=self._entropy)
+        # What a probe asks for, mistakes on purpose included, says nothing of how the registry fares.
+        report = probe(beneath(store), clock=self._clock, entropy=self._entropy)
         fact = {"at": self._clock.now().timestamp(), "version": __version__, "report": msgspec.to_builtins(report)}
         self._journal.facts.set_fact(_probe_fact(spec), fact)
         return report
@@ -186,22 +232,6 @@ def open_reader(spec: RegistrySpec, clock: Clock, entropy: Entropy) -> Reader:
     return Reader(store, clock, entropy)
 
 
-def make_registry(spec: RegistrySpec, clock: Clock, entropy: Entropy) -> str:
-    """Create the registry, or find it; return its id. `UnsafeStoreError` as when it is opened for publishing."""
-    store = spec.open_store(make=True)
-    try:
-        record = read_registry(store, clock, entropy)
-        if record is not None:
-            return record.registry_id
-        report = probe(store, clock=clock, entropy=entropy)
-        problems = report.faults if spec.single_writer else report.problems
-        if problems:
-            raise UnsafeStoreError("; ".join(problems))
-        return create_registry(store, clock, entropy).registry_id
-    finally:
-        store.close()
-
-
 def find_spec(specs: Mapping[str, RegistrySpec], wanted: str | None) -> RegistrySpec:
     """Return the registry of that name, or of that URL, or with None the first one."""
     if wanted is None:
@@ -220,8 +250,15 @@ def find_spec(specs: Mapping[str, RegistrySpec], wanted: str | None) -> Registry
 
 
 def _url_fact(spec: RegistrySpec) -> str:
-    return f"registry:{spec.name}:{spec.url}"
+    return f"registry:{spec.name}:{_kept_url(spec)}"
 
 
 def _probe_fact(spec: RegistrySpec) -> str:
-    return f"probe:{spec.name}:{spec.url}"
+    return f"probe:{spec.name}:{_kept_url(spec)}"
+
+
+def _kept_url(spec: RegistrySpec) -> str:
+    """The URL as it is remembered: one that holds a secret by what may be shown of it, and a digest of the whole."""
+    if spec.shown_url == spec.url:
+        return spec.url
+    return f"{spec.shown_url}#{sha256(spec.url.encode())[:16]}"

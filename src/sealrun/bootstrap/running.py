@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -15,39 +14,46 @@ from sealrun.adapters.sources import LocalFolderSource
 from sealrun.adapters.timers import Schedule, SystemTimers, cron, every
 from sealrun.adapters.watching import LocalWatcher
 from sealrun.adapters.writers import ProcWriters
+from sealrun.bootstrap.alarming import AlarmRounds
+from sealrun.bootstrap.board import DaemonBoard
+from sealrun.bootstrap.board_journal import Present
 from sealrun.bootstrap.chores import Chores
 from sealrun.bootstrap.derive_rounds import DeriveRounds
+from sealrun.bootstrap.holding import Holds
+from sealrun.bootstrap.metering import Metering
 from sealrun.bootstrap.mirroring import Mirrors
-from sealrun.bootstrap.notifying import notifier, targets
+from sealrun.bootstrap.notifying import add_telling
 from sealrun.bootstrap.producing import folder_sources
 from sealrun.bootstrap.reclaiming import SourceReclaimer
 from sealrun.bootstrap.registries import Opener, RegistrySpec
+from sealrun.bootstrap.stages import WatchStages
 from sealrun.bootstrap.tending import Tending
+from sealrun.domain.alarming import AlarmRules
 from sealrun.domain.errors import ConfigurationError
+from sealrun.domain.metering import HASHED_BYTES
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Clock, Entropy
 from sealrun.services.accepting import Acceptor
 from sealrun.services.delivering import DeliveryLine
-from sealrun.services.delivery_parts import AtHand, LineParts
+from sealrun.services.delivery_parts import LineParts
 from sealrun.services.intake import Intake
 from sealrun.services.looking import WatchedIntake
 from sealrun.services.looping import SealPool
-from sealrun.services.notifying import Told
+from sealrun.services.progress import Works, moving
 from sealrun.services.running import Parts
 from sealrun.services.sealing import Sealing
 from sealrun.services.staging import StagedSealings
+from sealrun.services.storage_history import EVERY_S
 from sealrun.services.upkeep import OpenedRegistry
-from sealrun.settings.resolved import DeriveSettings, KeepingSettings, NotifySettings
+from sealrun.settings.resolved import DeriveSettings, KeepingSettings, MetricsSettings, NotifySettings
 
-_log = logging.getLogger("sealrun.daemon")
 _RESCAN_S = 600.0
 _RECOVER_S = 3600.0
 _COMPACT_S = 300.0
 _TIDY_S = 6 * 3600.0
 _RECLAIM_S = 3600.0
-_NOTIFY_S = 5.0
 _SEALERS = 2
 _DELIVERERS = 16
 """Deliveries that one registry gets at once: they share its barriers, or wait for the network together."""
@@ -55,6 +61,8 @@ _FORGET_S = 5.0
 _WRITERS_S = 0.5
 """That nobody writes into a folder may have been seen so long ago: a fraction of what a marker waits for late files."""
 _KEEPING = KeepingSettings()
+_ALARMS = AlarmRules()
+_METRICS = MetricsSettings()
 
 
 class Composition:
@@ -71,7 +79,13 @@ class Composition:
         self._jobs = jobs
         self._opener = Opener(journal, clock, entropy)
         self._opened: dict[str, OpenedRegistry] = {}
-        self._tending = Tending(journal, self._opener, clock, entropy)
+        self._stages = WatchStages()
+        self._holds = Holds(journal.facts, clock)
+        self.metering = Metering(state, journal, clock)
+        self._tending = Tending(journal, self._opener, clock, entropy, self.metering.meters)
+        self._alarms = AlarmRounds(state, journal, clock)
+        self._works = Works(clock.monotonic)
+        self.board = DaemonBoard(str(state), journal, clock, entropy, self.metering.meters)
 
     def parts(
         self,
@@ -81,11 +95,14 @@ class Composition:
         keeping: KeepingSettings = _KEEPING,
         rules: Sequence[DeriveSettings] = (),
         told: Sequence[NotifySettings] = (),
+        alarms: AlarmRules = _ALARMS,
+        metrics: MetricsSettings = _METRICS,
     ) -> Parts:
         """Build what these settings describe. Nothing is opened yet: a registry that is down keeps nobody waiting."""
+        registries, meters = self._holds.limited(self.metering.metered(registries)), self.metering.meters
         self._opened = {}
         opened = self._opened
-        pool = SealPool(max(_SEALERS, (os.cpu_count() or 1)))
+        pool = SealPool(max(_SEALERS, (os.cpu_count() or 1)), self._works)
         watcher = LocalWatcher()
         intakes: list[WatchedIntake] = []
 
@@ -93,24 +110,42 @@ class Composition:
             for intake in intakes:
                 intake.mark(path)
 
-        stages = {watch.name: StagedSealings(_first_open(watch, opened)) for watch in watches}
+        self._stages.renew(watches, opened)
         line_parts = LineParts(
             journal=self._journal,
             clock=self._clock,
             entropy=self._entropy,
             folder_sources=lambda run: folder_sources(run, self._journal.hashes),
             is_there=_is_there,
-            at_hand=_at_hand(stages.values()),
+            at_hand=self._stages.at_hand,
             on_settle_again=settle_again,
+            works=self._works,
+            travels=self.board.travels,
+            meters=meters,
+            accepted=self._journal.moments.accepted,
         )
         lines = [
-            DeliveryLine(name, self._opening(spec, opened), line_parts, width=_DELIVERERS)
+            DeliveryLine(
+                name,
+                self._opening(spec, opened),
+                line_parts,
+                width=_DELIVERERS,
+                hold=self._holds.of_registry(spec),
+            )
             for name, spec in registries.items()
             if not spec.read_only
         ]
-        intakes += [self._intake(watch, stages[watch.name], watcher, pool, lines) for watch in watches]
-        timers = Chores(SystemTimers(self._journal.facts, self._clock, self._entropy))
-        parts = Parts(journal=self._journal, watcher=watcher, intakes=intakes, lines=lines, pool=pool, timers=timers)
+        intakes += [self._intake(watch, self._stages.of(watch.name), watcher, pool, lines) for watch in watches]
+        timers = Chores(SystemTimers(self._journal.facts, self._clock, self._entropy, meters), self._works)
+        parts = Parts(
+            journal=self._journal,
+            watcher=watcher,
+            intakes=intakes,
+            lines=lines,
+            pool=pool,
+            timers=timers,
+            works=self._works,
+        )
         timers.add("rescan", every(_RESCAN_S), parts.rescan)
         timers.add("recover", every(_RECOVER_S), parts.recover)
         timers.add("compact", every(_COMPACT_S), parts.compact)
@@ -121,9 +156,14 @@ class Composition:
         for spec in registries.values():
             self._tend(spec, keeping, timers)
         self._derive(registries, watches, rules, timers)
-        if told:
-            tell = partial(notifier(self._journal).round, targets(told), timers.advance)
-            timers.add("notify", every(_NOTIFY_S), lambda: _log_problems(tell()))
+        timers.add("sample", every(EVERY_S), lambda: self.board.sample(timers.advance))
+        timers.add("alarms", every(alarms.interval_s), self._alarms.work(registries, intakes, timers, alarms))
+        add_telling(timers, self._journal, told, meters)
+        if (textfile := metrics.textfile) is not None:
+            timers.add("metrics", every(metrics.interval_s), lambda: self.metering.write(textfile, metrics.labels))
+        names = [timer.name for timer in timers.describe()]
+        self.metering.know(registries, watches, names, [each.name for each in told])
+        self.board.renew(Present(registries, watches, keeping, parts))
         return parts
 
     def _derive(
@@ -203,17 +243,27 @@ class Composition:
 
             pool.launch(seal_and_sweep)
 
-        source = LocalFolderSource(watch, self._journal.hashes, self._jobs)
+        source = LocalFolderSource(
+            watch,
+            self._journal.hashes,
+            self._jobs,
+            moving=moving,
+            hashed=self.metering.meters.counter(HASHED_BYTES, watch=watch.name),
+        )
         sealer, seals = staged.seal, LocalSeals()
-        acceptor = Acceptor(watch, source, self._journal, self._clock, sealer=sealer, on_sealed=on_sealed, seals=seals)
+        acceptor = Acceptor(
+            watch,
+            source,
+            self._journal,
+            self._clock,
+            sealer=sealer,
+            on_sealed=on_sealed,
+            seals=seals,
+            meters=self.metering.meters,
+        )
         writers = ProcWriters(max_age_s=_WRITERS_S)
-        return WatchedIntake(Intake(acceptor, writers, watcher=watcher, launch=launch), self._clock)
-
-
-def _log_problems(told: Sequence[Told]) -> None:
-    for each in told:
-        if each.problem is not None:
-            _log.info("%s was not told, and is again later: %s", each.name, each.problem)
+        intake = Intake(acceptor, writers, watcher=watcher, launch=launch)
+        return WatchedIntake(intake, self._clock, hold=self._holds.of_watch(watch))
 
 
 def _schedule(table: str, line: str) -> Schedule:
@@ -221,23 +271,6 @@ def _schedule(table: str, line: str) -> Schedule:
         return cron(line)
     except ConfigurationError as error:
         raise ConfigurationError(f"{table} {error}") from error
-
-
-def _first_open(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> Callable[[], OpenedRegistry | None]:
-    """The watch's first open registry on this machine, else its first open one: never worth waiting for another."""
-
-    def choose() -> OpenedRegistry | None:
-        there = [registry for name in watch.registries if (registry := opened.get(name)) is not None]
-        return next((registry for registry in there if registry.store.capabilities.links), next(iter(there), None))
-
-    return choose
-
-
-def _at_hand(stages: Collection[StagedSealings]) -> Callable[[int], AtHand | None]:
-    def find(sealed: int) -> AtHand | None:
-        return next((found for staged in stages if (found := staged.at_hand(sealed)) is not None), None)
-
-    return find
 
 
 def _is_there(run: SealedRun) -> bool:

@@ -9,8 +9,9 @@ from contextlib import closing
 from threading import Lock
 
 from sealrun.bootstrap.keeping import Advance, Keeper
-from sealrun.bootstrap.mending import scrub_next
+from sealrun.bootstrap.mending import note_round, scrub_next
 from sealrun.bootstrap.registries import Opener, RegistrySpec
+from sealrun.domain.alarming import KINDS
 from sealrun.domain.errors import (
     CollectionRefusedError,
     OutcomeUnknownError,
@@ -18,19 +19,25 @@ from sealrun.domain.errors import (
     UnavailableError,
     UnsafeStoreError,
 )
-from sealrun.ports import Clock, Entropy, Journal
+from sealrun.domain.metering import GC_BYTES, GC_OBJECTS, GC_REFUSED, VERIFY_BYTES, VERIFY_DAMAGE
+from sealrun.ports import UNMETERED, Clock, Entropy, Journal, Meters
+from sealrun.services.alarming import clear_alarm, raise_alarm
 from sealrun.services.upkeep import OpenedRegistry
 from sealrun.settings.resolved import KeepingSettings, VerifySettings
 
 _log = logging.getLogger("sealrun.keeping")
 _MOST_DAMAGES = 100
+_REFUSED = "gc.refused"
 
 
 class Tending:
     """Tends the registries of one daemon, each by one round at a time, over all reloads."""
 
-    def __init__(self, journal: Journal, opener: Opener, clock: Clock, entropy: Entropy) -> None:
-        """Remember in `journal` how far verifying came; what happens goes to its events."""
+    def __init__(
+        self, journal: Journal, opener: Opener, clock: Clock, entropy: Entropy, meters: Meters = UNMETERED
+    ) -> None:
+        """Remember in `journal` how far verifying came; what happens goes to its events, and `meters` count it."""
+        self._meters = meters
         self._journal = journal
         self._opener = opener
         self._clock = clock
@@ -43,7 +50,7 @@ class Tending:
 
         A store where writers could harm each other is never collected; its runs are retired all the same.
         """
-        self._once(spec, "gc.refused", lambda: self._keep(spec, rules, advance))
+        self._once(spec, _REFUSED, lambda: self._keep(spec, rules, advance))
 
     def verify_round(self, spec: RegistrySpec, rules: VerifySettings, advance: Advance | None = None) -> None:
         """Verify the next part; damage is an event (verify.damage), and so is failing. Only an outage is raised."""
@@ -55,8 +62,13 @@ class Tending:
                 work()
             except SealrunError as error:
                 _log.warning("%s: %s: %s", spec.name, kind, error)
+                if kind == _REFUSED:
+                    self._meters.counter(GC_REFUSED, registry=spec.name)(1)
                 reason = str(error)
                 down = isinstance(error, UnavailableError | OutcomeUnknownError)
+                if not down and kind == _REFUSED:
+                    severity = KINDS["collector-refused"].severity
+                    raise_alarm(self._journal, self._clock, "collector-refused", spec.name, severity, reason)
                 if not down or self._told.get((spec.name, kind)) != reason:  # an outage is told once, and tried again
                     self._journal.events.record(kind, spec.name, registry=spec.name, reason=reason)
                 self._told[spec.name, kind] = reason
@@ -64,6 +76,8 @@ class Tending:
                     raise
             else:
                 self._told.pop((spec.name, kind), None)
+                if kind == _REFUSED:
+                    clear_alarm(self._journal, self._clock, "collector-refused", spec.name)
 
     def _keep(self, spec: RegistrySpec, rules: KeepingSettings, advance: Advance | None) -> None:
         opened, off = self._open(spec)
@@ -78,6 +92,8 @@ class Tending:
             collector = keeper.collector()
             planned = keeper.plan_collection(collector)
             report = keeper.collect(collector, planned, advance)
+            self._meters.counter(GC_OBJECTS, registry=spec.name)(report.objects)
+            self._meters.counter(GC_BYTES, registry=spec.name)(report.size)
             if report.objects:
                 _log.info("%s: collected %d objects, %d bytes", spec.name, report.objects, report.size)
             repacked = keeper.repack(keeper.plan_repack(planned))
@@ -104,7 +120,10 @@ class Tending:
 
     def _verify(self, spec: RegistrySpec, rules: VerifySettings, advance: Advance | None) -> None:
         found = scrub_next(spec, self._journal, self._clock, self._entropy, rules.subset, rules.budget_s, advance)
+        note_round(spec, self._journal, self._clock, self._entropy, found)
         events, report = self._journal.events, found.report
+        self._meters.counter(VERIFY_BYTES, registry=spec.name)(report.bytes_read)
+        self._meters.counter(VERIFY_DAMAGE, registry=spec.name)(len(report.damages))
         for damage in report.damages[:_MOST_DAMAGES]:
             fields = {"path": damage.path, "damage": damage.kind, "detail": damage.detail}
             events.record("verify.damage", damage.ref, registry=spec.name, **fields)

@@ -72,6 +72,8 @@ def gc(
             report = keeper.collect(collector, plan, advance)
             repacked = keeper.repack(repack)
             found = report.objects + len(repacked.runs)
+            if not report.failures:
+                parts.collected(registry)
     if not dry_run:
         failures = _report(around, report, repack, repacked)
         if failures:

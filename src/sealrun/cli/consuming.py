@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
+    from sealrun.bootstrap.parts import Parts
     from sealrun.domain.manifest import Entry
     from sealrun.domain.publication import Stored
     from sealrun.domain.signing import SignedRun
@@ -177,6 +179,8 @@ def verify(  # noqa: PLR0913, PLR0917 - an option each
                 target, experiment=experiment, read_bytes=not no_bytes, share=share, advance=advance, engine=workers
             )
             report, signed = with_signers(report, consumer.reader, target or experiment, checker)
+        whole = not no_bytes and share >= 1.0 and not in_rounds
+        parts.verified(registry, report.damages, _looked_at(parts, registry, ref, experiment, whole=whole))
     if around.as_json:
         more: dict[str, Any] = (
             {}
@@ -199,6 +203,25 @@ def verify(  # noqa: PLR0913, PLR0917 - an option each
             state = "verified" if scrubbed.complete else "begun, and cut short by the budget"
             click.echo(f"{scrubbed.window.share:.3g} of the registry was {state}; the next round goes on", err=True)
     return exits.DAMAGE if report.damages else exits.OK
+
+
+def _looked_at(
+    parts: Parts, registry: str | None, ref: str | None, experiment: str | None, *, whole: bool
+) -> Callable[[str], bool]:
+    """Which references were verified so that nothing unsaid is damaged: none, where bytes were left out.
+
+    Asked of what is known to be damaged only; what REF stands for is not looked up where nothing is.
+    """
+    asked: list[str] = []
+
+    def looked_at(known: str) -> bool:
+        if ref is not None and not asked:
+            target = parts.consumer(registry).reader.resolve(ref)
+            asked.append(f"{target.experiment}/{target.run_id}")
+        of_run, of_experiment = known in asked, known.partition("/")[0] == experiment
+        return whole and (of_run or of_experiment or (ref is None and experiment is None))
+
+    return looked_at
 
 
 def _how_much(subset: str | None, budget: str | None, *, part: bool, everything: bool) -> tuple[float, float | None]:

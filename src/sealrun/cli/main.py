@@ -19,13 +19,16 @@ from sealrun.domain.errors import SealrunError
 
 # Command, where it is, and its one line: a listing of all commands imports none of them.
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("sealrun.cli.setting_up:init", "Write commented settings and create the registries."),
+    "init": ("sealrun.cli.beginning:init", "Write settings for what lies in a folder, and check them."),
     "demo": ("sealrun.cli.setting_up:demo", "Show the main job in half a minute."),
     "doctor": ("sealrun.cli.setting_up:doctor", "Check settings, folders, registries and clocks."),
     "config": ("sealrun.cli.setting_up:config", "Show, validate or describe the settings."),
     "daemon": ("sealrun.cli.working:daemon", "Watch, seal and publish until stopped."),
     "scan": ("sealrun.cli.working:scan", "Take what is complete now, once."),
     "status": ("sealrun.cli.working:status", "Which folder waits for what; how far each registry is."),
+    "alarms": ("sealrun.cli.alarming:alarms", "List what stands, and what to do about it."),
+    "pause": ("sealrun.cli.pausing:pause", "Hold deliveries to a registry, or a watch, back."),
+    "resume": ("sealrun.cli.pausing:resume", "Let what was paused go on."),
     "detect": ("sealrun.cli.working:detect", "Tell whether a folder is complete, and why."),
     "seal": ("sealrun.cli.working:seal", "Seal a folder without publishing it."),
     "publish": ("sealrun.cli.artifacts:publish", "Seal a folder or file and publish it now."),
@@ -62,7 +65,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "repair": ("sealrun.cli.mending:repair", "Restore damaged objects from a replica."),
     "reclaim": ("sealrun.cli.reclaiming:reclaim", "Delete the sources of published runs, once verified again."),
     "mirror": ("sealrun.cli.reclaiming:mirror", "Bring the mirrors up to date."),
+    "policy": ("sealrun.cli.permitting:policy", "Print the bucket policy that a role needs."),
     "notify": ("sealrun.cli.notifying:notify", "List or test who is told of what happens."),
+    "service": ("sealrun.cli.service:service", "Run the daemon as a service of systemd."),
     "completion": ("sealrun.cli.setting_up:completion", "Print a shell's completion script."),
 }
 

@@ -43,7 +43,7 @@ def repair(
         if around.as_json:
             print_json(plan if report is None else report)
         else:
-            for line in _planned(plan) if report is None else _done(report):
+            for line in _planned(plan, mender.url) if report is None else _done(report):
                 click.echo(printable(line))
             if plan.remaining and not around.quiet:
                 click.echo(f"looked for good bytes in: {', '.join(mender.replicas) or 'nowhere'}", err=True)
@@ -52,9 +52,9 @@ def repair(
     return exits.DAMAGE if report is not None and report.remaining else exits.OK
 
 
-def _planned(plan: RepairPlan) -> Iterator[str]:
+def _planned(plan: RepairPlan, where: str) -> Iterator[str]:
     if plan.empty:
-        yield "no damage: nothing to repair"
+        yield f"{where}: no damage, nothing to repair"
         return
     for key, ref, path, detail in plan.quarantine:
         yield f"quarantine {key} ({ref}:{path}: {detail})"

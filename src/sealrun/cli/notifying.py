@@ -10,22 +10,36 @@ from sealrun.cli.surroundings import Surroundings, shared_options
 
 
 @click.command()
-@click.option("--test", is_flag=True, help="Send each target one event that says nothing happened.")
+@click.option("--test", is_flag=True, help="Send each target one event that says nothing happened, and each ping.")
 @shared_options
 def notify(around: Surroundings, *, test: bool) -> int:
     """List who is told of which events, and whether they take them; or try it.
 
     Example: sealrun notify --test
     """
-    from sealrun.bootstrap.notifying import notifier, targets  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.bootstrap.notifying import (  # noqa: PLC0415 - --help needs nothing of it
+        notifier,
+        ping_targets,
+        pinger,
+        targets,
+    )
 
     rows = []
+
+    def row(name: str, on: str, severity: str | None, *, known: bool, problem: str | None) -> None:
+        state = "never told" if not known and not test else "ok" if problem is None else "failing"
+        rows.append({"target": name, "on": on, "severity": severity, "state": state, "problem": problem})
+
     with around.parts() as parts:
-        tell = notifier(parts.journal)
-        for target in targets(around.settings().targets):
-            known = tell.cursor(target)
-            problem = tell.test(target) if test else known.problem if known else None
-            state = "never told" if known is None and not test else "ok" if problem is None else "failing"
-            rows.append({"target": target.name, "on": " ".join(target.on), "state": state, "problem": problem})
-    print_rows(rows, ("target", "on", "state", "problem"), as_json=around.as_json)
+        tell, ping = notifier(parts.journal), pinger(parts.journal)
+        settings = around.settings().targets
+        for target in targets(settings):
+            told = tell.cursor(target)
+            problem = tell.test(target) if test else told.problem if told else None
+            row(target.name, " ".join(target.on), target.severity, known=told is not None, problem=problem)
+        for pinged in ping_targets(settings):
+            last = ping.known(pinged)
+            problem = ping.test(pinged) if test else last.problem if last else None
+            row(pinged.name, f"every {pinged.interval_s:g} s", pinged.severity, known=last is not None, problem=problem)
+    print_rows(rows, ("target", "on", "severity", "state", "problem"), as_json=around.as_json)
     return exits.ERROR if test and any(row["problem"] for row in rows) else exits.OK

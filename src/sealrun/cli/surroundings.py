@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+NO_SETTINGS = (
+    "no settings were found in ./sealrun.toml, the user's folder or /etc/sealrun; "
+    "name them with --config FILE or $SEALRUN_CONFIG, or write some: sealrun init"
+)
+
 
 class Surroundings(msgspec.Struct):
     """The global options as they were given, before or after the command's name."""
@@ -33,6 +38,12 @@ class Surroundings(msgspec.Struct):
         from sealrun.settings import load_settings  # noqa: PLC0415 - only commands that need settings pay for them
 
         return load_settings(self.config, os.environ, Path.cwd())
+
+    def tell_if_unset(self) -> None:
+        """Say on stderr that no settings were found: what is told of this folder then is not what a daemon does."""
+        named = any(os.environ.get(name) for name in ("SEALRUN_STORE", "SEALRUN_HOME"))
+        if not self.quiet and not named and self.settings().file is None:
+            click.echo(f"sealrun: {NO_SETTINGS}", err=True)
 
     def parts(self) -> Parts:
         """Build the parts from the settings."""
@@ -50,6 +61,7 @@ class Surroundings(msgspec.Struct):
             mirrors=settings.mirrors,
             keeping=settings.keeping,
             gates=settings.gates,
+            metrics=settings.metrics,
         )
 
     def set_up_logging(self) -> None:

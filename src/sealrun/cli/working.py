@@ -14,10 +14,14 @@ import msgspec
 
 from sealrun.cli import exits
 from sealrun.cli.output import print_json, printable
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import NO_SETTINGS, Surroundings, shared_options
+from sealrun.domain.alarming import advice
+from sealrun.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.reports import PublishReport
+    from sealrun.domain.board import Pause
+    from sealrun.services.reporting import RegistryStatus, WatchStatus
     from sealrun.settings import Settings
 
 _OFTEN = (700, 10, 10)  # Python's own thresholds: a daemon lives long, and memory counts for more than its start
@@ -34,17 +38,41 @@ def daemon(around: Surroundings) -> int:
         logging.getLogger("sealrun").setLevel(logging.INFO)
     gc.set_threshold(*_OFTEN)
     settings = around.settings()
+    if settings.file is None and not settings.registries:
+        raise ConfigurationError(NO_SETTINGS)
     for warning in settings.warnings:
         logging.getLogger("sealrun.daemon").warning("%s", warning)
     from sealrun.bootstrap.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
     from sealrun.bootstrap.daemon import Described, run_daemon  # noqa: PLC0415 - as above
     from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
+    from sealrun.web.site import Site  # noqa: PLC0415 - as above
+
+    latest = settings
 
     def described(said: Settings) -> Described:
-        return Described(described_registries(said), said.watches, said.mirrors, said.keeping, said.rules, said.targets)
+        nonlocal latest
+        if said.http is not None:
+            said.http.open_token()  # what is wrong with it is wrong with the settings
+        latest = said
+        return Described(
+            described_registries(said),
+            said.watches,
+            said.mirrors,
+            said.keeping,
+            said.rules,
+            said.targets,
+            said.alarms,
+            said.metrics,
+        )
 
     return_large_buffers()
-    return run_daemon(settings.state, described(settings), lambda: described(around.settings()), around.jobs)
+    return run_daemon(
+        settings.state,
+        described(settings),
+        lambda: described(around.settings()),
+        around.jobs,
+        lambda surface: Site(surface, lambda: latest, around.jobs),
+    )
 
 
 @click.command()
@@ -57,7 +85,7 @@ def scan(around: Surroundings, *, once: bool, error_on_nothing: bool) -> int:  #
     Example: sealrun scan --once
     """
     with around.parts() as parts:
-        report = parts.producer.scan_once()
+        report = parts.scan_once()
     failed = [(run, bad) for run in report.published for bad in run.deliveries if bad.error is not None]
     if around.as_json:
         print_json(
@@ -90,30 +118,25 @@ def scan(around: Surroundings, *, once: bool, error_on_nothing: bool) -> int:  #
 @click.option("--events", type=click.IntRange(min=0), default=10, help="How many recent events to show.")
 @shared_options
 def status(around: Surroundings, events: int) -> None:
-    """Tell which folder waits for what, what was rejected and why, and how far each registry is.
+    """Tell what stands, which folder waits for what, what was rejected and why, and how far each registry is.
 
     Example: sealrun status
     """
+    around.tell_if_unset()
     with around.parts() as parts:
         report = parts.status(events)
     if around.as_json:
         print_json(report)
         return
+    for alarm in report.alarms:
+        click.echo(f"ALARM     {alarm.kind} {printable(alarm.subject)}, since {alarm.since}: {printable(alarm.reason)}")
+        click.echo(f"  do        {advice(alarm.kind)}")
+        click.echo(f"  runbook   {alarm.help}")
     click.echo(f"daemon    {f'running, process {report.daemon}' if report.daemon else 'not running'}")
     for watch in report.watches:
-        counts = ", ".join(f"{count} {state}" for state, count in sorted(watch.counts.items())) or "nothing yet"
-        click.echo(f"watch     {watch.name}: {printable(watch.path)} -> {watch.experiment}: {counts}")
-        for folder in watch.folders:
-            click.echo(f"  {folder.state:9} {printable(folder.path)}: {printable(folder.reason)}")
+        _tell_watch(watch)
     for registry in report.registries:
-        click.echo(
-            f"registry  {registry.name}: {printable(registry.url)}: {registry.published} published, "
-            f"{registry.queued} queued, {registry.parked} parked"
-        )
-        if registry.standing is not None and registry.standing.state != "up":
-            click.echo(f"  {registry.standing.state:9} {printable(registry.standing.reason)}")
-        elif registry.error is not None:
-            click.echo(f"  error     {printable(registry.error)}")
+        _tell_registry(registry)
     for event in report.events:
         click.echo(f"event     {_event(event)}")
 
@@ -184,7 +207,41 @@ def published_json(run: PublishReport) -> dict[str, Any]:
     }
 
 
+def _tell_watch(watch: WatchStatus) -> None:
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(watch.counts.items())) or "nothing yet"
+    click.echo(f"watch     {watch.name}: {printable(watch.path)} -> {watch.experiment}: {counts}")
+    if watch.paused is not None:
+        click.echo(f"  paused    {_held(watch.paused)}")
+    if watch.run_due_by is not None:
+        click.echo(f"  expects   a run by {_time(watch.run_due_by)}")
+    for folder in watch.folders:
+        click.echo(f"  {folder.state:9} {printable(folder.path)}: {printable(folder.reason)}")
+
+
+def _tell_registry(registry: RegistryStatus) -> None:
+    click.echo(
+        f"registry  {registry.name}: {printable(registry.url)}: {registry.published} published, "
+        f"{registry.queued} queued, {registry.parked} parked"
+    )
+    if registry.paused is not None:
+        click.echo(f"  paused    {_held(registry.paused)}")
+    if registry.standing is not None and registry.standing.state != "up":
+        click.echo(f"  {registry.standing.state:9} {printable(registry.standing.reason)}")
+    elif registry.error is not None:
+        click.echo(f"  error     {printable(registry.error)}")
+
+
+def _held(pause: Pause) -> str:
+    until = "until somebody resumes it" if pause.until is None else f"until {pause.until}"
+    if pause.cause == "quiet-hours":
+        return f"quiet hours, {until}"
+    return printable(f"since {pause.since}, {until}: {pause.reason}")
+
+
 def _event(event: Mapping[str, Any]) -> str:
     rest = ", ".join(f"{key} {value}" for key, value in event.items() if key not in {"at", "kind", "subject"})
-    at = datetime.fromtimestamp(float(event.get("at", 0)), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return printable(f"{at} {event.get('kind')} {event.get('subject')} ({rest})")
+    return printable(f"{_time(float(event.get('at', 0)))} {event.get('kind')} {event.get('subject')} ({rest})")
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

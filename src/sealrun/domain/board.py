@@ -11,9 +11,64 @@ from typing import Any, Literal
 
 import msgspec
 
+from sealrun.domain.board_runs import (
+    CheckRow,
+    Command,
+    FileKind,
+    FilePage,
+    FileRow,
+    Opened,
+    Picture,
+    Relation,
+    RunDetail,
+    RunPage,
+    RunPlace,
+    RunQuestion,
+    RunRow,
+    TablePreview,
+    TextPreview,
+)
+
+__all__ = [
+    "Alarm",
+    "CheckRow",
+    "CollectionLine",
+    "CollectionPlan",
+    "Command",
+    "EventRow",
+    "FileKind",
+    "FilePage",
+    "FileRow",
+    "Health",
+    "InFlight",
+    "Opened",
+    "Overview",
+    "Pause",
+    "PendingFolder",
+    "PendingPage",
+    "Picture",
+    "PointerMove",
+    "PointerRow",
+    "QueuePage",
+    "QueuedRun",
+    "RegistryBoard",
+    "Relation",
+    "RunDetail",
+    "RunPage",
+    "RunPlace",
+    "RunQuestion",
+    "RunRow",
+    "ScrubResult",
+    "Severity",
+    "StoragePoint",
+    "TablePreview",
+    "TextPreview",
+    "TimerBoard",
+    "WatchBoard",
+]
+
 Health = Literal["ok", "degraded", "failing"]
 Severity = Literal["warning", "critical"]
-FileKind = Literal["picture", "table", "text", "other"]
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,124 +194,22 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     events: Sequence[EventRow]
 
 
-class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a list. `pointers` stand on it now; `retired_at` is set for one that is taken out."""
+class PendingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a watch's candidates that are not simply sealed."""
 
-    registry: str
-    experiment: str
-    run_id: str
-    ref: str
-    status: str
-    finished_at: str
-    size: int
-    files: int
-    root_sha256: str
-    tags: Sequence[str] = ()
-    pointers: Sequence[str] = ()
-    retired_at: str | None = None
-
-
-class RunQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs: of one `experiment` or all, of a `status`, with `search` in the id, name, tag or experiment.
-
-    Newest first; `page` counts from 1.
-    """
-
-    registry: str
-    experiment: str | None = None
-    status: str | None = None
-    tag: str | None = None
-    search: str | None = None
-    page: int = 1
-    size: int = 50
-
-
-class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a list, and what can be chosen from."""
-
-    rows: Sequence[RunRow]
-    total: int
-    page: int
-    size: int
-    experiments: Sequence[str]
-    statuses: Sequence[str]
-
-
-class FileRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a run. `kind` tells what a preview would be; `types` are its declared artifact types."""
-
-    path: str
-    size: int
-    sha256: str
-    kind: FileKind
-    where: str
-    types: Sequence[str] = ()
-
-
-class FilePage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a run's files."""
-
-    rows: Sequence[FileRow]
+    rows: Sequence[PendingFolder]
     total: int
     page: int
     size: int
 
 
-class TablePreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The first rows of a CSV, TSV, JSON Lines or Parquet file, as text. `rows_total` None: not counted."""
+class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of what waits for a registry: in the order in which it is due, what is parked at the end."""
 
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    rows_total: int | None
-    truncated: bool
-
-
-class TextPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The beginning of a file that is text."""
-
-    text: str
-    truncated: bool
-
-
-class CheckRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the run's own checks."""
-
-    name: str
-    passed: bool
-    detail: str = ""
-
-
-class Relation(msgspec.Struct, frozen=True, kw_only=True):
-    """A neighbour in the lineage, with `ref` where it is a run that is here. `kind` is such as input or derived."""
-
-    kind: str
-    label: str
-    ref: str | None = None
-
-
-class RunPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run's bytes are: in which registry, how many objects lie loose, how many in packs."""
-
-    registry: str
-    url: str
-    attempt: str | None
-    objects: int | None
-    packed: int | None
-    state: str
-
-
-class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one run but its files. `commands` are lines to copy: what each does, and the line."""
-
-    row: RunRow
-    envelope: Mapping[str, Any]
-    checks: Sequence[CheckRow]
-    upstream: Sequence[Relation]
-    downstream: Sequence[Relation]
-    places: Sequence[RunPlace]
-    commands: Sequence[tuple[str, str]]
-    params: Mapping[str, Any]
-    metrics: Mapping[str, Any]
+    rows: Sequence[QueuedRun]
+    total: int
+    page: int
+    size: int
 
 
 class PointerRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ def written(frame: bytes, entries: Sequence[Entry]) -> Iterator[bytes]:
 def read_apart(body: bytes) -> tuple[bytes, Iterator[Entry]] | None:
     """Return a record without its entries, and those; None if it is not as `written` writes it.
 
-    Going through the entries raises `msgspec.MsgspecError` where that turns out later.
+    Going through the entries raises one of `records.UNREADABLE` where that turns out later.
     """
     begin = body.find(_ENTRIES) + len(_ENTRIES)
     end = body.find(_END, begin) if begin >= len(_ENTRIES) else -1

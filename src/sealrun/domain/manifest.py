@@ -25,7 +25,7 @@ from sealrun.domain.entry_records import read_apart, written
 from sealrun.domain.errors import IntegrityError, RunRejectedError, UnsupportedFormatError, UsageError
 from sealrun.domain.links import links_problem
 from sealrun.domain.pieces import Body, Pieces
-from sealrun.domain.records import FORMAT, JsonObject, Record, canonical_json_without_floats, sha256
+from sealrun.domain.records import FORMAT, UNREADABLE, JsonObject, Record, canonical_json_without_floats, sha256
 
 __all__ = ["Entry", "Link", "Manifest", "Sums", "parse_sum_line", "path_problem", "sum_line", "tree_digest"]
 
@@ -179,7 +179,7 @@ class Manifest(Record, frozen=True, kw_only=True):
             if frame is not None and not frame.entries:
                 try:
                     return msgspec.structs.replace(frame, entries=in_columns(apart[1]))
-                except (msgspec.MsgspecError, RecursionError):
+                except UNREADABLE:
                     pass  # not as it is written: looked at as a whole
         return super()._at_once(body)
 

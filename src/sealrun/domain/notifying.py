@@ -9,11 +9,14 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
+from sealrun.domain.alarming import CLEARED, RAISED, matters
+from sealrun.domain.board import Severity
 from sealrun.domain.records import canonical_json
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -44,9 +47,49 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     problem: str | None = None
 
 
-def wanted(event: Event, patterns: Sequence[str]) -> bool:
-    """Tell whether a target wants an event: ``run.published``, ``run.*``, ``*``."""
+class Notice(msgspec.Struct, frozen=True):
+    """An event as it is told: what names it, when it happened (RFC 3339), and as a CloudEvent."""
+
+    id: str
+    at: str
+    event: Event
+    body: bytes
+
+    @property
+    def line(self) -> str:
+        """What happened, on one line without anything that a terminal or a header could take for more."""
+        event, said = self.event, self.event.fields
+        if event.kind == RAISED:
+            text = f"ALARM ({said.get('severity')}) {said.get('alarm')} {event.subject}: {said.get('reason')}"
+        elif event.kind == CLEARED:
+            text = f"over: {said.get('alarm')} {event.subject}"
+        else:
+            reason = said.get("reason") or said.get("message")
+            text = f"{event.kind} {event.subject}" + (f": {reason}" if reason else "")
+        return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """Return `text` with a space for whatever is not printable."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def notice_of(event: Event, state_id: str) -> Notice:
+    """Return an event as it is told by the state folder of that id."""
+    at = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Notice(event_id(event, state_id), at, event, cloud_event(event, state_id, at))
+
+
+def wanted(event: Event, patterns: Sequence[str], least: Severity | None = None) -> bool:
+    """Tell whether a target wants an event: ``run.published``, ``run.*``, ``*``; of alarms those that are so bad."""
+    if event.kind in {RAISED, CLEARED} and not matters(str(event.fields.get("severity")), least):
+        return False
     return any(fnmatchcase(event.kind, pattern) for pattern in patterns)
+
+
+def slack_message(notice: Notice) -> bytes:
+    """Return an event as chats take it that know Slack's incoming webhooks."""
+    return canonical_json({"text": notice.line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")})
 
 
 def cloud_event(event: Event, state_id: str, at: str) -> bytes:
@@ -70,12 +113,14 @@ def event_id(event: Event, state_id: str) -> str:
     return f"{state_id}-{event.number}"
 
 
-def headers(message: str, timestamp: int, body: bytes, secret: str | None) -> dict[str, str]:
+def headers(
+    message: str, timestamp: int, body: bytes, secret: str | None, content_type: str = CONTENT_TYPE
+) -> dict[str, str]:
     """Return what goes along with a body: with a `secret` the signature that a receiver checks.
 
     The signature is HMAC-SHA256 over ``ID.TIMESTAMP.BODY``; a secret that starts with ``whsec_`` is base64 after that.
     """
-    found = {"Content-Type": CONTENT_TYPE, "webhook-id": message, "webhook-timestamp": str(timestamp)}
+    found = {"Content-Type": content_type, "webhook-id": message, "webhook-timestamp": str(timestamp)}
     if secret is not None:
         signed = hmac.new(_key(secret), f"{message}.{timestamp}.".encode() + body, hashlib.sha256).digest()
         found["webhook-signature"] = f"v1,{base64.b64encode(signed).decode()}"

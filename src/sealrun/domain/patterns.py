@@ -8,8 +8,9 @@ next. As in git, nothing below an excluded folder can be taken back.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 IGNORE_FILE = ".sealignore"
 OWN_FOLDER = ".sealrun"
 """Top folder of a run where markers live. It declares, so it is never content."""
+_STAR, _FOLDERS, _ANYWHERE = "[^/]*", "(?:/.+)?", "(?:.+/)?"
+"""What pathspec makes of ``*``, of ``**`` between folders, and of a pattern that is not bound to the top."""
+_CLASS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]")
+"""An escaped character, or a class of characters: no slash in it divides folders."""
 
 
 class Patterns(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +65,7 @@ def check_patterns(lines: Iterable[str], where: str) -> None:
     for line in lines:
         try:
             _compiled((line,))
-        except ValueError as error:
+        except (ValueError, re.error, OverflowError, RecursionError) as error:
             msg = f"{where}: {line!r} is not a pattern in gitignore syntax ({error})"
             raise ConfigurationError(msg) from error
 
@@ -73,4 +78,45 @@ def _verdict(lines: tuple[str, ...], path: str) -> bool | None:
 def _compiled(lines: tuple[str, ...]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec  # noqa: PLC0415 - 50 ms that `sealrun --help` does not need
 
-    return GitIgnoreSpec.from_lines(lines)
+    return GitIgnoreSpec.from_lines(lines, _kind())
+
+
+@functools.cache
+def _kind() -> Any:  # noqa: ANN401 - pathspec's classes differ from version to version
+    """The library's own kind of pattern, made to match in a time that does not grow with the power of its stars."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - see `_compiled`
+
+    usual: Any = type(GitIgnoreSpec.from_lines(("x",)).patterns[0])
+
+    class Linear(usual):  # type: ignore[misc] # see above
+        @classmethod
+        def pattern_to_regex(cls, pattern: str) -> tuple[str | None, bool | None]:
+            """Translate as the library does, then forbid looking back."""
+            regex, include = super().pattern_to_regex(pattern)
+            return (None if regex is None else without_looking_back(regex)), include
+
+    return Linear
+
+
+def without_looking_back(regex: str) -> str:
+    """Return a regular expression of pathspec's that matches the same, and tries no combination of its stars.
+
+    ``*a*a*a*a*b`` would otherwise be tried on ``aaaa…`` in as many ways as four of its letters can be chosen, and who
+    writes a run chooses both. Of a star that another follows in the same component the first match is as good as any
+    other, since the other takes whatever is left; the same holds for ``**`` and whole components.
+    """
+    before, *parts = regex.split(_FOLDERS)
+    if not parts:
+        return _stars(regex)
+    begun, anchor, rest = before.partition(_ANYWHERE)
+    first = f"{begun}(?>(?:.+?/)??{_stars(rest)}(?=/))" if anchor else _stars(before)
+    *middle, last = parts
+    return first + "".join(f"(?>(?:/.+?)??{_stars(part)}(?=/))" for part in middle) + _FOLDERS + _stars(last)
+
+
+def _stars(regex: str) -> str:
+    before, *parts = regex.split(_STAR)
+    return before + "".join(
+        f"(?>[^/]*?{part})" if at < len(parts) and "/" not in _CLASS.sub("", part) else _STAR + part
+        for at, part in enumerate(parts, 1)
+    )

@@ -23,7 +23,7 @@ from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.pieces import Body, Pieces
 from sealrun.domain.place_records import places_of, write_digests, write_packs, written_refs
 from sealrun.domain.places import Places, Stored
-from sealrun.domain.records import FORMAT, JsonObject, Record, canonical_json_without_floats
+from sealrun.domain.records import FORMAT, UNREADABLE, JsonObject, Record, canonical_json_without_floats
 
 __all__ = [
     "AttemptTicket",
@@ -181,7 +181,7 @@ class Refs(Record, frozen=True, kw_only=True):
         objects = dict(refs.objects)
         try:
             packs = msgspec.convert(value.get("packs", {}), dict[Key, dict[Digest, tuple[int, int]]])
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
             msg = f"{where}: packs: {error}"
             raise UnsupportedFormatError(msg) from error
         for key, members in packs.items():
@@ -193,13 +193,13 @@ class Refs(Record, frozen=True, kw_only=True):
         """Build from bytes without unknown fields; see the base. Of a million members nothing is held twice."""
         try:
             written = written_refs().decode(body)
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             return None
         if written.kind != cls.KIND or written.format != FORMAT:
             return None
         try:
             return cls(attempt=written.attempt, objects=places_of(written, len(body)))
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import re
 from typing import Any, ClassVar, Self, cast
 
@@ -23,6 +24,9 @@ from sealrun.domain.ready import ready
 FORMAT = "sealrun/1"
 _READABLE = re.compile(r"sealrun/1(\.[0-9]+)?\Z")
 _ESCAPED = re.compile(r"[^\x00-\x7e]")  # DEL too: the standard library escapes it
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what is read: strings that are not UTF-8 have a class of their own."""
 
 JsonObject = dict[str, Any]
 """A decoded JSON object; values are whatever JSON holds."""
@@ -45,7 +49,10 @@ def canonical_json_without_floats(value: object) -> bytes:
 
     Floats are left out because the two encoders write their exponents differently.
     """
-    text = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2)
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can escape and UTF-8 cannot hold
+        return canonical_json(msgspec.to_builtins(value))
     if text.isascii() and b"\x7f" not in text:
         return text + b"\n"
     return _ESCAPED.sub(_escape, text.decode("utf-8")).encode("ascii") + b"\n"
@@ -65,7 +72,7 @@ def json_line(value: object) -> bytes:
 def parse_object(body: bytes, where: str) -> JsonObject:
     """Decode a JSON object, or raise `UnsupportedFormatError` that names `where`."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         msg = f"{where}: not valid JSON ({error})"
         raise UnsupportedFormatError(msg) from error
@@ -73,6 +80,14 @@ def parse_object(body: bytes, where: str) -> JsonObject:
         msg = f"{where}: not a JSON object"
         raise UnsupportedFormatError(msg)
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        msg = f"{text} is too large a number"
+        raise ValueError(msg)
+    return number
 
 
 def _refuse_constant(name: str) -> None:
@@ -115,7 +130,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         extra = {key: item for key, item in value.items() if key not in names and key not in {"format", "kind"}}
         try:
             return msgspec.convert({**known, "extra": extra}, ready(cls)).checked(where)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
             msg = f"{where}: {error}"
             raise UnsupportedFormatError(msg) from error
 
@@ -137,7 +152,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         """
         try:
             plain = _plain_decoder(cls).decode(body)
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             return None
         if plain.kind != cls.KIND or not _READABLE.match(plain.format):
             return None

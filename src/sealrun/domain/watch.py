@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from sealrun.domain.address import parse_name
+from sealrun.domain.cadence import Expectation
 from sealrun.domain.errors import RunRejectedError, UsageError
 from sealrun.domain.settling import DEFAULT_FORBID, DEFAULT_MARKERS, SettleRules
 
@@ -38,7 +39,8 @@ class WatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     `on_failed`: what becomes of a run that declares failure: sealed as any other, skipped, or kept back with an alarm.
     `gone_after_s`: when the producer of a recorded run counts as gone that gives no sign of life and runs elsewhere.
     `on_stale`: what becomes of a run that turns stale while its framework says that it runs: an alarm, or it is sealed
-    as interrupted. `seal`: whether the seal is also written into the run's own folder, as ``MANIFEST.sha256``.
+    as interrupted. `expect`: how often a run is expected; None: never missed. `seal`: whether the seal is also written
+    into the run's own folder, as ``MANIFEST.sha256``.
     """
 
     name: str
@@ -61,6 +63,7 @@ class WatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     seal: Literal["outside", "in-place"] = "outside"
     names: Mapping[str, str] = msgspec.field(default_factory=dict)
     reclaim: ReclaimRule | None = None
+    expect: Expectation | None = None
 
     def experiment_of(self, path: str) -> str:
         """Return the experiment of the run at `path`: `experiment`, or the folder below the watch's path that it names.

@@ -8,9 +8,20 @@ from typing import Literal
 import msgspec
 
 from sealrun.domain.errors import ConfigurationError, RunChangedError, RunRejectedError, SealrunError
+from sealrun.domain.metering import REJECTED, SEAL_SECONDS, SEALED
 from sealrun.domain.run import Completion, Status
 from sealrun.domain.watch import WatchSpec
-from sealrun.ports import Clock, FolderRecord, FolderSeals, FolderSource, FolderState, Journal, RunFolder
+from sealrun.ports import (
+    UNMETERED,
+    Clock,
+    FolderRecord,
+    FolderSeals,
+    FolderSource,
+    FolderState,
+    Journal,
+    Meters,
+    RunFolder,
+)
 from sealrun.services.sealing import Sealing, SealRequest, seal
 from sealrun.services.sealing_in_place import seal_in_place
 
@@ -49,10 +60,11 @@ class Acceptor:
         sealer: Sealer = seal,
         on_sealed: OnSealed | None = None,
         seals: FolderSeals | None = None,
+        meters: Meters = UNMETERED,
     ) -> None:
         """Seal with `sealer` (which may stage bytes on the way); tell `on_sealed` what was accepted, under which id.
 
-        Where the watch seals in place, `seals` writes into the folders.
+        Where the watch seals in place, `seals` writes into the folders. `meters` count what becomes of candidates.
         """
         self.watch = watch
         self.source = source
@@ -61,6 +73,8 @@ class Acceptor:
         self._sealer = sealer
         self._on_sealed = on_sealed
         self._seals = seals
+        self._sealed, self._rejected = (meters.counter(metric, watch=watch.name) for metric in (SEALED, REJECTED))
+        self._seconds = meters.histogram(SEAL_SECONDS, watch=watch.name)
 
     def accept(self, job: SealJob) -> Taken:
         """Seal the candidate and queue it, durably on return. A repeat after a crash is harmless.
@@ -84,6 +98,8 @@ class Acceptor:
         record = self.record(known, path, state, reason, fingerprint)
         self.journal.folders.set(record)
         self.journal.events.record(event, path, watch=self.watch.name, reason=reason)
+        if state == "rejected":
+            self._rejected(1)
 
     def record(
         self, known: FolderRecord | None, path: str, state: FolderState, reason: str, fingerprint: str
@@ -114,7 +130,9 @@ class Acceptor:
             if self._is_kept_back(first):
                 return self._keep_back(job.path, first.fingerprint)
             request = msgspec.structs.replace(request, fingerprint=self._seal_in_place(folder, first))
+        began = self.clock.monotonic()
         sealing = self._sealer(folder, request)
+        self._seconds(self.clock.monotonic() - began)
         envelope = sealing.envelope
         if self._is_kept_back(sealing):
             return self._keep_back(job.path, sealing.fingerprint)
@@ -128,6 +146,7 @@ class Acceptor:
         self.journal.events.record(
             "run.sealed", f"{envelope.experiment}/{envelope.run_id}", watch=watch.name, path=job.path, reason=reason
         )
+        self._sealed(1)
         if self._on_sealed is not None:
             self._on_sealed(number, sealing)
         return Taken(outcome="sealed", sealed=number, run_id=envelope.run_id)

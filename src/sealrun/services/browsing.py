@@ -263,7 +263,8 @@ class OpenRun:
         view = self._browser.renewed(self.view)
         stored = self._reader.stored(view, entry)
         if stored == before:
-            msg = f"{view.ref}:{entry.path}: its bytes are gone ({error}); find the extent with: sealrun verify"
+            how = f"find the extent with: sealrun verify {view.ref}"
+            msg = f"{view.ref}:{entry.path}: its bytes are gone ({error}); {how}"
             raise IntegrityError(msg) from error
         self.view = view
         return stored

@@ -40,10 +40,10 @@ def _known(reader: Reader, row: Row) -> KnownRun | None:
     try:
         envelope = Envelope.decode(reader.store.read(key), key)
     except NotFoundError as error:
-        msg = f"{row.experiment}/{row.run_id} is listed, but {key} is gone; find the extent with: sealrun verify"
+        msg = f"{row.experiment}/{row.run_id} is listed, but {key} is gone; find the extent with: sealrun verify --all"
         raise IntegrityError(msg) from error
     if (envelope.tree_digest, envelope.run_id) != (row.tree_digest, row.run_id):
-        msg = f"{key}: is not of the run that the index lists; find the extent with: sealrun verify"
+        msg = f"{key}: is not of the run that the index lists; find the extent with: sealrun verify --all"
         raise IntegrityError(msg)
     if not envelope.artifacts:
         return None

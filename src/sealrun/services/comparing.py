@@ -197,6 +197,6 @@ def _read(store: Store, key: Key) -> bytes | None:
 def _digest_in(meta: bytes | None) -> str | None:
     try:
         said = json.loads(meta or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return said.get("sha256") if isinstance(said, dict) else None

@@ -16,8 +16,10 @@ from typing import Literal
 
 import msgspec
 
+from sealrun.domain.alarming import KINDS
 from sealrun.domain.errors import SealrunError
 from sealrun.ports import Clock, Entropy
+from sealrun.services.alarming import clear_alarm, raise_alarm
 from sealrun.services.availability import release_deliveries
 from sealrun.services.looping import Loop
 from sealrun.services.running import Parts
@@ -28,6 +30,8 @@ _log = logging.getLogger("sealrun.daemon")
 _JUMP_S = 5.0
 _BEAT_S = 30.0
 """How soon a clock that was set is noticed. Each beat wakes a thread that has nothing else to do."""
+
+_SETTINGS = "settings"
 
 Phase = Literal["ready", "reloading", "stopping"]
 
@@ -76,10 +80,23 @@ class Daemon:
         self._exit_now = exit_now
         self._tell = tell
         self._loops: list[Loop] = []
+        self.started = False
+        """Whether everything was started once."""
         # Unlike an event or a plain queue, a SimpleQueue may be put to by a signal handler that interrupts its reader.
         self._requests: queue.SimpleQueue[_Stop | _Reload] = queue.SimpleQueue()
         self._asked_to_stop = False
         self._offset = 0.0
+        self.refused: str | None = None
+        """Why the settings as they were when last asked for are not taken; None if they are."""
+
+    @property
+    def parts(self) -> Parts:
+        """What runs now; a reload replaces it."""
+        return self._parts
+
+    def gone(self) -> list[str]:
+        """Names of loops that ended though nobody asked them to."""
+        return [loop.name for loop in self._loops if loop.gone()]
 
     def request_stop(self, code: int = 0) -> None:
         """Stop within the grace time and have `run` return `code`. A second request ends the process at once, with 1.
@@ -99,7 +116,9 @@ class Daemon:
     def run(self) -> int:
         """Run until a request to stop; return its exit code. Called once, in the main thread."""
         with self._install_signals(self):
-            self._start()
+            with self._parts.works.under_way("start"):
+                self._start()
+            clear_alarm(self._parts.journal, self._clock, "settings-refused", _SETTINGS)  # these were taken
             self._tell("ready")
             code = self._serve()
             self._tell("stopping")
@@ -116,11 +135,13 @@ class Daemon:
             try:
                 request = self._requests.get(timeout=_BEAT_S)
             except queue.Empty:
-                self._beat()
+                with self._parts.works.under_way("main"):
+                    self._beat()
                 continue
             if isinstance(request, _Stop):
                 return request.code
-            self._reload()
+            with self._parts.works.under_way("reload"):
+                self._reload()
 
     def _beat(self) -> None:
         """Notice a wall clock that jumped: whatever waits for a moment has to count anew."""
@@ -138,13 +159,21 @@ class Daemon:
         return self._clock.now().timestamp() - self._clock.monotonic()
 
     def _start(self) -> None:
-        parts = self._parts
+        parts, works = self._parts, self._parts.works
         loops = [
-            Loop(f"intake-{intake.watch.name}", intake.step, self._entropy, woken=intake.woken)
+            Loop(f"intake-{intake.watch.name}", intake.step, self._entropy, woken=intake.woken, works=works)
             for intake in parts.intakes
         ]
         loops += [
-            Loop(f"delivery-{line.registry}", line.step, self._entropy, woken=line.woken, finish=line.close)
+            Loop(
+                f"delivery-{line.registry}",
+                line.step,
+                self._entropy,
+                woken=line.woken,
+                finish=line.close,
+                works=works,
+                pulse=line.pulse,
+            )
             for line in parts.lines
         ]
         for intake in parts.intakes:
@@ -154,6 +183,7 @@ class Daemon:
         for loop in loops:
             loop.start()
         self._loops = loops
+        self.started = True
         if parts.timers is not None:
             parts.timers.start()
         names = ", ".join(line.registry for line in parts.lines) or "no registry"
@@ -195,12 +225,17 @@ class Daemon:
             _log.error("settings are not reloaded, the old ones stay: %s", error, exc_info=None if known else error)
             reason = str(error) if known else f"unexpected {type(error).__name__}; the log has the details"
             events.record("settings.refused", "settings", reason=reason)
+            self.refused = reason
+            severity = KINDS["settings-refused"].severity
+            raise_alarm(self._parts.journal, self._clock, "settings-refused", _SETTINGS, severity, reason)
         else:
             self._stop(self._reload_wait_s)
             self._parts = parts
             release_deliveries(parts.journal, self._clock)
             self._start()
             events.record("settings.reloaded", "settings")
+            self.refused = None
+            clear_alarm(parts.journal, self._clock, "settings-refused", _SETTINGS)
             _log.info("settings are reloaded")
         self._tell("ready")
 

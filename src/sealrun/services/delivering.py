@@ -11,31 +11,32 @@ import threading
 from collections.abc import Callable
 
 from sealrun.domain.errors import ConflictError, SealrunError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.retrying import CAP_S, Response, next_delay, plan_response
-from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Delivery, Source
+from sealrun.domain.retrying import Response, next_delay, plan_response
+from sealrun.domain.sealed import SealedRun
+from sealrun.ports import Delivery
 from sealrun.services.availability import Availability
 from sealrun.services.delivery_door import Door
 from sealrun.services.delivery_hands import Hands
+from sealrun.services.delivery_meters import DeliveryMeters
 from sealrun.services.delivery_parts import (
+    LONGEST_S,
     InterruptedDeliveryError,
     LineParts,
     Publishing,
-    Sources,
     Taken,
     alone_with,
+    claim_due,
+    note_published,
     reason_of,
     subject_of,
     ticket_of,
-    told,
 )
+from sealrun.services.pausing import Hold
 from sealrun.services.resettling import settle_again
+from sealrun.services.travelling import Travels
 
 _log = logging.getLogger("sealrun.delivery")
 
-LONGEST_S = CAP_S
-"""No delivery is postponed by more than this; a later due time means that the clock was set back."""
 POLL_S = 5.0
 """How soon a line notices what another process queued or released."""
 _MANY_CONFLICTS = 3
@@ -50,17 +51,28 @@ class DeliveryLine:
     """
 
     def __init__(
-        self, registry: str, open_publishing: Callable[[], Publishing], parts: LineParts, *, width: int = 1
+        self,
+        registry: str,
+        open_publishing: Callable[[], Publishing],
+        parts: LineParts,
+        *,
+        width: int = 1,
+        hold: Hold | None = None,
     ) -> None:
-        """Deliver to `registry` (its name in the settings), which is opened when it is first needed."""
+        """Deliver to `registry` (its name in the settings), opened when first needed, unless a pause holds it."""
         self.registry = registry
         self._door = Door(registry, open_publishing)
         self._parts = parts
         self._journal = parts.journal
         self._clock = parts.clock
         self._width = width
+        self._hold = hold
+        self.tried = False
+        self._travels = parts.travels or Travels(parts.clock)
+        self._meters = DeliveryMeters(parts.meters, registry, parts.clock, parts.accepted)
         self._availability = Availability(registry, parts.journal, parts.clock, parts.entropy)
         self.woken = threading.Event()
+        self.pulse = parts.works.pulse()
         self._hands = Hands(f"sealrun-delivery-{registry}", self.woken.set)
         self._stopping = threading.Event()
         self._recover, self._compact = threading.Event(), threading.Event()
@@ -114,9 +126,11 @@ class DeliveryLine:
         self._hands.finish()
         self._door.shut()
 
+    def _held_s(self) -> float:
+        return self._availability.held_s() or (0.0 if self._hold is None else self._hold.left_s())
+
     def _pause_s(self) -> float:
-        held = self._availability.held_s()
-        if held > 0:
+        if (held := self._held_s()) > 0:
             return min(POLL_S, held)
         due = self._journal.deliveries.next_due(self.registry)
         return POLL_S if due is None else max(0.0, min(POLL_S, due - self._clock.now().timestamp()))
@@ -124,14 +138,18 @@ class DeliveryLine:
     def _take(self) -> Taken | None:
         """Do the chores and claim what is due, in a registry that is open; None if there is nothing to deliver."""
         turn = self._availability.turn
-        if self._stopping.is_set() or self._availability.held_s() > 0:
+        if self._stopping.is_set() or self._held_s() > 0:
+            self.tried = True
             return None
         publishing = self._opened(turn)
+        self.tried = True
         if publishing is None:
             return None
         delivery: Delivery | None = None
         try:
-            delivery = self._claim() if self._do_chores(publishing, turn) else None
+            delivery = (
+                claim_due(self._journal, self._clock, self.registry) if self._do_chores(publishing, turn) else None
+            )
         finally:
             if delivery is None:
                 self._door.leave(publishing)
@@ -149,9 +167,10 @@ class DeliveryLine:
             return self._door.enter()
         except Exception as error:  # noqa: BLE001 - every error is answered, unexpected ones with a traceback
             delay = self._fail_line(error, turn)
-            if (delivery := self._claim()) is not None:
+            if (delivery := claim_due(self._journal, self._clock, self.registry)) is not None:
                 due = self._clock.now().timestamp() + delay
                 self._journal.deliveries.postpone(delivery.id, due, reason_of(error))
+                self._meters.failed(parked=False)
             return None
 
     def _do_chores(self, publishing: Publishing, turn: int) -> bool:
@@ -172,18 +191,10 @@ class DeliveryLine:
                 self._log("upkeep failed", error)
         return True
 
-    def _claim(self) -> Delivery | None:
-        now = self._clock.now().timestamp()
-        delivery = self._journal.deliveries.claim(self.registry, now)
-        if delivery is None:
-            due = self._journal.deliveries.next_due(self.registry)
-            if due is not None and due > now + LONGEST_S:
-                return self._journal.deliveries.claim(self.registry, due)
-        return delivery
-
     def _deliver_and_leave(self, taken: Taken) -> None:
         try:
-            self._deliver(taken)
+            with self._parts.works.under_way(f"delivery-{self.registry}", self.pulse):
+                self._deliver(taken)
         finally:
             self._availability.ended(taken.turn)
             self._door.leave(taken.publishing)
@@ -196,34 +207,21 @@ class DeliveryLine:
             at_hand = self._parts.find(delivery.sealed)
             run = at_hand.run
             ticket = ticket_of(delivery, self._journal, self._clock, self._parts.entropy)
-            published = taken.publishing.publish(run, ticket, self._stopping_sources(at_hand.sources), at_hand.packs)
+            with self._travels.trip(self.registry, run) as trip:
+                # The bytes are asked for one file after the other, which makes each of them a place to stop.
+                sources = trip.counting(at_hand.sources, self._stop_here)
+                published = taken.publishing.publish(run, ticket, sources, at_hand.packs)
             self._journal.deliveries.finish(delivery.id, published)
         except Exception as error:  # noqa: BLE001 - every error is answered, unexpected ones with a traceback
             self._answer(taken, run, error)
             return
         self._availability.worked(taken.turn)
-        self._tell(delivery, published)
-
-    def _tell(self, delivery: Delivery, published: Published) -> None:
-        kind = "run.stays_retired" if published.retired else "run.published"
-        tries, size = delivery.tries + 1, published.uploaded_bytes
-        facts = {"attempt": published.attempt, "new": published.new, "tries": tries, "uploaded_bytes": size}
-        self._record(kind, published.ref, **facts)
-        said, count = told(published), published.uploaded_objects
-        _log.info("%s: %s %s (%d new objects)", self.registry, published.ref, said, count)
+        self._meters.ended(delivery, published)
+        note_published(self._journal.events, self.registry, delivery, published)
 
     def _stop_here(self) -> None:
         if self._stopping.is_set():
             raise InterruptedDeliveryError("interrupted between two uploads by a stop or a reload; it is resumed")
-
-    def _stopping_sources(self, inner: Sources) -> Sources:
-        """The bytes are asked for one file after the other, which makes each of them a place to stop."""
-
-        def source(entry: Entry) -> Source:
-            self._stop_here()
-            return inner(entry)
-
-        return source
 
     def _answer(self, taken: Taken, run: SealedRun | None, error: Exception) -> None:
         """Write down what becomes of a delivery that failed."""
@@ -241,6 +239,7 @@ class DeliveryLine:
         if isinstance(error, InterruptedDeliveryError):
             deliveries.postpone(delivery.id, now, reason)
             return
+        self._meters.failed(parked=response in {Response.SETTLE_AGAIN, Response.PARK})
         if response is Response.NEW_ATTEMPT:
             pause = 0.0 if delivery.tries < _MANY_CONFLICTS else self._jittered(delivery.tries)
             deliveries.postpone(delivery.id, now + pause, reason, new_attempt=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -11,12 +12,19 @@ from sealrun.domain.address import attempt_id
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.manifest import Entry
 from sealrun.domain.publication import AttemptTicket
+from sealrun.domain.retrying import CAP_S
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Clock, Delivery, Entropy, Journal, Source, StagedPack
+from sealrun.ports import UNMETERED, Clock, Delivery, Entropy, Events, Journal, Meters, Source, StagedPack
+from sealrun.services.delivery_meters import never
+from sealrun.services.progress import Works
+from sealrun.services.travelling import Travels
 
 Sources = Callable[[Entry], Source]
 
+LONGEST_S = CAP_S
+"""No delivery is postponed by more than this; a later due time means that the clock was set back."""
 _LARGE_BYTES = 4 << 20
+_log = logging.getLogger("sealrun.delivery")
 
 
 class Publishing(Protocol):
@@ -66,7 +74,8 @@ class LineParts(msgspec.Struct, frozen=True, kw_only=True):
 
     `folder_sources` says where a run's bytes are in its folder; `at_hand` gives what this process still has of a run
     that it sealed, by its id. `is_there`: is the run's folder still on this machine? `on_settle_again` is told the path
-    of a folder that has to settle again.
+    of a folder that has to settle again. `travels` hears of what is in flight, for people. `meters` count
+    what becomes of deliveries, and `accepted` says when a sealed run was queued.
     """
 
     journal: Journal
@@ -76,6 +85,10 @@ class LineParts(msgspec.Struct, frozen=True, kw_only=True):
     is_there: Callable[[SealedRun], bool]
     at_hand: Callable[[int], AtHand | None] = _nothing_at_hand
     on_settle_again: Callable[[str], None] = _tell_nobody
+    works: Works = msgspec.field(default_factory=Works)
+    travels: Travels | None = None
+    meters: Meters = UNMETERED
+    accepted: Callable[[int], float | None] = never
 
     def find(self, sealed: int) -> AtHand:
         """Return a sealed run, from this process or from the journal and its folder; `NotFoundError` if it is gone."""
@@ -107,6 +120,26 @@ def alone_with(parts: LineParts, delivery: Delivery) -> frozenset[str]:
         return frozenset()  # the delivery meets the same error, and answers it
     names = {f"folder {run.folder}", f"run {envelope.experiment}/{envelope.run_id}"}
     return frozenset(names | {"large"} if envelope.size > _LARGE_BYTES else names)
+
+
+def claim_due(journal: Journal, clock: Clock, registry: str) -> Delivery | None:
+    """Claim the delivery that is due next, if one is, or if the clock was set back since it was postponed."""
+    now = clock.now().timestamp()
+    delivery = journal.deliveries.claim(registry, now)
+    if delivery is None:
+        due = journal.deliveries.next_due(registry)
+        if due is not None and due > now + LONGEST_S:
+            return journal.deliveries.claim(registry, due)
+    return delivery
+
+
+def note_published(events: Events, registry: str, delivery: Delivery, published: Published) -> None:
+    """Tell people what became of a delivery that ended well."""
+    kind = "run.stays_retired" if published.retired else "run.published"
+    tries, size = delivery.tries + 1, published.uploaded_bytes
+    facts = {"attempt": published.attempt, "new": published.new, "tries": tries, "uploaded_bytes": size}
+    events.record(kind, published.ref, registry=registry, **facts)
+    _log.info("%s: %s %s (%d new objects)", registry, published.ref, told(published), published.uploaded_objects)
 
 
 def ticket_of(delivery: Delivery, journal: Journal, clock: Clock, entropy: Entropy) -> AttemptTicket:

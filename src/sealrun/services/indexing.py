@@ -33,6 +33,7 @@ from sealrun.domain.address import (
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
 from sealrun.domain.indexing import Dropped, Row, merge_rows
 from sealrun.domain.ready import ready
+from sealrun.domain.records import UNREADABLE
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.certainty import Certainty
 from sealrun.services.fanning import fan_out
@@ -236,7 +237,7 @@ _named = msgspec.json.Decoder(ready(_Named))
 def _named_by_line(line: bytes, where: str) -> tuple[AttemptId, RunId]:
     try:
         named = _named.decode(line)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         row = _row_of_line(line, where)
         return row.attempt, row.run_id
     return named.attempt, named.run_id
@@ -253,7 +254,7 @@ def _row_of_line(line: bytes, where: str) -> Row:
 def _require_json(line: bytes, where: str) -> None:
     try:
         json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{where}: a line is not JSON ({error}); rebuild the index from runs/ and attempts/"
         raise UnsupportedFormatError(msg) from error
 

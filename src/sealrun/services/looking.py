@@ -10,6 +10,7 @@ from typing import Protocol
 
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Clock
+from sealrun.services.pausing import Hold
 from sealrun.services.rounds import IntakeReport
 
 _log = logging.getLogger("sealrun.intake")
@@ -51,16 +52,22 @@ class WatchedIntake:
     long as a rescan takes, comes the next, whatever the hints said.
     """
 
-    def __init__(self, intake: Looking, clock: Clock, rescan_s: float = RESCAN_S) -> None:
-        """Drive `intake`."""
+    def __init__(self, intake: Looking, clock: Clock, rescan_s: float = RESCAN_S, *, hold: Hold | None = None) -> None:
+        """Drive `intake`, unless a pause holds it."""
         self.watch = intake.watch
         self.woken = threading.Event()
         self._intake = intake
         self._clock = clock
         self._rescan_s = rescan_s
+        self._hold = hold
         self._next_rescan = -math.inf
         self._missing: str | None = None
         intake.wake_by(self.woken.set)
+
+    @property
+    def missing(self) -> str | None:
+        """Why the last look could not believe what it saw of the watch's folder; None if it could."""
+        return self._missing
 
     def mark(self, path: str | None) -> None:
         """Take a hint that `path` changed, or None for "anything may have"."""
@@ -69,6 +76,9 @@ class WatchedIntake:
 
     def step(self) -> float:
         """Look if anything is due; return how many seconds to wait at most before the next step."""
+        if self._hold is not None and (held := self._hold.left_s()) > 0:
+            self._next_rescan = -math.inf  # what happens meanwhile is caught up on
+            return held
         started = self._clock.monotonic()
         if started >= self._next_rescan:
             report = self._intake.rescan(started)

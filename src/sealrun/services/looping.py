@@ -10,6 +10,7 @@ from collections.abc import Callable
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.retrying import next_delay
 from sealrun.ports import Entropy
+from sealrun.services.progress import Pulse, Works
 
 _log = logging.getLogger("sealrun.daemon")
 _SLOWEST_RESTART_S = 60.0
@@ -30,8 +31,12 @@ class Loop:
         *,
         woken: threading.Event | None = None,
         finish: Callable[[], None] | None = None,
+        works: Works | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
-        """Start nothing yet. Setting `woken` ends a wait."""
+        """Start nothing yet. Setting `woken` ends a wait. Each step is under way in `works`, with `pulse` if given."""
+        self._works = works or Works()
+        self._pulse = pulse
         self.name = name
         self._step = step
         self._finish = finish
@@ -49,6 +54,10 @@ class Loop:
         self._stopping.set()
         self._woken.set()
 
+    def gone(self) -> bool:
+        """Tell whether its thread has ended though nobody asked it to: no error of a step does that."""
+        return self._thread.ident is not None and not self._stopping.is_set() and not self._thread.is_alive()
+
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; tell whether it came."""
         if self._thread.ident is None:
@@ -61,7 +70,8 @@ class Loop:
         while not self._stopping.is_set():
             self._woken.clear()  # before the step: what is woken for during it brings another one
             try:
-                pause = self._step()
+                with self._works.under_way(self.name, self._pulse):
+                    pause = self._step()
                 failures = 0
             except BaseException as error:  # noqa: BLE001 - the thread has to live; the log says what failed
                 failures += 1
@@ -87,8 +97,9 @@ class SealPool:
     `launch` is what an `Intake` is given. Work that waits when the pool stops is dropped: its folders settle again.
     """
 
-    def __init__(self, workers: int) -> None:
-        """Start `workers` threads."""
+    def __init__(self, workers: int, works: Works | None = None) -> None:
+        """Start `workers` threads; what each of them does is under way in `works`."""
+        self._works = works or Works()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._threads = [
@@ -118,7 +129,8 @@ class SealPool:
     def _run(self) -> None:
         while (work := self._jobs.get()) is not None and not self._stopping.is_set():
             try:
-                work()
+                with self._works.under_way("sealing"):
+                    work()
             except BaseException as error:  # noqa: BLE001 - the thread has to live; the log says what failed
                 _tell("sealing", error, None)
 

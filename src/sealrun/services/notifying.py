@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
+from sealrun.domain.board import Severity
 from sealrun.domain.notifying import (
     GIVE_UP_AFTER_S,
     TEST,
     Cursor,
     Event,
-    cloud_event,
-    event_id,
+    Notice,
     headers,
     next_try,
+    notice_of,
+    slack_message,
     wanted,
 )
 from sealrun.domain.ready import ready
@@ -24,15 +26,29 @@ from sealrun.ports import Clock, Events, Facts
 Post = Callable[[Mapping[str, str], bytes], str | None]
 """Posts a body with headers; returns None if it was taken, else why not."""
 _AT_ONCE = 200
+_TURN_S = 20.0
+_JSON = "application/json; charset=utf-8"
+
+
+class Channel(Protocol):
+    """A way to reach somebody. It takes bounded time, and whatever is in the way is an answer, never an exception."""
+
+    def tell(self, notices: Sequence[Notice]) -> str | None:
+        """Tell of these events, oldest first, all at once; return None if they were taken, else why not."""
+        ...
 
 
 class NotifyTarget(msgspec.Struct, frozen=True):
-    """Whom to tell: `name` stands for it in what is remembered and shown; `post` reaches it. `secret` signs."""
+    """Whom to tell: `name` stands for it in what is remembered and shown; `channel` reaches it.
+
+    `severity`: of alarms only those that are at least so bad. `digest_s`: what happens within so long is told at once.
+    """
 
     name: str
     on: tuple[str, ...]
-    post: Post
-    secret: str | None = None
+    channel: Channel
+    severity: Severity | None = None
+    digest_s: float = 0.0
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -41,6 +57,32 @@ class Told(msgspec.Struct, frozen=True):
     name: str
     taken: int
     problem: str | None = None
+
+
+class WebhookChannel:
+    """`Channel` that posts each event by itself, signed if there is a secret."""
+
+    def __init__(self, post: Post, clock: Clock, secret: str | None = None, *, slack: bool = False) -> None:
+        """Post by `post`, CloudEvents or what Slack takes."""
+        self._post = post
+        self._clock = clock
+        self._secret = secret
+        self._slack = slack
+
+    def tell(self, notices: Sequence[Notice]) -> str | None:
+        """Post each, as long as they are taken; see `Channel`."""
+        stamp = int(self._clock.now().timestamp())
+        for notice in notices:
+            if self._slack:
+                body = slack_message(notice)
+                said = headers(notice.id, stamp, body, self._secret, _JSON)
+            else:
+                body = notice.body
+                said = headers(notice.id, stamp, body, self._secret)
+            problem = self._post(said, body)
+            if problem is not None:
+                return problem
+        return None
 
 
 class Notifier:
@@ -61,7 +103,8 @@ class Notifier:
         """Send one event that says nothing happened; return None if it was taken, else why not."""
         now = self._clock.now()
         number = int(now.timestamp() * 1000)
-        return self._post(target, Event(number, now.timestamp(), TEST, target.name, {"message": "a test"}))
+        event = Event(number, now.timestamp(), TEST, target.name, {"message": "a test"})
+        return target.channel.tell([notice_of(event, self._state_id)])
 
     def cursor(self, target: NotifyTarget) -> Cursor | None:
         """How far a target was told; None if never."""
@@ -75,31 +118,46 @@ class Notifier:
             return Told(target.name, 0)
         if cursor.next_at > now:
             return Told(target.name, 0, cursor.problem)
-        taken = 0
-        while found := self._events.after(cursor.number, _AT_ONCE):
-            for each in found:
-                event = Event(each["id"], each["at"], each["kind"], each["subject"], _details(each))
-                if wanted(event, target.on) and now - event.at < GIVE_UP_AFTER_S:
-                    advance(0)
-                    problem = self._post(target, event)
-                    if problem is not None:
-                        tries = cursor.tries + 1
-                        self._keep(target, Cursor(cursor.number, tries, now + next_try(tries), problem))
-                        return Told(target.name, taken, problem)
-                    taken += 1
-                    self._keep(target, Cursor(event.number))
-                cursor = Cursor(event.number)
+        taken, began = 0, self._clock.monotonic()
+        for number, notices in self._batches(target, cursor.number, now):
+            advance(0)
+            problem = target.channel.tell(notices) if notices else None
+            if problem is not None:
+                tries = cursor.tries + 1
+                self._keep(target, Cursor(cursor.number, tries, now + next_try(tries), problem))
+                return Told(target.name, taken, problem)
+            taken += len(notices)
+            cursor = Cursor(number)
             self._keep(target, cursor)
+            if self._clock.monotonic() - began > _TURN_S:
+                break  # it goes on in the next round, after the others
         return Told(target.name, taken)
 
-    def _post(self, target: NotifyTarget, event: Event) -> str | None:
-        at = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        body = cloud_event(event, self._state_id, at)
-        stamp = int(self._clock.now().timestamp())
-        return target.post(headers(event_id(event, self._state_id), stamp, body, target.secret), body)
+    def _batches(self, target: NotifyTarget, number: int, now: float) -> Iterator[tuple[int, Sequence[Notice]]]:
+        """What is told at once, and the number of the event up to which it is told then.
+
+        Where a digest waits, what comes before it counts as told: the next round begins there.
+        """
+        waiting: list[Notice] = []
+        while found := self._events.after(number, _AT_ONCE):
+            begun = number
+            for each in found:
+                event = Event(each["id"], each["at"], each["kind"], each["subject"], _details(each))
+                number = event.number
+                if wanted(event, target.on, target.severity) and now - event.at < GIVE_UP_AFTER_S:
+                    waiting.append(notice_of(event, self._state_id))
+                    if not target.digest_s or len(waiting) >= _AT_ONCE:
+                        yield number, waiting
+                        waiting, begun = [], number
+            if not waiting and number != begun:
+                yield number, ()
+        if waiting:
+            ripe = now - waiting[0].event.at >= target.digest_s
+            yield (number, waiting) if ripe else (waiting[0].event.number - 1, ())
 
     def _keep(self, target: NotifyTarget, cursor: Cursor) -> None:
-        self._facts.set_fact(_fact(target), msgspec.to_builtins(cursor))
+        if cursor != self.cursor(target):
+            self._facts.set_fact(_fact(target), msgspec.to_builtins(cursor))
 
 
 def _fact(target: NotifyTarget) -> str:

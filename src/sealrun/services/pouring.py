@@ -175,5 +175,5 @@ def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 def _mismatch(view: RunFiles, entry: Entry) -> DigestMismatchError:
     return DigestMismatchError(
-        f"{view.ref}:{entry.path}: stored bytes do not match the seal; find the extent with: sealrun verify"
+        f"{view.ref}:{entry.path}: stored bytes do not match the seal; find the extent with: sealrun verify {view.ref}"
     )

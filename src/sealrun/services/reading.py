@@ -135,8 +135,10 @@ class Reader:
             hasher.update(chunk)
             yield chunk
         if hasher.hexdigest() != entry.sha256:
-            msg = f"{view.ref}:{entry.path}: stored bytes do not match the seal; find the extent with: sealrun verify"
-            raise DigestMismatchError(msg)
+            raise DigestMismatchError(
+                f"{view.ref}:{entry.path}: stored bytes do not match the seal; "
+                f"find the extent with: sealrun verify {view.ref}"
+            )
 
     def stored(self, view: RunFiles, entry: Entry) -> Stored:
         """Where an entry's bytes are."""
@@ -171,7 +173,8 @@ class Reader:
         try:
             envelope = Envelope.decode(self._store.read(key), key)
         except NotFoundError as error:
-            msg = f"{experiment}/{run_id} is sealed, but {key} is gone; find the extent with: sealrun verify"
+            ref = f"{experiment}/{run_id}"
+            msg = f"{ref} is sealed, but {key} is gone; find the extent with: sealrun verify {ref}"
             raise IntegrityError(msg) from error
         return Target(
             experiment=experiment,

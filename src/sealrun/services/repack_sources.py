@@ -84,6 +84,6 @@ class _CheckedMember(MemberSource):
         body = self._members.read(self._stored)
         if sha256(body) != self.digest:
             where = f"{self._stored.key}, {self.size} bytes at {self._stored.offset}"
-            msg = f"{where}: are not those of {self.digest}; find the extent with: sealrun verify"
+            msg = f"{where}: are not those of {self.digest}; find the extent with: sealrun verify --all"
             raise DigestMismatchError(msg)
         return io.BytesIO(body)

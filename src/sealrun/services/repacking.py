@@ -227,7 +227,8 @@ class Repacker:
         """Make the new attempt; return it, and what it copied. One that fails for good is ended: nothing is left."""
         sealed = read_sealed(self._store, old)
         if not sealed.manifest().digests().keys() <= places.keys():
-            msg = f"{refs_key(old.attempt)} does not say where everything is; find the extent with: sealrun verify"
+            how = "find the extent with: sealrun verify --all"
+            msg = f"{refs_key(old.attempt)} does not say where everything is; {how}"
             raise IntegrityError(msg)
         bytes_of_run = Emptying(self._store, old.attempt, places, round_.emptied, self._hints)
         publisher = Publisher(

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from sealrun.domain.board import Alarm, Pause
 from sealrun.domain.watch import WatchSpec
-from sealrun.ports import Delivery, FolderRecord, Journal
+from sealrun.ports import FolderRecord, FolderState, Journal
+from sealrun.services.alarming import standing
 from sealrun.services.availability import Standing, read_standing
+from sealrun.services.cadence import run_due_by
+from sealrun.services.pausing import Kind
 
-_SHOWN = {"settling", "rejected", "stale", "skipped", "gone"}
+SHOWN: frozenset[FolderState] = frozenset({"settling", "rejected", "stale", "skipped", "gone"})
+"""States of candidates that people are shown: all but those where nothing waits."""
 
 
 class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One watch: how many candidates are in which state, and every one that is not simply sealed."""
+    """One watch: how many candidates are in which state, and every one that is not simply sealed.
+
+    `run_due_by`: until when a run has to come, in POSIX seconds, where the watch expects any and that is known.
+    """
 
     name: str
     path: str
     experiment: str
     counts: Mapping[str, int]
     folders: tuple[FolderRecord, ...]
+    run_due_by: float | None = None
+    paused: Pause | None = None
 
 
 class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +47,7 @@ class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
     published: int
     error: str | None
     standing: Standing | None
+    paused: Pause | None = None
 
 
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +57,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     daemon: int | None
     watches: tuple[WatchStatus, ...]
     registries: tuple[RegistryStatus, ...]
+    alarms: tuple[Alarm, ...]
     events: tuple[Mapping[str, Any], ...]
 
 
@@ -57,43 +69,45 @@ def status(
     state: str,
     daemon: int | None,
     events: int = 10,
+    paused: Callable[[Kind, str], Pause | None] = lambda _kind, _name: None,
 ) -> StatusReport:
-    """Read the journal; `registries` maps names to URLs fit for showing."""
+    """Read the journal; `registries` maps names to URLs fit for showing, and `paused` says what is held back now."""
     return StatusReport(
         state=state,
         daemon=daemon,
-        watches=tuple(_watch(watch, journal.folders.all(watch.name)) for watch in watches),
-        registries=tuple(_registry(journal, name, url) for name, url in registries.items()),
+        watches=tuple(_watch(watch, journal, paused("watch", watch.name)) for watch in watches),
+        registries=_registries(journal, registries, paused),
+        alarms=standing(journal),
         events=tuple(journal.events.recent(events)),
     )
 
 
-def _watch(watch: WatchSpec, folders: Sequence[FolderRecord]) -> WatchStatus:
-    counts: dict[str, int] = {}
-    for folder in folders:
-        counts[folder.state] = counts.get(folder.state, 0) + 1
+def _watch(watch: WatchSpec, journal: Journal, paused: Pause | None) -> WatchStatus:
     return WatchStatus(
         name=watch.name,
         path=watch.path,
         experiment=watch.experiment,
-        counts=counts,
-        folders=tuple(folder for folder in folders if folder.state in _SHOWN),
+        counts=journal.folders.counts(watch.name),
+        folders=tuple(sorted(journal.folders.page(watch.name, SHOWN), key=lambda record: record.path)),
+        run_due_by=None if watch.expect is None else run_due_by(journal, watch.name, watch.expect),
+        paused=paused,
     )
 
 
-def _registry(journal: Journal, name: str, url: str) -> RegistryStatus:
-    deliveries: Sequence[Delivery] = journal.deliveries.all(registry=name)
-
-    def count(state: str) -> int:
-        return sum(delivery.state == state for delivery in deliveries)
-
-    errors = (delivery.error for delivery in deliveries if delivery.state != "published" and delivery.error)
-    return RegistryStatus(
-        name=name,
-        url=url,
-        queued=count("queued"),
-        parked=count("parked"),
-        published=count("published"),
-        error=next(errors, None),
-        standing=read_standing(journal.facts, name),
+def _registries(
+    journal: Journal, urls: Mapping[str, str], paused: Callable[[Kind, str], Pause | None]
+) -> tuple[RegistryStatus, ...]:
+    found = {(each.registry, each.state): each.count for each in journal.deliveries.counts()}
+    return tuple(
+        RegistryStatus(
+            name=name,
+            url=url,
+            queued=found.get((name, "queued"), 0),
+            parked=found.get((name, "parked"), 0),
+            published=found.get((name, "published"), 0),
+            error=journal.deliveries.last_error(name),
+            standing=read_standing(journal.facts, name),
+            paused=paused("registry", name),
+        )
+        for name, url in urls.items()
     )

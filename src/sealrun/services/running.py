@@ -7,10 +7,12 @@ from typing import Protocol
 
 import msgspec
 
+from sealrun.domain.board import TimerBoard
 from sealrun.ports import Journal, Watcher
 from sealrun.services.delivering import DeliveryLine
 from sealrun.services.looking import WatchedIntake
 from sealrun.services.looping import SealPool
+from sealrun.services.progress import Works
 
 
 class Timers(Protocol):
@@ -24,6 +26,10 @@ class Timers(Protocol):
         """Compute all due times again: the clock has jumped."""
         ...
 
+    def describe(self) -> Sequence[TimerBoard]:
+        """Say of each when it last ran, when it is due, and what was wrong the last time."""
+        ...
+
     def close(self) -> None:
         """Fire no more. Does not wait for what runs. Harmless twice."""
         ...
@@ -33,7 +39,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a daemon. Settings that are reloaded make others; the journal is shared by all of them.
 
     `pool` is the one whose ``launch`` the intakes were given. What timers do is in the methods here, so that one line
-    registers each.
+    registers each. `works` is what all of them are seen working in; other settings' parts share it.
     """
 
     journal: Journal
@@ -42,6 +48,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     lines: Sequence[DeliveryLine]
     pool: SealPool
     timers: Timers | None = None
+    works: Works = msgspec.field(default_factory=Works)
 
     def rescan(self) -> None:
         """Have every watch looked at, hints or not."""

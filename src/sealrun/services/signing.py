@@ -47,7 +47,7 @@ def sign(reader: Reader, clock: Clock, entropy: Entropy, target: Target, signer:
         raise no_such_run(store, target.experiment, target.run_id)
     ref = f"{target.experiment}/{target.run_id}"
     if standing.root_sha256 != target.root_sha256:
-        msg = f"{ref}: attempt {target.attempt} says another ROOT_SHA256; find the extent with: sealrun verify"
+        msg = f"{ref}: attempt {target.attempt} says another ROOT_SHA256; find the extent with: sealrun verify {ref}"
         raise IntegrityError(msg)
     reader.load_files(target)
     body = signer.sign(signed_text(target))

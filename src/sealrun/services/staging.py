@@ -36,6 +36,10 @@ class StagedSealings:
         self._kept: dict[int, tuple[Sealing, Stage | None]] = {}
         self._fresh = threading.local()
 
+    def choosing(self, choose: Callable[[], Stages | None]) -> None:
+        """Choose otherwise from now on: settings were reloaded. What is kept stays until its deliveries are done."""
+        self._choose = choose
+
     def seal(self, folder: RunFolder, request: SealRequest) -> Sealing:
         """Seal `folder`, staging what is probably new; `keep` the answer, or `sweep` discards what was staged."""
         self.sweep()

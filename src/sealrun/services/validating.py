@@ -19,6 +19,7 @@ from sealrun.domain.foreign import read_foreign_seal, seal_problems
 from sealrun.domain.manifest import SUMS_FILE
 from sealrun.domain.pointing import Target
 from sealrun.domain.ready import ready
+from sealrun.domain.records import UNREADABLE
 from sealrun.domain.types import REGISTRY_TYPES, Dependency, TypedArtifact, composition_problems
 from sealrun.domain.validating import (
     MOST_TOLD,
@@ -157,7 +158,7 @@ class RunValidator:
         try:
             body = b"".join(self._reader.chunks(run, run.entry(artifact.path)))
             listed = msgspec.convert(msgspec.json.decode(body), ready(_Pointers)).pointers
-        except (msgspec.MsgspecError, NotFoundError, IntegrityError) as error:
+        except (*UNREADABLE, NotFoundError, IntegrityError) as error:
             yield _error("pointers", where, f"cannot be read as active pointers: {error}")
             return
         for said in listed:
@@ -256,7 +257,7 @@ def decode_schema(body: bytes, where: str) -> Any:  # noqa: ANN401 - whatever JS
     """Decode a schema's file; `UsageError` names it."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE as error:
         msg = f"{where}: is no JSON: {error}"
         raise UsageError(msg) from error
 

@@ -13,7 +13,7 @@ from sealrun.domain.errors import UsageError
 from sealrun.domain.manifest import path_problem
 from sealrun.domain.watch import WatchSpec, experiment_level
 from sealrun.settings.expanding import Surroundings
-from sealrun.settings.quantities import check_listen, check_schedule, parse_duration, parse_share
+from sealrun.settings.quantities import check_schedule, parse_duration, parse_share
 from sealrun.settings.resolved import RegistrySettings
 from sealrun.settings.schema import SettingsFile, WatchTable
 
@@ -85,8 +85,6 @@ def check_later(table: SettingsFile, around: Surroundings) -> None:
     """Check what is looked at much later, or by later versions, so that a mistake does not wait until then."""
     if table.engine == "":
         raise around.wrong("engine", "is empty; leave the setting away, or name one: threads, processes, dask, parsl")
-    if table.http is not None:
-        _read(check_listen, table.http.listen, "[http] listen", around)
 
 
 def _read(read: Callable[[V], T], value: V, setting: str, around: Surroundings) -> T:

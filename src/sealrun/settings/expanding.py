@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,10 @@ _SECRET_WORDS = re.compile(
     r"connection_string|accesskey|apikey|^pwd$",
     re.IGNORECASE,
 )
+_URL_USER = re.compile(r"://[^/?#\s]*@")
 MASK = "***"
+SERVICE_CREDENTIALS = "/run/credentials/sealrun.service"
+"""Where systemd keeps the credentials of the service while it runs; its user and root may read them by hand, too."""
 
 
 class Secret:
@@ -122,8 +126,13 @@ class Surroundings:
 
     def _from_credential(self, name: str, setting: str) -> str:
         folder = self.environ.get("CREDENTIALS_DIRECTORY")
+        if not folder and os.access(SERVICE_CREDENTIALS, os.X_OK):
+            folder = SERVICE_CREDENTIALS
         if not folder:
-            problem = f"there is no credential {name!r}: $CREDENTIALS_DIRECTORY is not set (systemd sets it)"
+            problem = (
+                f"there is no credential {name!r}: $CREDENTIALS_DIRECTORY is not set (systemd sets it), and no "
+                "service runs whose credentials this user may read"
+            )
             raise self.wrong(setting, problem)
         if "/" in name or name in {"", ".", ".."}:
             raise self.wrong(setting, f"not the name of a credential: {name!r}")
@@ -143,11 +152,13 @@ def mask(value: object, key: str = "") -> object:
     """Return `value` fit for showing: secrets, and what stands under a key that sounds secret, are asterisks."""
     if isinstance(value, Secret):
         return MASK
-    if isinstance(value, Mapping):
-        return {name: mask(item, name) for name, item in value.items()}
+    if isinstance(value, Mapping):  # below a secret key everything is secret: a table that is misspelled, say
+        return {name: mask(item, key if _SECRET_WORDS.search(key) else name) for name, item in value.items()}
     if isinstance(value, list):
         return [mask(item, key) for item in value]
-    return MASK if _SECRET_WORDS.search(key) and not isinstance(value, bool) else value
+    if _SECRET_WORDS.search(key) and not isinstance(value, bool):
+        return MASK
+    return _URL_USER.sub(f"://{MASK}@", value) if isinstance(value, str) else value
 
 
 def _at_home(text: str, environ: Mapping[str, str]) -> str:

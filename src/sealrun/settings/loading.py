@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from sealrun.domain.packing import LEAST_LINKED, PackOptions
 from sealrun.domain.patterns import check_patterns
 from sealrun.domain.ready import ready
 from sealrun.domain.watch import ReclaimRule, WatchSpec
+from sealrun.settings.alarming import expectation_of, resolve_alarms
 from sealrun.settings.checking import (
     check_choices,
     check_experiment,
@@ -27,7 +28,10 @@ from sealrun.settings.checking import (
 from sealrun.settings.deriving import resolve_rules
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.gates import resolve_gates
+from sealrun.settings.http import resolve_http
 from sealrun.settings.keeping import resolve_keeping
+from sealrun.settings.limits import resolve_limit, resolve_quiet
+from sealrun.settings.metrics import resolve_metrics
 from sealrun.settings.mirrors import resolve_mirrors
 from sealrun.settings.notifying import resolve_targets
 from sealrun.settings.quantities import parse_size
@@ -38,9 +42,6 @@ from sealrun.settings.suggesting import type_problem, unknown_keys
 FILE_NAME = "sealrun.toml"
 _AT_LINE = re.compile(r"\(at line ([0-9]+)")
 _SYSTEM = Path("/etc/sealrun") / FILE_NAME
-_LATER = {
-    "http": "there is no page",
-}
 
 
 def load_settings(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Settings:
@@ -88,7 +89,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and endless nesting
         found = _AT_LINE.search(str(error))  # the parser tells the line in its text only
         line = found[1] if found else len(text.splitlines())
         raise ConfigurationError(f"{file}:{line}: not valid TOML: {error}") from error
@@ -127,9 +128,11 @@ def _resolve(file: Path, table: SettingsFile, raw: object, around: Surroundings)
         mirrors=mirrors,
         keeping=resolve_keeping(table, around),
         targets=resolve_targets(table.notify, around),
+        alarms=resolve_alarms(table.alarms, around),
         rules=resolve_rules(table.derive, registries, around),
         gates=resolve_gates(table.gate, around),
-        warnings=tuple(_warnings(table)),
+        http=resolve_http(table.http, around),
+        metrics=resolve_metrics(table.metrics, around),
         written=raw if isinstance(raw, dict) else {},
     )
 
@@ -156,6 +159,8 @@ def _registry(name: str, table: RegistryTable, around: Surroundings) -> Registry
         read_only=table.read_only,
         create=table.create,
         packs=_packs(name, table, url, around),
+        limit=resolve_limit(table, setting, around),
+        quiet=resolve_quiet(table, setting, around),
     )
 
 
@@ -210,6 +215,7 @@ def _watch(table: WatchTable, registries: Mapping[str, RegistrySettings], around
         seal=table.seal,
         names=dict(table.names),
         reclaim=_reclaim(table, registries, setting, around),
+        expect=expectation_of(table, setting, around),
     )
 
 
@@ -245,9 +251,3 @@ def _targets(
         if name not in writable:
             raise around.wrong(f"{setting}: registries", f"[registry.{name}] is read-only")
     return tuple(dict.fromkeys(table.registries))
-
-
-def _warnings(table: SettingsFile) -> Iterator[str]:
-    for name, effect in _LATER.items():
-        if getattr(table, name):
-            yield f"the setting `{name}` is accepted but does nothing in this version: {effect}"

@@ -17,8 +17,6 @@ _NICKNAMES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly",
 _FIELD = re.compile(r"[0-9A-Za-z*/,\-]+\Z")
 _RANGES = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 _FIELDS = len(_RANGES)
-_LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):([0-9]{1,5})\Z")
-_MAX_PORT = 65535
 
 
 def parse_duration(value: str | float) -> float:
@@ -37,9 +35,18 @@ def parse_size(value: str | int) -> int:
     """Read ``"32MiB"``, ``"1.5GB"`` or a number of bytes."""
     match = _SIZE.match(value.strip()) if isinstance(value, str) else None
     number = float(match[1]) * _SIZES[match[2]] if match is not None else value
-    if isinstance(number, str) or number < 0 or number != int(number):
+    if isinstance(number, str) or not math.isfinite(number) or number < 0 or number != int(number):
         raise ValueError(f'expected a size such as "32MiB", "1MB" or a number of bytes, got {value!r}')
     return int(number)
+
+
+def parse_rate(value: str | int) -> int:
+    """Read ``"20 MB/s"``, ``"500 kB/s"`` or a number of bytes per second."""
+    text = value.strip() if isinstance(value, str) else f"{value}/s"
+    try:
+        return parse_size(text.removesuffix("/s").replace("k", "K") if text.endswith("/s") else "")
+    except ValueError as error:
+        raise ValueError(f'expected bytes per second such as "20 MB/s" or "500 kB/s", got {value!r}') from error
 
 
 def parse_share(value: str | float) -> float:
@@ -70,14 +77,6 @@ def check_schedule(text: str) -> str:
         return text
     known = ", ".join(sorted(_NICKNAMES))
     raise ValueError(f'expected five cron fields such as "30 3 * * *", or one of {known}, got {text!r}')
-
-
-def check_listen(text: str) -> str:
-    """Return `text` if it is HOST:PORT."""
-    match = _LISTEN.match(text)
-    if match is None or int(match[1]) > _MAX_PORT:
-        raise ValueError(f'expected HOST:PORT such as "127.0.0.1:9478", got {text!r}')
-    return text
 
 
 def duration_text(seconds: float) -> str:

@@ -8,13 +8,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from sealrun.domain.alarming import AlarmRules
+from sealrun.domain.board import Severity
 from sealrun.domain.deriving import Rule
 from sealrun.domain.gating import Gate
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.packing import PackOptions
+from sealrun.domain.quiet_hours import Quiet
 from sealrun.domain.retention import Policy
 from sealrun.domain.watch import WatchSpec
-from sealrun.settings.expanding import MASK, Secret, mask, reveal
+from sealrun.settings.expanding import Secret, mask, reveal
+from sealrun.settings.http import HttpSettings
 
 
 def _without_user(url: str) -> str:
@@ -30,6 +34,12 @@ def _shown_packs(packs: PackOptions | Literal[False] | None) -> object:
     return True if packs is None else msgspec.to_builtins(packs)
 
 
+def _shown_quiet(quiet: Quiet | None) -> object:
+    if quiet is None:
+        return None
+    return {"hours": msgspec.to_builtins(quiet.hours), "timezone": None if quiet.zone is None else str(quiet.zone)}
+
+
 class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     """One registry. `url` is absolute; `storage_options` may hold `Secret` values."""
 
@@ -40,6 +50,8 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     create: bool = True
     packs: PackOptions | Literal[False] | None = None
+    limit: int | None = None
+    quiet: Quiet | None = None
 
     def __repr__(self) -> str:
         return f"<registry {self.name}: {_without_user(self.url)}>"
@@ -66,13 +78,55 @@ class VerifySettings(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float | None = None
 
 
-class NotifySettings(msgspec.Struct, frozen=True):
-    """Whom to tell of which events. `name` tells targets apart and gives nothing away; the others may be secret."""
+class MailSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that takes mail, whom it is from and to; `ca` None: the system's certificates."""
+
+    to: tuple[str, ...]
+    sender: str
+    server: str
+    port: int
+    security: Literal["starttls", "tls", "none"]
+    ca: str | None = None
+    user: str | None = None
+    password: Secret | None = None
+    digest_s: float = 60.0
+
+
+class PingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for every `interval_s` while all is well, and what instead while an alarm stands."""
+
+    url: Secret
+    fail_url: Secret
+    interval_s: float = 300.0
+
+
+class NotifySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to tell of which events, by exactly one of `url`, `mail`, `command` and `ping`.
+
+    `name` tells targets apart and gives nothing away; the others may be secret. `severity`: of alarms only those.
+    """
 
     name: str
     on: tuple[str, ...]
-    url: Secret
+    severity: Severity | None = None
+    url: Secret | None = None
     secret: Secret | None = None
+    format: Literal["cloudevents", "slack"] = "cloudevents"
+    mail: MailSettings | None = None
+    command: tuple[str, ...] = ()
+    timeout_s: float = 30.0
+    ping: PingSettings | None = None
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where metrics are written, and how often, for machines that nobody scrapes; no `textfile`: nowhere.
+
+    `labels` are on every one of them: they tell the files of several users of a machine apart.
+    """
+
+    textfile: Path | None = None
+    interval_s: float = 30.0
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class DeriveSettings(msgspec.Struct, frozen=True):
@@ -111,7 +165,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keeping: KeepingSettings = KeepingSettings()
     rules: tuple[DeriveSettings, ...] = ()
     targets: tuple[NotifySettings, ...] = ()
+    alarms: AlarmRules = AlarmRules()
     gates: Mapping[str, Gate] = msgspec.field(default_factory=dict)
+    http: HttpSettings | None = None
+    metrics: MetricsSettings = MetricsSettings()
     warnings: tuple[str, ...] = ()
     written: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
@@ -128,6 +185,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "read_only": registry.read_only,
                 "create": registry.create,
                 "packs": _shown_packs(registry.packs),
+                "limit": registry.limit,
+                "quiet_hours": _shown_quiet(registry.quiet),
             }
             for name, registry in self.registries.items()
         }
@@ -140,6 +199,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "watch": [msgspec.to_builtins(watch) for watch in self.watches],
             "mirror": [msgspec.to_builtins(mirror) for mirror in self.mirrors],
             "other": mask(other),
-            "notify": [{"on": table["on"], "url": MASK} for table in self.written.get("notify", [])],
+            "notify": [{"target": each.name, "on": list(each.on), "severity": each.severity} for each in self.targets],
             "warnings": list(self.warnings),
         }

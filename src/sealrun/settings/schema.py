@@ -13,14 +13,29 @@ from msgspec import Meta
 
 from sealrun.domain.run import Status
 from sealrun.domain.settling import DEFAULT_FORBID, DEFAULT_MARKERS
+from sealrun.settings.tables import Duration, Percent, SecretTable, Size
+from sealrun.settings.telling_tables import AlarmsTable, MailTable, NotifyTable
 
-Duration = str | float
-"""``"30s"``, ``"1h30m"``, ``"14d"``, or a number of seconds."""
-Percent = str | float
-"""``"5%"``, or a share between 0 and 1."""
-
-Size = str | int
-"""``"32MiB"``, ``"1MB"``, or a number of bytes."""
+__all__ = [
+    "AlarmsTable",
+    "DeriveTable",
+    "GateTable",
+    "GcTable",
+    "HttpTable",
+    "MailTable",
+    "MetricsTable",
+    "MirrorTable",
+    "NotifyTable",
+    "PacksTable",
+    "ReclaimTable",
+    "RegistryTable",
+    "RetentionTable",
+    "SecretTable",
+    "SettingsFile",
+    "VerifyTable",
+    "WatchTable",
+    "json_schema",
+]
 
 Count = Annotated[int, Meta(ge=1)]
 Table = Annotated[dict[str, Any], Meta(description="Handed to fsspec as it is; values may be secret tables.")]
@@ -28,14 +43,6 @@ Table = Annotated[dict[str, Any], Meta(description="Handed to fsspec as it is; v
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every table: unknown keys are errors."""
-
-
-class SecretTable(_Table, frozen=True, kw_only=True):
-    """Where a secret comes from: exactly one of the three."""
-
-    env: Annotated[str | None, Meta(description="Name of an environment variable.")] = None
-    file: Annotated[str | None, Meta(description="Path of a file; a final newline does not count.")] = None
-    credential: Annotated[str | None, Meta(description="Name of a file in $CREDENTIALS_DIRECTORY (systemd).")] = None
 
 
 class PacksTable(_Table, frozen=True, kw_only=True):
@@ -59,6 +66,9 @@ class RegistryTable(_Table, frozen=True, kw_only=True):
     read_only: Annotated[bool, Meta(description="Read from it, never publish to it.")] = False
     create: Annotated[bool, Meta(description="Create the registry if there never was one.")] = True
     packs: Annotated[bool | PacksTable, Meta(description="Store small files together; false: each by itself.")] = True
+    limit: Annotated[str | int | None, Meta(description='Upload at most so much: "20 MB/s".')] = None
+    quiet_hours: Annotated[list[str], Meta(description='No delivery begins then: "Mon-Fri 08:00-18:00".')] = []
+    timezone: Annotated[str | None, Meta(description="Whose clock they go by; default: this machine's.")] = None
 
 
 class ReclaimTable(_Table, frozen=True, kw_only=True):
@@ -108,6 +118,13 @@ class WatchTable(_Table, frozen=True, kw_only=True):
     registries: Annotated[list[str] | None, Meta(description="Default: every registry that is not read-only.")] = None
     names: Annotated[dict[str, str], Meta(description="Path inside the run = name it is also published under.")] = {}
     reclaim: ReclaimTable | None = None
+    expect_every: Annotated[
+        Duration | None,
+        Meta(description='No run for so long (and the grace) is an alarm; "learn": as often as they came before.'),
+    ] = None
+    expect_grace: Annotated[
+        Duration | None, Meta(description="How late an expected run may be; a tenth of expect_every unless set.")
+    ] = None
 
 
 class MirrorTable(_Table, frozen=True, kw_only=True):
@@ -211,18 +228,24 @@ class DeriveTable(_Table, frozen=True, kw_only=True):
     ] = "1m"
 
 
-class NotifyTable(_Table, frozen=True, kw_only=True):
-    """``[[notify]]``: whom to tell what happened."""
-
-    on: Annotated[list[str], Meta(description="Kinds of events: run.published, run.rejected, …", min_length=1)]
-    url: Annotated[str | SecretTable, Meta(description="Where a JSON object is posted to.")]
-    secret: Annotated[str | SecretTable | None, Meta(description="Signs what is posted.")] = None
-
-
 class HttpTable(_Table, frozen=True, kw_only=True):
-    """``[http]``: the daemon's own page and metrics."""
+    """``[http]``: the daemon's own page, API and metrics."""
 
-    listen: Annotated[str, Meta(description="HOST:PORT.")] = "127.0.0.1:9478"
+    listen: Annotated[str, Meta(description="HOST:PORT, [ADDRESS]:PORT or unix:/PATH.")] = "127.0.0.1:9478"
+    token: Annotated[
+        SecretTable | None, Meta(description="Whoever knows it may read from elsewhere, and change things.")
+    ] = None
+    hosts: Annotated[list[str], Meta(description="More names under which browsers and programs reach it.")] = []
+
+
+class MetricsTable(_Table, frozen=True, kw_only=True):
+    """``[metrics]``: numbers for a monitoring system that does not ask the daemon itself."""
+
+    textfile: Annotated[
+        str | None, Meta(description="A file that node_exporter's textfile collector reads; its name ends in .prom.")
+    ] = None
+    interval: Annotated[Duration, Meta(description="How often the daemon writes it.")] = "30s"
+    labels: Annotated[dict[str, str], Meta(description="More labels of everything in that file.")] = {}
 
 
 class SettingsFile(_Table, frozen=True, kw_only=True):
@@ -242,7 +265,9 @@ class SettingsFile(_Table, frozen=True, kw_only=True):
     gate: dict[str, GateTable] = {}
     derive: list[DeriveTable] = []
     notify: list[NotifyTable] = []
+    alarms: AlarmsTable | None = None
     http: HttpTable | None = None
+    metrics: MetricsTable | None = None
 
 
 def json_schema() -> dict[str, Any]:

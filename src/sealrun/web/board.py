@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Protocol
 
 from sealrun.domain.board import (
     Alarm,
     CollectionPlan,
     EventRow,
     FilePage,
+    Opened,
     Overview,
-    PendingFolder,
+    PendingPage,
+    Picture,
     PointerMove,
     PointerRow,
-    QueuedRun,
+    QueuePage,
     RunDetail,
     RunPage,
     RunQuestion,
@@ -24,14 +26,7 @@ from sealrun.domain.board import (
     TextPreview,
 )
 
-
-class Opened(NamedTuple):
-    """One file of a run, verified as it is read. The caller closes `body`."""
-
-    name: str
-    size: int
-    sha256: str
-    body: BinaryIO
+__all__ = ["Board", "Opened"]
 
 
 class Board(Protocol):
@@ -49,20 +44,20 @@ class Board(Protocol):
         """What stands now."""
         ...
 
-    def pending(self, watch: str, page: int = 1, size: int = 100) -> tuple[Sequence[PendingFolder], int]:
-        """A page of a watch's candidates that are not simply sealed, and how many there are."""
+    def pending(self, watch: str, page: int = 1, size: int = 100) -> PendingPage:
+        """A page of a watch's candidates that are not simply sealed."""
         ...
 
-    def queue(self, registry: str, page: int = 1, size: int = 100) -> tuple[Sequence[QueuedRun], int]:
-        """A page of what waits for a registry, and how many there are."""
+    def queue(self, registry: str, page: int = 1, size: int = 100) -> QueuePage:
+        """A page of what waits for a registry."""
         ...
 
     def events(self, after: int = 0, limit: int = 100) -> Sequence[EventRow]:
-        """Events after that number, oldest first; with 0 the newest `limit`."""
+        """Events after that number, oldest first; with 0 the newest `limit`, with -1 the very first ones."""
         ...
 
     def runs(self, question: RunQuestion) -> RunPage:
-        """A page of runs."""
+        """A page of runs. What was published in the last seconds may not be in it yet."""
         ...
 
     def run(self, registry: str, experiment: str, run_id: str) -> RunDetail:
@@ -85,6 +80,10 @@ class Board(Protocol):
         """The beginning of one of its files."""
         ...
 
+    def picture(self, registry: str, experiment: str, run_id: str, path: str) -> Picture:
+        """One of its files, if its bytes are those of a picture that may be shown inline; else `UsageError`."""
+        ...
+
     def pointers(self, registry: str, experiment: str | None = None) -> Sequence[PointerRow]:
         """Where every pointer stands."""
         ...
@@ -98,7 +97,7 @@ class Board(Protocol):
         ...
 
     def collection_plan(self, registry: str) -> CollectionPlan:
-        """What the collector would do now."""
+        """What the collector would do now, or would have done a minute ago. May take long."""
         ...
 
     def scrubs(self, registry: str) -> Sequence[ScrubResult]:

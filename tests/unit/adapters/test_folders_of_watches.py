@@ -9,7 +9,7 @@ from tests.builders.folders import a_folder
 
 from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.sources import LocalFolderSource
-from sealrun.domain.errors import RunRejectedError
+from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.domain.watch import WatchSpec
 
 _HOUR_NS = 3_600_000_000_000
@@ -150,3 +150,47 @@ def test_a_change_of_the_roots_ignore_file_shows_in_every_glance(tmp_path: Path)
     (tmp_path / ".sealignore").write_text("f\n")
     found.candidates()
     assert glanced(found, run) != before
+
+
+@pytest.mark.parametrize("glob", ["*/*", "*/*/*"])
+def test_a_folder_above_the_run_that_is_swapped_for_a_link_leads_nowhere(tmp_path: Path, glob: str) -> None:
+    below = "team/ada/run"[-len("ada/run") if glob == "*/*" else 0 :]
+    a_folder(tmp_path / "private", {"ada/run/file": "secret", "run/file": "secret"})
+    a_folder(tmp_path / "watched", {f"{below}/file": "mine!!"})
+    watched = source(tmp_path / "watched", glob)
+    candidates = watched.candidates()
+    assert candidates == [str(tmp_path / "watched" / below)]
+    run = watched.open(candidates[0])
+    tree = run.scan()
+    hashed = run.hash(tree)
+    top = tmp_path / "watched" / below.partition("/")[0]
+    top.rename(tmp_path / "aside")
+    top.symlink_to(tmp_path / "private")
+    with pytest.raises(RunChangedError):
+        run.source(hashed.entries[0]).open()
+    with pytest.raises(RunChangedError):
+        watched.open(candidates[0]).scan()
+    assert run.read_small("file", 100) is None
+
+
+def test_a_folder_above_a_watched_file_that_is_swapped_for_a_link_leads_nowhere(tmp_path: Path) -> None:
+    a_folder(tmp_path / "private", {"notes.csv": "secret"})
+    a_folder(tmp_path / "watched", {"ada/notes.csv": "mine!!"})
+    watch = WatchSpec(
+        name="w", path=str(tmp_path / "watched"), experiment="e", registries=(), glob="*/*.csv", unit="file"
+    )
+    watched = LocalFolderSource(watch, NoHashes())
+    candidates = watched.candidates()
+    assert candidates is not None
+    (tmp_path / "watched/ada").rename(tmp_path / "aside")
+    (tmp_path / "watched/ada").symlink_to(tmp_path / "private")
+    with pytest.raises(RunChangedError):
+        watched.open(candidates[0]).scan()
+
+
+def test_the_watched_folder_itself_may_be_a_link_whatever_lies_between(tmp_path: Path) -> None:
+    a_folder(tmp_path / "real", {"ada/run/file": "mine"})
+    (tmp_path / "watched").symlink_to(tmp_path / "real")
+    watched = source(tmp_path / "watched", "*/*")
+    (candidate,) = watched.candidates() or ()
+    assert set(watched.open(candidate).scan().files) == {"file"}

@@ -12,7 +12,7 @@ import pytest
 from tests.builders.runs import a_run
 from tests.fakes.delivery import PostOffice
 
-from sealrun.adapters.journal import SqliteJournal, deliveries
+from sealrun.adapters.journal import SqliteJournal, sealed_runs
 from sealrun.adapters.journal.claims import is_alive, process_claim
 from sealrun.domain.address import AttemptId
 from sealrun.domain.errors import NoSpaceError, NotFoundError
@@ -113,7 +113,7 @@ def test_a_sealed_run_is_queued_for_every_registry_and_its_folder_remembers_it(o
 def test_a_long_manifest_is_kept_as_it_is_however_it_is_given(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "_LONG_BYTES", 10)
+    monkeypatch.setattr(sealed_runs, "_LONG_BYTES", 10)
     run, _ = a_run()
     body = bytes(run.manifest_json)
     long = msgspec.structs.replace(run, manifest_json=Pieces(lambda: [body[:7], body[7:]]))

@@ -3,10 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.journal import open_journal
 from sealrun.adapters.locking import hold, holder
 from sealrun.domain.errors import ConfigurationError, HeldError
 
@@ -54,3 +57,14 @@ def test_a_state_folder_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Pa
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="state folder"), hold(tmp_path / "file" / "state"):
         pass
+
+
+def test_a_state_folder_that_is_made_is_its_users_alone_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    with hold(tmp_path / "made"):
+        assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+    with closing(open_journal(tmp_path / "journal", SystemClock(), SystemEntropy())):
+        assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "shared").mkdir(mode=0o750)
+    (tmp_path / "shared").chmod(0o750)
+    with hold(tmp_path / "shared"):
+        assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o750

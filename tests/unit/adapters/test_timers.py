@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -150,7 +151,7 @@ def test_a_timer_that_fails_is_tried_again_and_keeps_the_others_going(running: S
         assert fired.acquire(timeout=PATIENCE_S)
     while running._timers["failing"].retry_at is None:
         threading.Event().wait(0.01)
-    assert running.due("failing") >= before + timedelta(seconds=600)
+    assert running.due("failing") >= before + timedelta(seconds=30)
     assert running._facts.fact("timer:failing") is None
 
 
@@ -195,3 +196,37 @@ def test_work_that_takes_long_is_not_begun_a_second_time_and_keeps_no_process_al
     assert at_once == [True], "begun once, in a thread that nobody waits for"
     go_on.set()
     assert began.acquire(timeout=PATIENCE_S)
+
+
+def test_a_timer_says_when_it_ran_when_it_is_due_and_what_was_wrong() -> None:
+    clock, facts = SystemClock(), FakeFacts()
+    timers = SystemTimers(facts, clock, FakeEntropy())
+    worked, failed = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        failed.set()
+        msg = "the registry is down"
+        raise UnavailableError(msg)
+
+    timers.add("works", every(3600.0), worked.set)
+    timers.add("fails", every(3600.0), fail)
+    assert [(each.name, each.last_at, each.next_at, each.problem) for each in timers.describe()] == [
+        ("works", None, None, None),
+        ("fails", None, None, None),
+    ]
+    timers.start()
+    try:
+        assert worked.wait(PATIENCE_S)
+        assert failed.wait(PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            works, fails = timers.describe()
+            if works.last_at is not None and fails.problem is not None:
+                break
+            time.sleep(0.01)
+    finally:
+        timers.close()
+    assert (works.problem, fails.problem, fails.last_at) == (None, "the registry is down", None)
+    assert works.last_at is not None
+    assert works.next_at is not None
+    assert fails.next_at is not None

@@ -20,6 +20,7 @@ from sealrun.bootstrap.running import Composition
 from sealrun.bootstrap.tending import Tending
 from sealrun.domain.errors import ConfigurationError, NotFoundError, UnavailableError, UnsafeStoreError, UsageError
 from sealrun.domain.retention import Policy
+from sealrun.services.alarming import standing
 from sealrun.services.probing import ProbeReport
 from sealrun.settings.resolved import GcSettings, KeepingSettings, VerifySettings
 
@@ -111,6 +112,10 @@ def test_within_the_grace_time_what_a_round_retired_can_be_undone(place: Place) 
     assert place.parts.consumer().verify(None).damages == ()
 
 
+def alarms(place: Place) -> list[str]:
+    return [alarm.key for alarm in standing(place.parts.journal)]
+
+
 def test_a_round_that_would_delete_too_much_is_refused_with_the_reason_and_does_not_fail(place: Place) -> None:
     place.publish(3)
     rules = msgspec.structs.replace(LAST, gc=msgspec.structs.replace(AT_ONCE, max_delete_ratio=0.5))
@@ -119,6 +124,9 @@ def test_a_round_that_would_delete_too_much_is_refused_with_the_reason_and_does_
     (refused,) = place.parts.journal.events.recent(kind="gc.refused")
     assert "max_delete_ratio" in refused["reason"]
     assert refused["registry"] == "main"
+    assert alarms(place) == ["collector-refused:main"]
+    place.tending.keep_round(place.spec, msgspec.structs.replace(LAST, gc=AT_ONCE))
+    assert alarms(place) == []
 
 
 def unsafe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +188,7 @@ def test_an_outage_is_told_once_and_raised_so_that_the_timer_tries_again(
         with pytest.raises(UnavailableError):
             place.tending.keep_round(place.spec, LAST)
     assert place.events("gc.refused") == ["main"]
+    assert alarms(place) == []
 
 
 def test_a_plan_writes_nothing_at_all_and_opens_no_journal(place: Place) -> None:
@@ -241,6 +250,23 @@ def test_verifying_goes_round_and_tells_what_is_damaged(place: Place) -> None:
     told = place.parts.journal.events.recent(kind="verify.damage")
     assert {(event["subject"], event["path"], event["registry"]) for event in told} == {(ref, "model.bin", "main")}
     assert place.listed() == [ref]
+
+
+def test_damage_is_an_alarm_until_a_later_round_finds_it_gone_wherever_that_round_looks(place: Place) -> None:
+    place.publish()
+    (damaged,) = [path for path in (place.folder / "registry" / "store" / "objects").rglob("*") if path.is_file()]
+    sound = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"x" * len(sound))
+    place.tending.verify_round(place.spec, VerifySettings(subset=1.0))
+    assert alarms(place) == ["damage:main"]
+    for _ in range(20):
+        place.tending.verify_round(place.spec, VerifySettings(subset=0.05))
+        assert alarms(place) == ["damage:main"]
+    damaged.write_bytes(sound)
+    place.tending.verify_round(place.spec, VerifySettings(subset=0.05))
+    assert alarms(place) == []
+    assert place.events("alarm.raised") == place.events("alarm.cleared") == ["main"]
 
 
 def test_verifying_goes_on_where_it_stopped_after_a_restart(place: Place) -> None:

@@ -12,7 +12,7 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 
 from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.bootstrap import registries
-from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, make_registry, open_reader
+from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, open_reader
 from sealrun.domain.errors import ConfigurationError, NoRegistryError, StorageError, UnsafeStoreError
 from sealrun.ports import Store
 from sealrun.services.probing import ProbeReport
@@ -96,13 +96,24 @@ def test_another_registry_in_its_place_is_refused_until_the_old_one_is_forgotten
     spec = a_spec(folder)
     old = office.open(spec)
     shutil.rmtree(folder)
-    new = make_registry(spec, office.clock, FakeEntropy(7))
+    with closing(open_journal(tmp_path / "another state", office.clock, FakeEntropy(6))) as journal:
+        new = Opener(journal, office.clock, FakeEntropy(7)).make(spec)
     probes = office.probes
     with pytest.raises(NoRegistryError, match=old):
         office.open(spec)
     assert office.probes == probes
     office.opener.forget(spec)
     assert office.open(spec) == new != old
+
+
+def test_a_registry_that_was_made_and_is_gone_is_not_made_again(tmp_path: Path, office: Office) -> None:
+    folder = tmp_path / "registry"
+    made = office.opener.make(a_spec(folder))
+    assert office.opener.make(a_spec(folder)) == made
+    shutil.rmtree(folder)
+    for again in (office.opener.make, office.open):
+        with pytest.raises(NoRegistryError, match="there was one before"):
+            again(a_spec(folder))
 
 
 def test_a_registry_that_must_be_there_is_not_made(tmp_path: Path, office: Office) -> None:
@@ -175,3 +186,14 @@ def test_a_description_shows_no_secret() -> None:
     spec = RegistrySpec(name="main", url="s3://me:hunter2@b/p?token=hunter2", storage_options={"secret": "hunter2"})
     assert "hunter2" not in f"{spec!r} {spec} {[spec]} {spec.shown_url}"
     assert spec.shown_url == "s3://b/p"
+
+
+def test_a_url_that_holds_a_secret_is_remembered_without_it_and_told_from_another() -> None:
+    plain, one, other = (
+        RegistrySpec(name="a", url=url)
+        for url in ("s3://bucket/prod", "ftp://u:hidden1@host/p?sig=hidden1", "ftp://u:hidden2@host/p?sig=hidden1")
+    )
+    assert registries._url_fact(plain) == "registry:a:s3://bucket/prod"
+    for fact in (registries._url_fact, registries._probe_fact):
+        assert "hidden" not in fact(one)
+        assert fact(one) != fact(other)

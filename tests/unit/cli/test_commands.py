@@ -374,3 +374,18 @@ def test_a_dry_run_moves_no_pointer_and_a_rollback_adds_a_generation(tmp_path: P
     lines = sealrun("pointer", "history", "e", "active", "--json", cwd=place).stdout.splitlines()
     assert [json.loads(line)["generation"] for line in lines] == [3, 2, 1]
     assert sealrun("pointer", "set", "e", "latest", refs[0], cwd=place).returncode == 2
+
+
+@pytest.mark.parametrize("command", ["status", "alarms", "doctor"])
+def test_without_settings_nobody_takes_silence_for_a_daemon_that_is_well(command: str, tmp_path: Path) -> None:
+    answer = sealrun(command, cwd=tmp_path, HOME=str(tmp_path))
+    assert "no settings were found" in answer.stderr
+    assert "--config FILE" in answer.stderr
+    assert "no settings" not in sealrun(command, cwd=tmp_path, SEALRUN_STORE="registry").stderr
+
+
+def test_a_daemon_without_settings_does_not_start(tmp_path: Path) -> None:
+    answer = sealrun("daemon", cwd=tmp_path, HOME=str(tmp_path))
+    assert answer.returncode == exits.CONFIGURATION
+    assert "sealrun init" in answer.stderr
+    assert not (tmp_path / ".sealrun").exists()

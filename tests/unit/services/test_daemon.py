@@ -19,6 +19,7 @@ from sealrun.domain.errors import ConfigurationError, UnavailableError
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
+from sealrun.services.alarming import raise_alarm, standing
 from sealrun.services.daemon import Daemon
 from sealrun.services.delivering import DeliveryLine
 from sealrun.services.delivery_parts import LineParts, Sources
@@ -301,9 +302,17 @@ def test_settings_that_are_wrong_leave_the_old_ones_at_work(house: House, caplog
     assert daemon._parts is before
     assert "did you mean 'settle'" in caplog.text
     assert "settings.refused" in house.kinds()
+    assert [alarm.key for alarm in standing(house.journal)] == ["settings-refused:settings"]
     house.accept("r1")
     before.lines[0].wake()
     wait_for(lambda: house.registries["main"].names() == ["r1"])
+
+
+def test_settings_that_were_taken_at_a_start_are_no_alarm_any_more(house: House) -> None:
+    raise_alarm(house.journal, SystemClock(), "settings-refused", "settings", "warning", "a typo")
+    house.start()
+    wait_for(lambda: house.phases == ["ready"])
+    assert standing(house.journal) == ()
 
 
 def test_an_unexpected_failure_to_reload_leaves_the_old_settings_at_work(house: House) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -11,18 +11,27 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeEvents, FakeFacts
 
-from sealrun.domain.notifying import GIVE_UP_AFTER_S, next_try
-from sealrun.services.notifying import Notifier, NotifyTarget
+from sealrun.domain.board import Severity
+from sealrun.domain.notifying import GIVE_UP_AFTER_S, Notice, next_try
+from sealrun.services.notifying import Notifier, NotifyTarget, WebhookChannel
 
 
 class Receiver:
     """Somebody who is told, and who may refuse."""
 
-    def __init__(self, *on: str, secret: str | None = None, name: str = "there") -> None:
+    def __init__(
+        self,
+        *on: str,
+        secret: str | None = None,
+        name: str = "there",
+        severity: Severity | None = None,
+        slack: bool = False,
+    ) -> None:
         self.got: list[tuple[Mapping[str, str], bytes]] = []
         self.problem: str | None = None
         self.asked = 0
-        self.target = NotifyTarget(name, on or ("*",), self.take, secret)
+        webhook = WebhookChannel(self.take, FakeClock(datetime.now(UTC)), secret, slack=slack)
+        self.target = NotifyTarget(name, on or ("*",), webhook, severity)
 
     def take(self, headers: Mapping[str, str], body: bytes) -> str | None:
         self.asked += 1
@@ -126,7 +135,7 @@ def test_a_crash_between_two_events_repeats_none_that_was_taken(world: World) ->
         return receiver.take(headers, body)
 
     with pytest.raises(KeyboardInterrupt):
-        world.notifier().round([NotifyTarget("there", ("*",), take_one)])
+        world.notifier().round([NotifyTarget("there", ("*",), WebhookChannel(take_one, world.clock))])
     world.round(receiver)
     assert receiver.subjects == ["a", "b"]
 
@@ -146,7 +155,6 @@ def test_events_are_read_by_the_library_of_the_format(world: World) -> None:
 
 @pytest.mark.parametrize("secret", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "plain text, and long enough"])
 def test_signatures_are_checked_by_the_library_of_the_format(world: World, secret: str) -> None:
-    world.clock = FakeClock(datetime.now(UTC))
     receiver = Receiver(secret=secret)
     world.round(receiver)
     world.happen("a")
@@ -168,3 +176,118 @@ def test_a_test_event_moves_no_cursor(world: World) -> None:
     assert world.notifier().cursor(receiver.target) == before
     receiver.problem = "answered 401"
     assert world.notifier().test(receiver.target) == "answered 401"
+
+
+def test_of_alarms_only_those_that_are_bad_enough_are_told_and_of_the_rest_what_is_wanted(world: World) -> None:
+    critical, all_of_them = Receiver("alarm.*", "run.published", severity="critical", name="c"), Receiver(name="a")
+    world.round(critical, all_of_them)
+    for kind, subject, severity in [
+        ("alarm.raised", "disk", "warning"),
+        ("alarm.raised", "main", "critical"),
+        ("alarm.cleared", "disk", "warning"),
+        ("alarm.cleared", "main", "critical"),
+    ]:
+        world.events.record(kind, subject, alarm="x", severity=severity, reason="why")
+        world.events.seen[-1]["at"] = world.clock.now().timestamp()
+    world.happen("train/r1")
+    world.round(critical, all_of_them)
+    assert critical.subjects == ["main", "main", "train/r1"]
+    assert len(all_of_them.subjects) == 5
+
+
+def test_chats_get_one_line_that_nothing_breaks_out_of(world: World) -> None:
+    receiver = Receiver(slack=True)
+    world.round(receiver)
+    world.events.record(
+        "alarm.raised", "a\nb", alarm="low-space", severity="warning", reason="<!channel> & more\x1b[2J"
+    )
+    world.events.seen[-1]["at"] = world.clock.now().timestamp()
+    world.round(receiver)
+    headers, body = receiver.got[0]
+    assert headers["Content-Type"].startswith("application/json")
+    assert json.loads(body) == {
+        "text": "ALARM (warning) low-space a b: &lt;!channel&gt; &amp; more [2J",
+    }
+
+
+class Digest:
+    """`Channel` that takes several events at once."""
+
+    def __init__(self) -> None:
+        self.told: list[list[str]] = []
+        self.problem: str | None = None
+
+    def tell(self, notices: Sequence[Notice]) -> str | None:
+        if self.problem is None:
+            self.told.append([notice.event.subject for notice in notices])
+        return self.problem
+
+
+def test_a_digest_waits_for_what_happens_within_its_time_and_tells_it_at_once_and_in_order(world: World) -> None:
+    channel = Digest()
+    target = NotifyTarget("mail", ("run.*",), channel, digest_s=60)
+
+    def turn() -> None:
+        world.notifier().round([target])
+
+    turn()
+    world.happen("a")
+    world.happen("unwanted", kind="settings.reloaded")
+    turn()
+    world.clock.advance(30)
+    world.happen("b")
+    turn()
+    assert channel.told == []
+    world.clock.advance(31)
+    channel.problem = "away"
+    turn()
+    channel.problem = None
+    world.happen("c")
+    turn()
+    assert channel.told == []
+    world.clock.advance(next_try(1))
+    turn()
+    turn()
+    assert channel.told == [["a", "b", "c"]]
+    world.happen("d")
+    world.clock.advance(60)
+    turn()
+    assert channel.told[1:] == [["d"]]
+
+
+def test_a_very_long_digest_is_told_in_parts(world: World) -> None:
+    channel = Digest()
+    target = NotifyTarget("mail", ("*",), channel, digest_s=60)
+    world.notifier().round([target])
+    world.happen(*map(str, range(450)))
+    world.notifier().round([target])
+    assert [len(part) for part in channel.told] == [200, 200]
+    world.clock.advance(60)
+    world.notifier().round([target])
+    assert [name for part in channel.told for name in part] == [str(number) for number in range(450)]
+
+
+def test_a_target_that_is_slow_lets_the_others_have_their_turn(world: World) -> None:
+    receiver = Receiver()
+
+    def slowly(headers: Mapping[str, str], body: bytes) -> str | None:
+        world.clock.advance(15)
+        return receiver.take(headers, body)
+
+    slow = NotifyTarget("slow", ("*",), WebhookChannel(slowly, world.clock))
+    world.notifier().round([slow])
+    world.happen("a", "b", "c")
+    world.notifier().round([slow])
+    assert receiver.subjects == ["a", "b"]
+    world.notifier().round([slow])
+    assert receiver.subjects == ["a", "b", "c"]
+
+
+def test_what_nobody_wants_is_not_looked_at_again(world: World) -> None:
+    receiver = Receiver("run.*")
+    world.round(receiver)
+    world.happen(*map(str, range(300)), kind="settings.reloaded")
+    world.round(receiver)
+    cursor = world.notifier().cursor(receiver.target)
+    assert cursor is not None
+    assert cursor.number == 300

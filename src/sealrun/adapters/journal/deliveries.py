@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -13,19 +12,15 @@ import msgspec
 from sealrun.adapters.journal.claims import Claims
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.adapters.journal.folders import write_folder
+from sealrun.adapters.journal.sealed_runs import compressed, identity_of, store_run
 from sealrun.domain.address import AttemptId
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.pieces import Body, pieces_of
 from sealrun.domain.ready import ready
-from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.ports import Clock, Delivery, DeliveryState, FolderRecord
+from sealrun.ports import Clock, Delivery, DeliveryState, FolderRecord, QueueCount
 
 _COLUMNS = tuple(name for name in Delivery.__struct_fields__ if name != "published")
 _SELECT = f"SELECT {', '.join(_COLUMNS)}, published FROM deliveries"  # noqa: S608 - names of our own columns
-_FAST = 1
-"""zlib's quickest level."""
-_LONG_BYTES = 1 << 20
 _PAGE = 50
 _KEEP_BODIES_S = 30 * 24 * 3600.0
 
@@ -46,10 +41,10 @@ class DeliveryRoom:
         was before are dropped where no registry holds those bytes: nobody has them any more.
         """
         now = self._clock.now().timestamp()
-        identity = _identity(run)
-        bodies = _compressed(run.run_json), _compressed(run.manifest_json)
+        identity = identity_of(run)
+        bodies = compressed(run.run_json), compressed(run.manifest_json)
         with self._file.write() as connection:
-            sealed = _store_run(connection, identity, run.folder, now, *bodies)
+            sealed = store_run(connection, identity, run, now, *bodies)
             connection.executemany(
                 """INSERT INTO deliveries (sealed, registry, state, tries, due) VALUES (?, ?, 'queued', 0, ?)
                    ON CONFLICT (sealed, registry) DO UPDATE SET state = 'queued', due = excluded.due
@@ -164,6 +159,42 @@ class DeliveryRoom:
         )
         return [_delivery(row) for row in rows]
 
+    def counts(self) -> Sequence[QueueCount]:
+        """What there is in every queue; see the port. Of what is published only the index is read."""
+        rows = self._file.rows("SELECT registry, state, count(*) FROM deliveries GROUP BY registry, state")
+        return [
+            QueueCount(registry=registry, state=state, count=count, size=self._size(registry, state))
+            for registry, state, count in rows
+        ]
+
+    def _size(self, registry: str, state: DeliveryState) -> int:
+        if state == "published":
+            return 0
+        rows = self._file.rows(
+            """SELECT coalesce(sum(size), 0) FROM deliveries JOIN sealed_runs ON sealed_runs.id = deliveries.sealed
+               WHERE registry = ? AND state = ?""",
+            (registry, state),
+        )
+        return int(rows[0][0])
+
+    def waiting(self, registry: str, offset: int = 0, limit: int = 100) -> Sequence[Delivery]:
+        """Those that are not published; see the port."""
+        rows = self._file.rows(
+            f"""{_SELECT} WHERE registry = ? AND state IN ('queued', 'parked')
+                ORDER BY state = 'parked', due, id LIMIT ? OFFSET ?""",
+            (registry, limit, offset),
+        )
+        return [_delivery(row) for row in rows]
+
+    def last_error(self, registry: str) -> str | None:
+        """What went wrong with the newest one that waits; see the port."""
+        rows = self._file.rows(
+            """SELECT error FROM deliveries WHERE registry = ? AND state IN ('queued', 'parked')
+                 AND error IS NOT NULL ORDER BY id DESC LIMIT 1""",
+            (registry,),
+        )
+        return None if not rows else str(rows[0][0])
+
     def of(self, sealed: int) -> Sequence[Delivery]:
         """The deliveries of one sealed run; see the port."""
         rows = self._file.rows(f"{_SELECT} WHERE sealed = ? ORDER BY registry", (sealed,))
@@ -211,37 +242,6 @@ class DeliveryRoom:
         finally:
             if not over:
                 self._claims.drop(delivery)
-
-
-def _identity(run: SealedRun) -> bytes:
-    parts = (run.folder.encode("utf-8", "surrogateescape"), run.run_json, run.manifest_json)
-    return hashlib.sha256(b"".join(bytes.fromhex(sha256(part)) for part in parts)).digest()
-
-
-def _compressed(body: Body) -> list[bytes]:
-    packer = zlib.compressobj(_FAST)
-    pieces = [packer.compress(piece) for piece in pieces_of(body)]
-    return [piece for piece in (*pieces, packer.flush()) if piece]
-
-
-def _store_run(
-    connection: sqlite3.Connection, identity: bytes, folder: str, now: float, run: list[bytes], manifest: list[bytes]
-) -> int:
-    """Keep a run's records. What is long is written into the place made for it: as a value it would be copied twice."""
-    size = sum(map(len, manifest))
-    row = connection.execute(
-        """INSERT INTO sealed_runs (identity, folder, accepted, run_json, manifest_json)
-           VALUES (?1, ?2, ?3, ?4, CASE WHEN ?5 IS NULL THEN zeroblob(?6) ELSE ?5 END)
-           ON CONFLICT (identity) DO UPDATE SET accepted = excluded.accepted, run_json = excluded.run_json,
-             manifest_json = excluded.manifest_json
-           RETURNING id""",
-        (identity, folder, now, b"".join(run), b"".join(manifest) if size <= _LONG_BYTES else None, size),
-    ).fetchone()
-    if size > _LONG_BYTES:
-        with connection.blobopen("sealed_runs", "manifest_json", row[0]) as blob:
-            for piece in manifest:
-                blob.write(piece)
-    return int(row[0])
 
 
 def _drop_superseded(connection: sqlite3.Connection, sealed: int, folder: str) -> None:

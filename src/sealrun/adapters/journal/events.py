@@ -71,6 +71,18 @@ class FactRoom:
         with self._file.write() as connection:
             connection.execute("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)", (key, json.dumps(value)))
 
+    def facts(self, prefix: str) -> Mapping[str, object]:
+        """Every fact whose key begins with `prefix`; see the port."""
+        rows = self._file.rows(
+            "SELECT key, value FROM facts WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1 ORDER BY key", (prefix,)
+        )
+        return {key: json.loads(value) for key, value in rows}
+
+    def drop_fact(self, key: str) -> None:
+        """Forget a fact; see the port."""
+        with self._file.write() as connection:
+            connection.execute("DELETE FROM facts WHERE key = ?", (key,))
+
 
 def _text(subject: str) -> str:
     """A path that is not UTF-8, as SQLite can hold it."""

@@ -74,7 +74,7 @@ class JournalFile:
         self._reader: sqlite3.Connection | None = None
         self._closed = False
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             msg = f"{path.parent}: the state folder cannot be made ({error.strerror}); check the setting `state`"
             raise ConfigurationError(msg) from error

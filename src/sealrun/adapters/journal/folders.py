@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.ready import ready
-from sealrun.ports import FolderRecord
+from sealrun.ports import FolderRecord, FolderState
 
 _COLUMNS = FolderRecord.__struct_fields__
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM folders"  # noqa: S608 - names of our own columns
@@ -39,6 +39,22 @@ class FolderRoom:
             rows = self._file.rows(f"{_SELECT} ORDER BY watch, path")
         else:
             rows = self._file.rows(f"{_SELECT} WHERE watch = ? ORDER BY path", (watch,))
+        return [_record(row) for row in rows]
+
+    def counts(self, watch: str) -> Mapping[str, int]:
+        """How many are in which state; see the port. Reads the index only."""
+        rows = self._file.rows("SELECT state, count(*) FROM folders WHERE watch = ? GROUP BY state", (watch,))
+        return dict(rows)
+
+    def page(
+        self, watch: str, states: Collection[FolderState], offset: int = 0, limit: int | None = None
+    ) -> Sequence[FolderRecord]:
+        """Some of those in one of these states; see the port."""
+        marks = ", ".join("?" * len(states))
+        rows = self._file.rows(
+            f"{_SELECT} WHERE watch = ? AND state IN ({marks}) ORDER BY since DESC, path LIMIT ? OFFSET ?",
+            (watch, *sorted(states), -1 if limit is None else limit, offset),
+        )
         return [_record(row) for row in rows]
 
 

@@ -11,7 +11,8 @@ from sealrun.adapters.journal.file import JournalFile
 from sealrun.adapters.journal.folders import FolderRoom
 from sealrun.adapters.journal.hashes import HashRoom
 from sealrun.adapters.journal.hints import HintRoom
-from sealrun.ports import Clock, Deliveries, Entropy, Events, Facts, Folders, HashCache, Hints
+from sealrun.adapters.journal.moments import MomentRoom
+from sealrun.ports import Clock, Deliveries, Entropy, Events, Facts, Folders, HashCache, Hints, Moments
 
 JOURNAL_FILE = "journal.sqlite"
 _STATE_ID_DIGITS = 32
@@ -34,6 +35,7 @@ class SqliteJournal:
         self.deliveries: Deliveries = self._deliveries
         self.events: Events = EventRoom(file, clock)
         self.facts: Facts = FactRoom(file)
+        self.moments: Moments = MomentRoom(file)
 
     def tidy(self) -> None:
         """Drop what is not needed any more. Harmless at any time, and to repeat."""

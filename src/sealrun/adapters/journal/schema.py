@@ -63,5 +63,12 @@ _HASH_BLOCKS = (
     "DELETE FROM hashes",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT, _PACKS, _HASH_BLOCKS)
+_COUNTS = (
+    # What is asked for again and again, of journals with very many runs: counts, and a page of what waits.
+    "ALTER TABLE sealed_runs ADD COLUMN size INTEGER",
+    "CREATE INDEX folders_by_state ON folders (watch, state, since)",
+    "CREATE INDEX deliveries_by_moment ON deliveries (registry, published_at)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT, _PACKS, _HASH_BLOCKS, _COUNTS)
 VERSION = len(MIGRATIONS)

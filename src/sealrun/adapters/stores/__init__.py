@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from sealrun.adapters.metering_store import MeteredRemover, MeteredStore
+from sealrun.adapters.surrounding import SurroundingStore
 from sealrun.domain.errors import ConfigurationError
 from sealrun.ports import Remover, Store
 
@@ -51,6 +53,10 @@ def open_remover(store: Store) -> Remover:
     from sealrun.adapters.stores.memory import MemoryRemover, MemoryStore  # noqa: PLC0415 - as above
     from sealrun.adapters.stores.posix import PosixStore  # noqa: PLC0415 - as above
 
+    if isinstance(store, MeteredStore):
+        return MeteredRemover(open_remover(store.inner), store.meters, store.registry)
+    if isinstance(store, SurroundingStore):
+        return open_remover(store.inner)
     if isinstance(store, PosixStore):
         from sealrun.adapters.stores.posix_removal import PosixRemover  # noqa: PLC0415 - as above
 

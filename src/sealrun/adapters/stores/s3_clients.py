@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from sealrun.adapters.stores.s3_address import Place
 from sealrun.adapters.stores.s3_asking import Answer, Manner
 from sealrun.adapters.stores.s3_errors import Refusal, foreign, refusal_of, translate
+from sealrun.adapters.stores.s3_policies import advice
 from sealrun.adapters.stores.s3_running import Running
 from sealrun.adapters.stores.s3_starting import load_s3fs
 from sealrun.domain.errors import ConfigurationError, UsageError
@@ -110,7 +111,8 @@ class Clients:
             if refusal is not None and manner.expected is not None and manner.expected(refusal):
                 return refusal
             said = f"{self._place.url}: {manner.what}"
-            raise translate(error, said, clients.endpoint, write_once=manner.write_once, fresh=fresh) from error
+            takes, once = advice(self._place, operation, parameters), manner.write_once
+            raise translate(error, said, clients.endpoint, write_once=once, fresh=fresh, takes=takes) from error
         return answer
 
     def _start(self, coroutine: Coroutine[Any, Any, T]) -> Running[T]:

@@ -21,8 +21,9 @@ from sealrun.domain.errors import (
     UnsafeStoreError,
 )
 
+_POLICIES = "the credentials do not permit this; see the policy of the user and of the bucket"
+_NOT_PERMITTED = {"AccessDenied": "", "Forbidden": "", "403": "if the credentials are right (a HEAD tells no reason): "}
 _CREDENTIALS = {
-    "AccessDenied": "the credentials do not permit this; see the policy of the user and of the bucket",
     "InvalidAccessKeyId": "the access key is unknown there; check the credentials and the endpoint",
     "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
     "ExpiredToken": "the session token has expired; renew the credentials",
@@ -87,22 +88,27 @@ def foreign() -> tuple[type[BaseException], ...]:
     return (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
-def translate(error: BaseException, what: str, endpoint: str, *, write_once: bool, fresh: bool) -> SealrunError:
+def translate(
+    error: BaseException, what: str, endpoint: str, *, write_once: bool, fresh: bool, takes: str = _POLICIES
+) -> SealrunError:
     """Return what `error` means for `what`, such as ``s3://bucket/key: cannot be read``.
 
     For a `write_once` request everything that leaves the outcome open is an `OutcomeUnknownError`. `fresh` says that
-    the client had no connection which it might have used before the one that failed.
+    the client had no connection which it might have used before the one that failed. `takes` is the advice for
+    somebody whose credentials do not permit the request.
     """
     refusal = refusal_of(error)
     if refusal is not None:
-        return _refused(refusal, what, write_once=write_once)
+        return _refused(refusal, what, takes, write_once=write_once)
     return _failed(error, what, endpoint, write_once=write_once, fresh=fresh)
 
 
-def _refused(refusal: Refusal, what: str, *, write_once: bool) -> SealrunError:
+def _refused(refusal: Refusal, what: str, takes: str, *, write_once: bool) -> SealrunError:
     said = f"{what} ({refusal})"
     if write_once and _is_unclear(refusal):
         return OutcomeUnknownError(f"{said}: {_REPEAT}")
+    if refusal.code in _NOT_PERMITTED:
+        return AccessDeniedError(f"{said}: {_NOT_PERMITTED[refusal.code]}{takes}")
     if refusal.code in _CREDENTIALS:
         return AccessDeniedError(f"{said}: {_CREDENTIALS[refusal.code]}")
     for applies, kind, advice in _RULES:

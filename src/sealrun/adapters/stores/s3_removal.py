@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sealrun.adapters.stores.s3_connection import Connection
 from sealrun.adapters.stores.s3_errors import Refusal, is_missing
+from sealrun.adapters.stores.s3_policies import advice
 from sealrun.domain.address import Key
 from sealrun.domain.errors import SealrunError
 
 _BATCH = 1000
+_NOT_PERMITTED = "AccessDenied"
 _SPACE = " "
 
 
@@ -42,12 +44,15 @@ def _remove_batch(connection: Connection, keys: Sequence[Key]) -> Iterator[tuple
         n for n, code in reasons.items() if code == "NoSuchKey"
     }
     place = connection.place.url
+    left = {name: key for name, key in by_name.items() if name not in gone}
+    said = {
+        name: f"{place}: {key} cannot be deleted ({reasons.get(name, 'the server does not say that it was')})"
+        for name, key in left.items()
+    }
+    denied = {name for name in left if reasons.get(name) == _NOT_PERMITTED}
+    advised = {name: advice(connection.place, "delete_object", {"Key": name}) for name in denied}
     return iter(
-        [
-            (key, f"{place}: {key} cannot be deleted ({reasons.get(name, 'the server does not say that it was')})")
-            for name, key in by_name.items()
-            if name not in gone
-        ]
+        [(key, f"{said[name]}: {advised[name]}" if name in denied else said[name]) for name, key in left.items()]
     )
 
 
