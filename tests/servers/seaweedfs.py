@@ -50,7 +50,7 @@ class SeaweedFS:
             "-s3.port.lance=0",
             "-master.telemetry=false",
             "-master.volumeSizeLimitMB=128",
-            "-volume.max=0",
+            "-volume.max=2000",
             "-master.electionTimeout=1s",  # a restarted server elects itself, after ten seconds unless told
             "-volume.preStopSeconds=0",
         ]

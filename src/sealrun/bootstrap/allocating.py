@@ -24,3 +24,13 @@ def return_large_buffers() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, _LARGE)
+
+
+def return_freed_memory() -> None:
+    """Give back to the system what is free in the heaps: for after work that took much of it and is seldom done.
+
+    Harmless at any time; it takes as long as there are heaps to look through (malloc_trim(3)).
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from threading import Lock
 
+from sealrun.bootstrap.allocating import return_freed_memory
 from sealrun.bootstrap.keeping import Advance, Keeper
 from sealrun.bootstrap.mending import note_round, scrub_next
 from sealrun.bootstrap.registries import Opener, RegistrySpec
@@ -78,6 +79,7 @@ class Tending:
                 self._told.pop((spec.name, kind), None)
                 if kind == _REFUSED:
                     clear_alarm(self._journal, self._clock, "collector-refused", spec.name)
+        return_freed_memory()
 
     def _keep(self, spec: RegistrySpec, rules: KeepingSettings, advance: Advance | None) -> None:
         opened, off = self._open(spec)

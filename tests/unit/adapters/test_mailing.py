@@ -47,7 +47,7 @@ def test_a_mail_arrives_through_an_encrypted_connection_with_a_password(tmp_path
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail.get_content().splitlines() == [
         "2026-01-17T14:26:41Z  ALARM (critical) registry-full main: no space left",
-        "  do: make room there: sealrun gc --dry-run; then: sealrun doctor --retry",
+        "  do: make room there: sealrun gc --registry NAME --dry-run; then: sealrun doctor --retry",
         "  runbook: docs/runbook.md#registry-full",
         "2026-01-17T14:26:42Z  run.published train/r1",
     ]

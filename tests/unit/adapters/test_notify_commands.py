@@ -46,7 +46,7 @@ def test_a_command_gets_the_event_on_its_input_and_in_its_environment(tmp_path: 
 
 
 def test_a_command_that_fails_says_what_it_printed_last() -> None:
-    code = "import sys; print('x' * 1000); print('no\\x1b[31m route', file=sys.stderr); sys.exit(3)"
+    code = "import sys; print('x' * 1000, flush=True); print('no\\x1b[31m route', file=sys.stderr); sys.exit(3)"
     problem = run_notification(python(code), b"", {}, 60)
     assert problem is not None
     assert problem.startswith(f"{sys.executable}: exited with 3: xxx")

@@ -432,7 +432,7 @@ def test_nothing_secret_is_logged(site: Site, caplog: pytest.LogCaptureFixture) 
 
 
 def test_nobody_writes_lines_of_their_own_into_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="sealrun"), caplog.at_level(logging.DEBUG, logger="sealrun.http"):
         site.get("/%0a2026-01-01%20INFO%20sealrun:%20all%20is%20well%0d", {"Accept": "*/*"})
         site.get("/%0aforged", {"Host": "evil.example\\nforged"})
     assert "refused" in caplog.text
