@@ -30,7 +30,8 @@ def deployment(tmp_path: Path) -> Deployment:
 
 def start(tmp_path: Path, *command: str, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - Popen's
     return subprocess.Popen(
-        [*SEALRUN, "exec", "--pipeline-id", "P", "--pipeline-version", "2", *command],
+        # Whoever runs the tests in the background, or under nohup, ignores signals: that would be inherited.
+        ["env", "--default-signal", *SEALRUN, "exec", "--pipeline-id", "P", "--pipeline-version", "2", *command],
         cwd=tmp_path,
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
