@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.builders.commands import Answer, go_to
 
+from sealrun.bootstrap.checking_folders import Room
 from sealrun.cli.main import run
 
 
@@ -118,9 +119,8 @@ def test_a_scan_after_init_takes_what_was_counted(project: Folder) -> None:
 def test_init_ends_with_3_and_says_what_to_do_where_something_does_not_work(
     project: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealrun.bootstrap.checking_folders._MIB", 1 << 50)
-    monkeypatch.setattr("sealrun.bootstrap.checking_folders._GIB", 1 << 60)
-    monkeypatch.setattr("sealrun.bootstrap.checking_folders.check_rooms.__defaults__", (1 << 60,))
+    full = Room(device=1, size=100 << 30, free=1 << 20, inodes=1000, inodes_free=900)
+    monkeypatch.setattr("sealrun.bootstrap.checking_folders.read_room", lambda _path: full)
     answer = project("init", ".")
     assert answer.code == 3
     assert "error      space: " in answer.out
