@@ -21,6 +21,7 @@ from sealrun.domain.board import (
     WatchBoard,
 )
 from sealrun.domain.errors import NotFoundError, UnavailableError
+from sealrun.domain.moments import shown_time
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Clock, Journal
 from sealrun.services import overseeing
@@ -29,7 +30,7 @@ from sealrun.services.pausing import held_registry, paused_watch
 from sealrun.services.running import Parts
 from sealrun.services.scrub_history import scrub_results
 from sealrun.services.storage_history import storage_points
-from sealrun.services.travelling import Travels, shown_time
+from sealrun.services.travelling import Travels
 from sealrun.settings.resolved import KeepingSettings
 
 _EVENTS = 20

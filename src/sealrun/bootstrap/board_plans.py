@@ -9,9 +9,9 @@ from sealrun.bootstrap.board_registries import RegistryLook
 from sealrun.bootstrap.keeping import Keeper
 from sealrun.domain.board import CollectionLine, CollectionPlan
 from sealrun.domain.errors import CollectionRefusedError
+from sealrun.domain.moments import shown_time
 from sealrun.ports import Clock, Entropy
 from sealrun.services import collecting
-from sealrun.services.travelling import shown_time
 from sealrun.settings.resolved import KeepingSettings
 
 MOST_LINES = 500

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from sealrun.cli import exits
 from sealrun.cli.output import human_size, print_json, print_rows, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.domain.moments import shown_time
 from sealrun.settings.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def clean(around: Surroundings, keep: str | None, older_than: str | None, *, dry
 
 
 def _row(there: UserCache, each: Cached) -> dict[str, Any]:
-    used = datetime.fromtimestamp(each.used, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    used = shown_time(each.used)
     facts = {"kind": each.kind, "name": each.name, "size": each.size, "used_at": used, "held": each.held}
     return {**facts, "path": str(there.path(each))}
 

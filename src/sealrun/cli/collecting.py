@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +15,7 @@ from sealrun.cli.keeping import dry_run_option
 from sealrun.cli.output import human_size, print_json, printable, progress
 from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.domain.errors import UsageError
+from sealrun.domain.moments import shown_time
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
         if len(run.files) > _SHOWN_FILES:
             click.echo(f"  {'':>11}  and {len(run.files) - _SHOWN_FILES} more (all of them with --json)")
     for upload in plan.unfinished:
-        begun = datetime.fromtimestamp(upload.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        begun = shown_time(upload.started)
         if around.as_json:
             print_json({"upload": {"key": upload.key, "started": begun}})
         else:

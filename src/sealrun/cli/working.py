@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from sealrun.cli.output import print_json, printable
 from sealrun.cli.surroundings import NO_SETTINGS, Surroundings, shared_options
 from sealrun.domain.alarming import advice
 from sealrun.domain.errors import ConfigurationError
+from sealrun.domain.moments import shown_time
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.reports import PublishReport
@@ -213,7 +213,7 @@ def _tell_watch(watch: WatchStatus) -> None:
     if watch.paused is not None:
         click.echo(f"  paused    {_held(watch.paused)}")
     if watch.run_due_by is not None:
-        click.echo(f"  expects   a run by {_time(watch.run_due_by)}")
+        click.echo(f"  expects   a run by {shown_time(watch.run_due_by)}")
     for folder in watch.folders:
         click.echo(f"  {folder.state:9} {printable(folder.path)}: {printable(folder.reason)}")
 
@@ -240,8 +240,4 @@ def _held(pause: Pause) -> str:
 
 def _event(event: Mapping[str, Any]) -> str:
     rest = ", ".join(f"{key} {value}" for key, value in event.items() if key not in {"at", "kind", "subject"})
-    return printable(f"{_time(float(event.get('at', 0)))} {event.get('kind')} {event.get('subject')} ({rest})")
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return printable(f"{shown_time(float(event.get('at', 0)))} {event.get('kind')} {event.get('subject')} ({rest})")

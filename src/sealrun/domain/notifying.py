@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -17,6 +16,7 @@ import msgspec
 
 from sealrun.domain.alarming import CLEARED, RAISED, matters
 from sealrun.domain.board import Severity
+from sealrun.domain.moments import shown_time
 from sealrun.domain.records import canonical_json
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -76,7 +76,7 @@ def one_line(text: str) -> str:
 
 def notice_of(event: Event, state_id: str) -> Notice:
     """Return an event as it is told by the state folder of that id."""
-    at = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = shown_time(event.at)
     return Notice(event_id(event, state_id), at, event, cloud_event(event, state_id, at))
 
 

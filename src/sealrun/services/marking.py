@@ -16,7 +16,6 @@ the reverse order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import NoReturn
 
@@ -34,6 +33,7 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.marking import Uses, part_of_digest
+from sealrun.domain.moments import shown_time
 from sealrun.domain.publication import Intent
 from sealrun.domain.repacking import PackUses
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
@@ -88,7 +88,7 @@ class Marker:
         self._width = 1 if store.capabilities.links else store.capabilities.parallel
         self._experiments: list[str] | None = None
         self._before = now - grace_s
-        self._now = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._now = shown_time(now)
 
     def mark(self, marks: Marks) -> None:
         """Add to `marks` all that is needed now. Repeating is harmless and reads only what is new.

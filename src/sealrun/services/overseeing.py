@@ -18,11 +18,12 @@ from sealrun.domain.board import (
     WatchBoard,
 )
 from sealrun.domain.errors import SealrunError, UsageError
+from sealrun.domain.moments import shown_time
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Delivery, Journal, QueueCount
 from sealrun.services.availability import read_standing
 from sealrun.services.reporting import SHOWN
-from sealrun.services.travelling import Travels, shown_time
+from sealrun.services.travelling import Travels
 
 MOST_ROWS = 1000
 """No page is longer."""

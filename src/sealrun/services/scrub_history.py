@@ -8,9 +8,9 @@ import msgspec
 
 from sealrun.domain.board import ScrubResult
 from sealrun.domain.damage import VerifyReport
+from sealrun.domain.moments import shown_time
 from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Facts
-from sealrun.services.travelling import shown_time
 
 MOST_ROUNDS = 200
 MOST_DAMAGES = 50

@@ -12,10 +12,10 @@ import msgspec
 
 from sealrun.domain.address import OBJECTS, PACKS
 from sealrun.domain.board import StoragePoint
+from sealrun.domain.moments import shown_time
 from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Facts, Store
 from sealrun.services.run_lists import RunLists
-from sealrun.services.travelling import shown_time
 
 EVERY_S = 3600.0
 _DAY_S = 24 * 3600.0

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 
 from sealrun.domain.board import InFlight
 from sealrun.domain.errors import SealrunError
@@ -121,8 +121,3 @@ def _described(run: SealedRun) -> tuple[str, int]:
     except SealrunError:
         return "?", 0
     return f"{envelope.experiment}/{envelope.run_id}", envelope.size
-
-
-def shown_time(seconds: float) -> str:
-    """Return POSIX seconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
