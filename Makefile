@@ -26,10 +26,10 @@ test: $(DEVELOPING) ## run every test; choose with ARGS="-k pointer"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300 $(ARGS)
 
 browser: $(DEVELOPING) ## open every page in Chromium, which has to be installed
-	@$(BIN)/python -m pytest -m browser --timeout 300 $(ARGS)
+	@$(BIN)/python -m pytest tests/browser -m browser --timeout 300 $(ARGS)
 
 machine: $(DEVELOPING) ## boot a machine with systemd and run the service on it: as root, with debootstrap and systemd-nspawn
-	@$(BIN)/python -m pytest -m machine --timeout 1500 $(ARGS)
+	@$(BIN)/python -m pytest tests/machine -m machine --timeout 1500 $(ARGS)
 
 check: format-check lint security types arrows test ## everything that must hold: format, lint, bandit, types, imports, tests
 
