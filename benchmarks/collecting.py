@@ -25,7 +25,7 @@ from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import ATTEMPTS, EXPERIMENTS, OBJECTS
 from sealrun.ports import Store
-from sealrun.services.collecting import CollectionPolicy, Collector
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
 
 ENDPOINT = "SEALRUN_BENCH_ENDPOINT"
 _AT_ONCE = 1000

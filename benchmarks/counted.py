@@ -35,7 +35,8 @@ def count_everything() -> list[CountingStore]:
             return plain_remover(store)
         return CountingRemover(plain_remover(store.inner), store)
 
-    from sealrun.bootstrap import keeping, registries  # noqa: PLC0415 - part of what is measured
+    from sealrun.bootstrap import registries  # noqa: PLC0415 - part of what is measured
+    from sealrun.bootstrap.verbs import keeping  # noqa: PLC0415 - part of what is measured
 
     vars(registries)["open_store"] = open_store
     vars(keeping)["open_remover"] = open_remover

@@ -33,7 +33,7 @@ from sealrun.domain.manifest import Entry, Manifest
 from sealrun.domain.pointing import LATEST, Generation, Target
 from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
-from sealrun.services.opening import RegistryRecord
+from sealrun.services.storage.opening import RegistryRecord
 
 NAME = "model.bin"
 _PENDING_SHARE = 32

@@ -32,7 +32,7 @@ from sealrun.adapters.sources import LocalFolderSource
 from sealrun.domain.settling import MARKER_GRACE_S
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import FolderRecord
-from sealrun.services.detecting import fingerprint_of
+from sealrun.services.watching.detecting import fingerprint_of
 
 AWAITED = "awaited.json"
 STATES = ("sealed", "unsettled")

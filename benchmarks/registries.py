@@ -24,7 +24,7 @@ from sealrun.domain.indexing import Row
 from sealrun.domain.manifest import Entry, Manifest
 from sealrun.domain.pointing import LATEST, Generation, Target
 from sealrun.domain.publication import Retired, Stored
-from sealrun.services.opening import RegistryRecord
+from sealrun.services.storage.opening import RegistryRecord
 
 PER_RUN = 50
 SHARED = 5

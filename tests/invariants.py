@@ -37,8 +37,8 @@ from sealrun.domain.pointing import Generation, Target
 from sealrun.domain.publication import Intent, Outcome, Refs, Stored
 from sealrun.domain.records import parse_object, sha256
 from sealrun.domain.run import Envelope
-from sealrun.services.reading import Reader
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.mending.verifying import Verifier
 
 _OUTCOME = re.compile(r"attempts/([^/]+)/outcome\.json\Z")
 _LOG = re.compile(r"((?:experiments/[^/]+/pointers|names)/[^/]+/)[0-9]{12}\.json\Z")

@@ -10,7 +10,7 @@ from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain.address import RunId, attempt_id, base_log, generation_key, pending_key
 from sealrun.domain.indexing import Row
 from sealrun.domain.records import sha256
-from sealrun.services.opening import create_registry
+from sealrun.services.storage.opening import create_registry
 
 STATUSES = ("success", "success", "success", "failed", "partial")
 

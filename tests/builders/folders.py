@@ -18,10 +18,10 @@ from sealrun.domain.recorder import Recorder
 from sealrun.domain.run import Completion, Envelope
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Journal, OpenWriters, RunFolder, Watcher
-from sealrun.services.accepting import Acceptor, Sealer
-from sealrun.services.intake import Intake
-from sealrun.services.rounds import IntakeReport
-from sealrun.services.sealing import Sealing, SealRequest, seal
+from sealrun.services.watching.accepting import Acceptor, Sealer
+from sealrun.services.watching.intake import Intake
+from sealrun.services.watching.rounds import IntakeReport
+from sealrun.services.watching.sealing import Sealing, SealRequest, seal
 
 BY_COMMAND = Completion("command", "seal", "declared")
 A_MOMENT = 1_768_660_252

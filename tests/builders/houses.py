@@ -13,14 +13,14 @@ from pathlib import Path
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.bootstrap.board import DaemonBoard
-from sealrun.bootstrap.producing import Producer
+from sealrun.bootstrap.board.composed import DaemonBoard
+from sealrun.bootstrap.daemon.composition import Composition
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.bootstrap.running import Composition
+from sealrun.bootstrap.verbs.producing import Producer
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import FolderRecord
-from sealrun.services.running import Parts
+from sealrun.services.daemon.running import Parts
 from sealrun.settings.resolved import KeepingSettings
 
 PNG = base64.b64decode(

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from tests.builders.folders import a_folder
 
-from sealrun.bootstrap.at_hand import RegistryAtHand
 from sealrun.bootstrap.parts import Parts
+from sealrun.bootstrap.products.at_hand import RegistryAtHand
 from sealrun.bootstrap.registries import RegistrySpec
 
 H = TypeVar("H", bound=RegistryAtHand)

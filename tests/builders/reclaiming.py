@@ -16,9 +16,9 @@ from sealrun.adapters.sources import LocalFolderSource
 from sealrun.domain.errors import NoRegistryError
 from sealrun.domain.watch import ReclaimRule
 from sealrun.ports import Journal, SourceRemover
-from sealrun.services.copies import Holder
-from sealrun.services.reclaiming import Reclaimer, ReclaimReport
-from sealrun.services.sources_due import WatchedSource
+from sealrun.services.sources.copies import Holder
+from sealrun.services.sources.reclaiming import Reclaimer, ReclaimReport
+from sealrun.services.sources.sources_due import WatchedSource
 
 A_DAY = 24 * 3600.0
 REGISTRIES = ("main", "cloud")

@@ -13,10 +13,10 @@ from sealrun.domain.packing import PackOptions
 from sealrun.domain.repacking import RepackLimits, RepackPlan, RepackReport
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Remover, Store
-from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
-from sealrun.services.packing import Packing
-from sealrun.services.publishing import Publisher
-from sealrun.services.repacking import Repacker, plan_repack
+from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
+from sealrun.services.mending.repacking import Repacker, plan_repack
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.publishing import Publisher
 
 EAGER = RepackLimits(worth=0)
 POLICY = CollectionPolicy(max_delete_ratio=1, repack=EAGER)

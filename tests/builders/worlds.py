@@ -19,12 +19,12 @@ from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import StagedPack, Store
-from sealrun.services.indexing import Index
-from sealrun.services.moving import PointerMover
-from sealrun.services.packing import Packing
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.recovering import Found, Recovery
+from sealrun.services.access.reading import Reader
+from sealrun.services.index.indexing import Index
+from sealrun.services.index.moving import PointerMover
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.publication.recovering import Found, Recovery
 
 REGISTRY_ID = "0" * 32
 _A_DAY_S = 24 * 3600.0

@@ -16,11 +16,11 @@ from sealrun.domain.address import OBJECTS, AttemptId, retired_key
 from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.sealed import Published
 from sealrun.ports import Store
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.explaining import explain
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.collection.explaining import explain
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.publication.publishing import Publisher
 
 _AT_ONCE = CollectionPolicy(grace_s=0.0, max_delete_ratio=1.0, batch=40)
 _CLOCK, _ENTROPY = SystemClock(), SystemEntropy()

@@ -23,8 +23,8 @@ from sealrun.domain.errors import AccessDeniedError
 from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.records import sha256
 from sealrun.ports import Store
-from sealrun.services.collecting import CollectionPolicy, CollectionReport, Collector
-from sealrun.services.publishing import Publisher
+from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
+from sealrun.services.publication.publishing import Publisher
 
 _CLOCK, _ENTROPY = SystemClock(), SystemEntropy()
 _A_DAY_S = 24 * 3600.0

@@ -17,7 +17,7 @@ from rocrate.rocrate import ROCrate
 from tests.builders.libraries import Library
 from tests.conformance.libraries import KINDS, a_library
 
-from sealrun.bootstrap.exporting import Exporter
+from sealrun.bootstrap.products.exporting import Exporter
 from sealrun.domain.errors import DigestMismatchError, UsageError
 
 STRANGE = "a line\nthat & <is> left.txt"

@@ -28,7 +28,7 @@ from tests.servers.recording import RecordingProxy, recording_requests
 from tests.servers.shared import shared_seaweedfs
 
 from sealrun.fsspec_plugin import SealrunFileSystem
-from sealrun.services.opened import OpenFile
+from sealrun.services.access.opened import OpenFile
 
 _GROUP_ROWS, _COLUMNS = 1 << 17, 8
 _CHUNK = _GROUP_ROWS * 8

@@ -19,7 +19,7 @@ def test_every_reader_sees_one_run_or_is_told_that_it_went_away(kind: str, tmp_p
     library, rounds = a_library(kind, tmp_path / "library"), _ROUNDS[kind]
     refs = [library.publish(files_of(0))]
     context = multiprocessing.get_context("forkserver")  # from one that has no threads, and has imported everything
-    context.set_forkserver_preload(["tests.conformance.readers", "sealrun.bootstrap.consuming"])
+    context.set_forkserver_preload(["tests.conformance.readers", "sealrun.bootstrap.verbs.consuming"])
     over, answers = context.Event(), context.Queue()
     options = {**library.options, "cache": False}
     readers = [

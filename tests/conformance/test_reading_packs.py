@@ -22,13 +22,13 @@ from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import Published
 from sealrun.ports import ObjectStat, Source, Store
-from sealrun.services.packing import Packing
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.repairing import Repairer
-from sealrun.services.restoring import restore
-from sealrun.services.scrubbing import Scrubber
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.access.restoring import restore
+from sealrun.services.mending.repairing import Repairer
+from sealrun.services.mending.scrubbing import Scrubber
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.publishing import Publisher
 
 _CLOCK, _ENTROPY, _REGISTRY = SystemClock(), SystemEntropy(), "0" * 32
 _FILES = {**{f"part/{n:03}": b"%03d" % n * 400 * (1 + n % 9) for n in range(300)}, "empty": b""}

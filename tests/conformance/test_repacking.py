@@ -20,11 +20,11 @@ from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.repacking import RepackLimits
 from sealrun.domain.sealed import Published
 from sealrun.ports import Store
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.packing import Packing
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.repacking import Repacker, plan_repack
+from sealrun.services.access.reading import Reader
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.mending.repacking import Repacker, plan_repack
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.publishing import Publisher
 
 _AT_ONCE = CollectionPolicy(grace_s=0.0, max_delete_ratio=1.0, repack=RepackLimits(worth=0))
 _CLOCK, _ENTROPY = SystemClock(), SystemEntropy()

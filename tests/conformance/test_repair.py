@@ -17,11 +17,11 @@ from sealrun.domain.manifest import Entry
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import Published
 from sealrun.ports import Source, Store
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.repairing import Repairer
-from sealrun.services.scrubbing import Scrubber
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.mending.repairing import Repairer
+from sealrun.services.mending.scrubbing import Scrubber
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.publication.publishing import Publisher
 
 _CLOCK, _ENTROPY, _REGISTRY = SystemClock(), SystemEntropy(), "0" * 32
 _FILES = {"shared": b"shared", **{f"part/{number}": f"part {number}".encode() for number in range(20)}}

@@ -14,7 +14,7 @@ from tests.servers.seaweedfs import SeaweedFS
 from sealrun.adapters.clock import SystemClock
 from sealrun.adapters.stores.s3 import S3Store
 from sealrun.domain.address import Key
-from sealrun.services.probing import ProbeReport, probe
+from sealrun.services.storage.probing import ProbeReport, probe
 
 
 def probed(endpoint: Endpoint) -> ProbeReport:

@@ -13,7 +13,7 @@ from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.json_schema import JsonSchemaLanguage
 from sealrun.domain.errors import ConflictError
 from sealrun.ports import Store
-from sealrun.services.schemata import Schemata
+from sealrun.services.curation.schemata import Schemata
 
 _WRITERS = 6
 

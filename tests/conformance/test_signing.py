@@ -13,13 +13,13 @@ from tests.builders.libraries import Library
 from tests.conformance.libraries import KINDS, a_library
 
 from sealrun.bootstrap.parts import Parts
+from sealrun.bootstrap.products.signing import AllowedSigners, Signing, sign, with_signers
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.bootstrap.signing import AllowedSigners, Signing, sign, with_signers
 from sealrun.domain.damage import VerifyReport
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.signing import SignedRun, signature_key, signed_text
 from sealrun.ports import Creation, Store
-from sealrun.services.signing import signatures_of
+from sealrun.services.curation.signing import signatures_of
 
 Answer = tuple[list[str], list[tuple[str, str]]]
 

@@ -13,8 +13,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tests.builders.libraries import Library
 from tests.conformance.libraries import KINDS, a_library
 
-from sealrun.bootstrap.linking import Linker
-from sealrun.bootstrap.viewing import Choice, Viewer, Wanted, is_event_file
+from sealrun.bootstrap.products.linking import Linker
+from sealrun.bootstrap.products.viewing import Choice, Viewer, Wanted, is_event_file
 from sealrun.domain.errors import NotFoundError, UsageError
 from sealrun.domain.tabulating import parse_condition
 

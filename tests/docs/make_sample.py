@@ -29,17 +29,17 @@ from sealrun.domain.publication import AttemptTicket, Refs
 from sealrun.domain.run import Completion
 from sealrun.domain.sealed import Published
 from sealrun.ports import Source
-from sealrun.services.batches import Batches
-from sealrun.services.certainty import Certainty
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.indexing import Index
-from sealrun.services.moving import PointerMover
-from sealrun.services.opening import create_registry
-from sealrun.services.pinning import Pins
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.retiring import Retirer
-from sealrun.services.sealing import SealRequest, seal
+from sealrun.services.access.reading import Reader
+from sealrun.services.collection.batches import Batches
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.index.indexing import Index
+from sealrun.services.index.moving import PointerMover
+from sealrun.services.keeping.pinning import Pins
+from sealrun.services.keeping.retiring import Retirer
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.storage.certainty import Certainty
+from sealrun.services.storage.opening import create_registry
+from sealrun.services.watching.sealing import SealRequest, seal
 
 SAMPLE = Path(__file__).parent / "sample-registry"
 PAGE = Path(__file__).parents[2] / "docs" / "format.md"

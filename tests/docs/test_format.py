@@ -21,9 +21,9 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.adapters.stores.posix import PosixStore
-from sealrun.services.reading import Reader
-from sealrun.services.restoring import restore
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.access.restoring import restore
+from sealrun.services.mending.verifying import Verifier
 
 FIRST = "20260117T143052Z-ridge-a1b2c3"
 REVISION = f"{FIRST}.r2"

@@ -18,8 +18,8 @@ from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.sources import open_alone
 from sealrun.domain.presets import PRESETS
 from sealrun.domain.settling import SettleRules
-from sealrun.services.detecting import explain
-from sealrun.services.sealing import SealRequest, seal
+from sealrun.services.watching.detecting import explain
+from sealrun.services.watching.sealing import SealRequest, seal
 from sealrun.settings import load_settings
 
 _ALIASES = ("spark", "hadoop", "huggingface")

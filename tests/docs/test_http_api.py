@@ -15,7 +15,7 @@ from tests.builders.houses import House
 from tests.builders.serving import TOKEN, served
 from tests.docs.pages import DOCS, fences
 
-from sealrun.bootstrap.acting import Actor
+from sealrun.bootstrap.daemon.acting import Actor
 from sealrun.bootstrap.parts import Parts
 from sealrun.web import actions
 from sealrun.web.openapi import document

@@ -24,10 +24,10 @@ from sealrun.domain.address import attempt_id
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.run import Completion
-from sealrun.services.opening import create_registry
-from sealrun.services.packing import Packing
-from sealrun.services.publishing import Publisher
-from sealrun.services.sealing import SealRequest, seal
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.storage.opening import create_registry
+from sealrun.services.watching.sealing import SealRequest, seal
 
 PAGE = DOCS / "how-to" / "recover-with-stock-tools.md"
 FIRST = "20260117T143052Z-ridge-a1b2c3"

@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-import sealrun.bootstrap.producing
-import sealrun.services.upkeep  # noqa: F401 - warm
+import sealrun.bootstrap.verbs.producing
+import sealrun.services.publication.upkeep  # noqa: F401 - warm
 from sealrun import build_once
 from sealrun.adapters.stores.posix import PosixStore
-from sealrun.bootstrap.content import Contents
-from sealrun.services.building import BuildLog
+from sealrun.bootstrap.products.content import Contents
+from sealrun.services.curation.building import BuildLog
 
 PLACES = ("building", "sealing", "telling", "returning")
 """Where the first builder may die: in the build, before it is sealed, when it is published, when that is told."""

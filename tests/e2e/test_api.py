@@ -20,7 +20,7 @@ from schemathesis import Case
 from tests.builders.houses import A_RUN, LARGE, PNG, House
 from tests.builders.serving import TOKEN, served
 
-from sealrun.bootstrap.acting import Actor
+from sealrun.bootstrap.daemon.acting import Actor
 from sealrun.bootstrap.parts import Parts
 from sealrun.web import actions, api
 from sealrun.web.openapi import document

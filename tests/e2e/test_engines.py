@@ -15,15 +15,15 @@ from tests.servers.seaweedfs import SeaweedFS
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.engines import open_engine
-from sealrun.bootstrap.engine_tasks import SealTask, seal_folder, verifying_engine
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
+from sealrun.bootstrap.verbs.engine_tasks import SealTask, seal_folder, verifying_engine
 from sealrun.domain.errors import ConfigurationError, UnavailableError
 from sealrun.domain.run import Completion
-from sealrun.services.portions import Depth
-from sealrun.services.sealing import SealRequest
-from sealrun.services.spreading import spread
-from sealrun.services.verifying import Verifier
-from sealrun.services.verifying_apart import Engine, SpreadVerifier
+from sealrun.services.mending.portions import Depth
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.mending.verifying_apart import Engine, SpreadVerifier
+from sealrun.services.threads.spreading import spread
+from sealrun.services.watching.sealing import SealRequest
 
 REQUEST = SealRequest(experiment="old", completion=Completion(method="command", evidence="test", confidence="declared"))
 ENGINES = ["threads", "processes", "dask", "parsl", "tests.e2e.test_engines:an_executor"]

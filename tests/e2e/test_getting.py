@@ -18,17 +18,17 @@ from tests.fakes.clock import FakeEntropy
 
 from sealrun.adapters.clock import SystemClock
 from sealrun.adapters.stores import open_store
-from sealrun.bootstrap.consuming import Consumer
 from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.bootstrap.verbs.consuming import Consumer
 from sealrun.domain.errors import UsageError
-from sealrun.services.opening import create_registry
+from sealrun.services.storage.opening import create_registry
 
 FILES = {**{f"part/{n:02}": bytes([n]) * 100_000 for n in range(30)}, "model.bin": bytes(range(256)) * 40_000}
 DIE = """
 import os, signal, sys
 from pathlib import Path
 from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.bootstrap.consuming import Consumer
+from sealrun.bootstrap.verbs.consuming import Consumer
 from sealrun.bootstrap.registries import RegistrySpec
 told = []
 def advance(size):

@@ -29,13 +29,13 @@ from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import BATCHES, CONDEMNED, OBJECTS, AttemptId, refs_key
 from sealrun.domain.publication import Refs
 from sealrun.ports import Store
-from sealrun.services.collecting import CollectionReport, Collector
-from sealrun.services.indexing import Index
-from sealrun.services.pointers import PointerName
-from sealrun.services.reading import Reader
-from sealrun.services.recovering import Recovery
-from sealrun.services.standing import attempts_of
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.collection.collecting import CollectionReport, Collector
+from sealrun.services.index.indexing import Index
+from sealrun.services.index.pointers import PointerName
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.publication.recovering import Recovery
+from sealrun.services.storage.standing import attempts_of
 
 SOAK_S = float(os.environ.get("SEALRUN_TEST_SOAK_S", "25"))
 PUBLISHERS, COLLECTORS = 3, 2

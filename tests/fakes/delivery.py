@@ -13,9 +13,9 @@ from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Delivery, Journal, StagedPack
-from sealrun.services.delivering import DeliveryLine
-from sealrun.services.delivery_parts import LineParts, Sources
-from sealrun.services.pausing import Hold
+from sealrun.services.delivery.delivering import DeliveryLine
+from sealrun.services.delivery.parts import LineParts, Sources
+from sealrun.services.delivery.pausing import Hold
 
 
 class FakeRegistry:

@@ -15,8 +15,8 @@ from sealrun.domain.address import AttemptId, RunId
 from sealrun.domain.indexing import Dropped
 from sealrun.domain.sealed import Published
 from sealrun.ports import Remover, Store
-from sealrun.services.collecting import CollectionPolicy, CollectionReport, Collector
-from sealrun.services.indexing import Index
+from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
+from sealrun.services.index.indexing import Index
 
 T = TypeVar("T")
 _TWO_DAYS_S = 2 * 24 * 3600.0

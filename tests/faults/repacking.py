@@ -13,7 +13,7 @@ from sealrun.domain.address import AttemptId, RunId
 from sealrun.domain.indexing import Dropped
 from sealrun.domain.sealed import Published
 from sealrun.ports import Store
-from sealrun.services.indexing import Index
+from sealrun.services.index.indexing import Index
 
 _TWO_DAYS_S = 2 * 24 * 3600.0
 

@@ -14,9 +14,9 @@ from tests.invariants import Expected
 from sealrun.domain.retention import Policy
 from sealrun.domain.sealed import SealedRun
 from sealrun.ports import Store
-from sealrun.services.retiring import RetiredRun, Retirer
-from sealrun.services.standing import find_standing
-from sealrun.services.undoing import Undoer
+from sealrun.services.keeping.retiring import RetiredRun, Retirer
+from sealrun.services.keeping.undoing import Undoer
+from sealrun.services.storage.standing import find_standing
 
 _SELF_NAMED = "20260117T143052Z-fit-abc123"
 

@@ -56,7 +56,9 @@ from sealrun.domain.types.declaring import read_declared
 from sealrun.domain.urn import parse_urn
 from sealrun.domain.validating import content_problems
 from sealrun.fsspec_plugin import paths
-from sealrun.services import comparing, indexing, run_lists
+from sealrun.services.index import indexing
+from sealrun.services.mending import comparing
+from sealrun.services.oversight import run_lists
 from sealrun.settings import http, load_settings
 from sealrun.settings.quantities import parse_duration, parse_share, parse_size
 from sealrun.web.gate import own_path

@@ -15,7 +15,8 @@ from sealrun.domain.patterns import check_patterns
 from sealrun.domain.previews import MOST_COLUMNS, table_of
 from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.records import canonical_json_without_floats, parse_object
-from sealrun.services import comparing, indexing
+from sealrun.services.index import indexing
+from sealrun.services.mending import comparing
 from sealrun.settings import load_settings
 from sealrun.settings.quantities import parse_size
 

@@ -28,9 +28,9 @@ from sealrun.domain.publication import Outcome, Stored
 from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published
 from sealrun.ports import Remover, Store
-from sealrun.services.collecting import CollectionPolicy, CollectionReport, Collector
-from sealrun.services.pinning import Pins
-from sealrun.services.undoing import Undoer
+from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
+from sealrun.services.keeping.pinning import Pins
+from sealrun.services.keeping.undoing import Undoer
 
 _TWO_DAYS_S = 2 * 24 * 3600.0
 GONE = planned({"a": b"1"}, name="gone", finished_at="2026-01-15T10:00:00Z")

@@ -17,8 +17,8 @@ from sealrun.domain.address import AttemptId, Key, RunId, retired_key
 from sealrun.domain.indexing import Dropped
 from sealrun.domain.publication import Retired
 from sealrun.ports import Remover, Store, Unfinished
-from sealrun.services.collecting import CollectionPlan, CollectionPolicy, Collector
-from sealrun.services.indexing import Index
+from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, Collector
+from sealrun.services.index.indexing import Index
 
 AT_ONCE = CollectionPolicy(grace_s=-1, abandoned_s=-1, max_delete_ratio=1)
 IN_PEACE = CollectionPolicy(max_delete_ratio=1)

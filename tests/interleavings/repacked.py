@@ -15,9 +15,9 @@ from tests.invariants import check_no_loss
 from sealrun.domain.address import AttemptId, RunId, intent_key, retired_key
 from sealrun.domain.publication import Retired
 from sealrun.ports import Store
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.repacking import plan_repack
-from sealrun.services.standing import attempts_of
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.mending.repacking import plan_repack
+from sealrun.services.storage.standing import attempts_of
 
 _SMALL = planned(bodies("ax"), name="small", finished_at="2026-01-16T10:00:00Z")
 _AGAIN = planned(bodies("aby"), name="again", finished_at="2026-01-16T11:00:00Z")

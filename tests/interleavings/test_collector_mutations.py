@@ -21,9 +21,9 @@ from tests.interleavings.packed import LateIntent, ResumedWithHints, packed
 from tests.interleavings.searches import EXHAUSTIVE, PROVEN
 from tests.invariants import check_no_loss
 
-import sealrun.services.attempts
-import sealrun.services.publishing
-import sealrun.services.reusing
+import sealrun.services.publication.publishing
+import sealrun.services.publication.reusing
+import sealrun.services.storage.attempts
 from sealrun.domain.address import (
     AttemptId,
     Digest,
@@ -46,15 +46,15 @@ from sealrun.domain.marking import Uses, part_of_digest
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import AttemptTicket, Hint, Intent, Outcome, Proposal, Refs, Stored
 from sealrun.ports import Store
-from sealrun.services.batches import VERDICT_FILE, Batches
-from sealrun.services.certainty import Certainty
-from sealrun.services.marking import Marker
-from sealrun.services.marks import Marks
-from sealrun.services.moving import PointerMover
-from sealrun.services.placing import RunRecords
-from sealrun.services.publishing import Publisher
-from sealrun.services.reusing import Reuse, _Sealed, read_condemned
-from sealrun.services.sweeping import Sweeper, Swept
+from sealrun.services.collection.batches import VERDICT_FILE, Batches
+from sealrun.services.collection.marking import Marker
+from sealrun.services.collection.marks import Marks
+from sealrun.services.collection.sweeping import Sweeper, Swept
+from sealrun.services.index.moving import PointerMover
+from sealrun.services.publication.placing import RunRecords
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.publication.reusing import Reuse, _Sealed, read_condemned
+from sealrun.services.storage.certainty import Certainty
 
 Patch = pytest.MonkeyPatch
 
@@ -113,7 +113,7 @@ def _no_intent(patch: Patch) -> None:
 
 
 def _condemned_not_read(patch: Patch) -> None:
-    patch.setattr(sealrun.services.reusing, "read_condemned", lambda _store: frozenset())
+    patch.setattr(sealrun.services.publication.reusing, "read_condemned", lambda _store: frozenset())
 
 
 def _reuse_from_void(patch: Patch) -> None:
@@ -121,7 +121,7 @@ def _reuse_from_void(patch: Patch) -> None:
 
 
 def _no_stat(patch: Patch) -> None:
-    patch.setattr(sealrun.services.reusing, "_is_there", lambda _stored, _found: True)
+    patch.setattr(sealrun.services.publication.reusing, "_is_there", lambda _stored, _found: True)
 
 
 def _sealed(*, of_unsealed: bool = False, of_retired: bool = False) -> Callable[[Patch], None]:
@@ -162,7 +162,7 @@ def _anything_is_pinned(patch: Patch) -> None:
 
 
 def _packs_not_intended(patch: Patch) -> None:
-    patch.setattr(sealrun.services.publishing, "pack_digests", lambda _hinted: ())
+    patch.setattr(sealrun.services.publication.publishing, "pack_digests", lambda _hinted: ())
     _anything_is_pinned(patch)
 
 
@@ -313,7 +313,7 @@ def _packs_in_intents_ignored(patch: Patch) -> None:
 
 
 def _refs_into_packs_ignored(patch: Patch) -> None:
-    patch.setattr(sealrun.services.attempts, "Uses", lambda keys: Uses(key for key in keys if not is_pack(key)))
+    patch.setattr(sealrun.services.storage.attempts, "Uses", lambda keys: Uses(key for key in keys if not is_pack(key)))
 
 
 def _verdict_deleted(patch: Patch) -> None:
@@ -459,7 +459,7 @@ def test_bytes_are_lost_without_the_rule_that(omission: Omission, monkeypatch: P
     monkeypatch.setattr(deletions, "deletion_faults", lambda _store: ())
     omission.take_away(monkeypatch)
     if omission.proven:
-        monkeypatch.setattr(sealrun.services.reusing, "_ASKED_PER_ATTEMPT", 0)
+        monkeypatch.setattr(sealrun.services.publication.reusing, "_ASKED_PER_ATTEMPT", 0)
     with pytest.raises(Violation, match="I8"):
         explore(omission.play, omission.preemptions)
 

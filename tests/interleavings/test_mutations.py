@@ -12,21 +12,21 @@ from tests.faults.lives import Mode, Scenario, cases, good_calls, live_through
 from tests.interleavings import plays
 from tests.interleavings.baton import Play, explore
 
-import sealrun.services.pointers
+import sealrun.services.index.pointers
 from sealrun.domain.address import AttemptId, Digest, Key, generation_key, intent_key, object_key, pending_prefix
 from sealrun.domain.indexing import Row, merge_rows
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Stored
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Source
-from sealrun.services.announcing import Announcer, SealedAttempt
-from sealrun.services.certainty import Certainty
-from sealrun.services.indexing import Index
-from sealrun.services.placing import Place, RunRecords
-from sealrun.services.pointers import PointerName, Pointers
-from sealrun.services.publishing import Publisher
-from sealrun.services.recovering import Found, Recovery
-from sealrun.services.uploading import Sources
+from sealrun.services.index.indexing import Index
+from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.publication.announcing import Announcer, SealedAttempt
+from sealrun.services.publication.placing import Place, RunRecords
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.publication.recovering import Found, Recovery
+from sealrun.services.publication.uploading import Sources
+from sealrun.services.storage.certainty import Certainty
 
 Patch = pytest.MonkeyPatch
 
@@ -178,7 +178,7 @@ def test_a_reader_that_reads_the_base_before_the_pending_rows_is_noticed(monkeyp
 
 
 def test_latest_that_moves_back_is_noticed(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(sealrun.services.pointers, "should_advance", lambda _current, _candidate: True)
+    monkeypatch.setattr(sealrun.services.index.pointers, "should_advance", lambda _current, _candidate: True)
     _noticed_by_work(scenarios.LateOldRun, "moved back")
 
 

@@ -15,8 +15,8 @@ from tests.invariants import check_no_loss
 
 from sealrun.domain.address import AttemptId, retired_key
 from sealrun.domain.pointing import Generation
-from sealrun.services.moving import PointerMover
-from sealrun.services.pointers import PointerName
+from sealrun.services.index.moving import PointerMover
+from sealrun.services.index.pointers import PointerName
 
 _PLAYS = [
     (repacked.Repacked, 1),

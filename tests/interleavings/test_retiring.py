@@ -16,10 +16,10 @@ from sealrun.domain.keeping import Pin
 from sealrun.domain.retention import Policy
 from sealrun.domain.sealed import Published
 from sealrun.ports import Store
-from sealrun.services.pinning import Pins
-from sealrun.services.retiring import RetiredRun, Retirer
-from sealrun.services.standing import find_standing
-from sealrun.services.undoing import Undoer
+from sealrun.services.keeping.pinning import Pins
+from sealrun.services.keeping.retiring import RetiredRun, Retirer
+from sealrun.services.keeping.undoing import Undoer
+from sealrun.services.storage.standing import find_standing
 
 _TWO_DAYS_S = 2 * 24 * 3600.0
 OLD = planned({"a": b"1"}, name="old", finished_at="2026-01-16T10:00:00Z")

@@ -6,7 +6,7 @@ import pytest
 from tests.interleavings.baton import Play, explore, sample
 from tests.interleavings.searches import EXHAUSTIVE, HARDER, PROVEN
 
-import sealrun.services.reusing
+import sealrun.services.publication.reusing
 
 
 @pytest.mark.parametrize(("play", "preemptions"), EXHAUSTIVE, ids=lambda value: getattr(value, "__name__", str(value)))
@@ -30,6 +30,6 @@ def test_random_schedules_keep_the_invariants(play: type[Play], page: int | None
 def test_attempts_that_stand_are_trusted_in_every_schedule_with_few_preemptions(
     play: type[Play], preemptions: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealrun.services.reusing, "_ASKED_PER_ATTEMPT", 0)
+    monkeypatch.setattr(sealrun.services.publication.reusing, "_ASKED_PER_ATTEMPT", 0)
     assert explore(play, preemptions + HARDER) > 1
     sample(play, seed=20260117 + HARDER, times=40 * 10**HARDER)

@@ -26,18 +26,18 @@ from tests.invariants import check_invariants, check_no_loss, unused_objects
 from tests.stateful.expectations import Deed, Expectations, State
 from tests.stateful.lives import HowFar, KilledError, Life, Moment, View
 
-import sealrun.services.reusing
+import sealrun.services.publication.reusing
 from sealrun.domain.address import Digest, Key, outcome_key, parse_object_key
 from sealrun.domain.errors import CollectionRefusedError, ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import Outcome, Stored
 from sealrun.ports import Remover, Store
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.pinning import Pins
-from sealrun.services.reading import Reader
-from sealrun.services.retiring import Retirer
-from sealrun.services.undoing import Undoer
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.keeping.pinning import Pins
+from sealrun.services.keeping.retiring import Retirer
+from sealrun.services.keeping.undoing import Undoer
+from sealrun.services.mending.verifying import Verifier
 
 _EXAMPLES = os.environ.get("SEALRUN_TEST_EXAMPLES")
 _DAY_S = 24 * 3600.0
@@ -105,7 +105,7 @@ class RegistryMachine(RuleBasedStateMachine):
     )
     def clocks_are_wrong(self, skews: list[int], packs: PackOptions | None, asked: int) -> None:
         self.world.packs = packs
-        self.patch.setattr(sealrun.services.reusing, "_ASKED_PER_ATTEMPT", asked)
+        self.patch.setattr(sealrun.services.publication.reusing, "_ASKED_PER_ATTEMPT", asked)
         self.machines = [
             Machine(View(self.world, skew * 3600.0), f"machine-{number}") for number, skew in enumerate(skews)
         ]

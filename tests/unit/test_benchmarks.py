@@ -150,7 +150,11 @@ def test_verifying_is_judged_by_the_time_that_hashing_takes() -> None:
 
 
 def test_a_stack_is_named_by_what_is_most_telling_in_it() -> None:
-    stack = ["x/stores/posix_durable.py:write_all", "x/adapters/hashing.py:digest", "x/services/sealing.py:seal"]
+    stack = [
+        "x/stores/posix_durable.py:write_all",
+        "x/adapters/hashing.py:digest",
+        "x/services/watching/sealing.py:seal",
+    ]
     assert phase_of(stack) == "hash and stage"
     assert phase_of([*stack, "<frozen importlib._bootstrap>:_find"]) == "imports"
     assert phase_of(["x/benchmarks/floors.py:fill_packs"]) == "fill_packs"

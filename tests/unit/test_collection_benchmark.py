@@ -17,9 +17,9 @@ from sealrun.domain.address import OBJECTS, AttemptId, Digest, Key, object_key
 from sealrun.domain.collection import CondemnedObject
 from sealrun.domain.marking import Doomed, Fingerprints, LastUses, Uses, part_of_key
 from sealrun.domain.records import sha256
-from sealrun.services.collecting import CollectionPlan, CollectionPolicy, Collector
-from sealrun.services.reading import Reader
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, Collector
+from sealrun.services.mending.verifying import Verifier
 
 _MANY = 10_000
 _MOST_BYTES_PER_OBJECT = 300  # of 300 MiB for a million

@@ -27,10 +27,10 @@ from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain.address import attempt_id
 from sealrun.domain.publication import AttemptTicket
 from sealrun.ports import Store
-from sealrun.services.indexing import Index
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.restoring import restore
+from sealrun.services.access.reading import Reader
+from sealrun.services.access.restoring import restore
+from sealrun.services.index.indexing import Index
+from sealrun.services.publication.publishing import Publisher
 
 RUNS = (10, 100, 1_000)
 _PAGE = 5

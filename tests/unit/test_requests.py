@@ -40,13 +40,13 @@ from sealrun.domain.address import QUARANTINE, attempt_id, retired_key
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.sealed import Published, SealedRun
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.packing import Packing
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.recovering import Recovery
-from sealrun.services.restoring import restore
-from sealrun.services.verifying import Verifier
+from sealrun.services.access.reading import Reader
+from sealrun.services.access.restoring import restore
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.publication.recovering import Recovery
 
 _LATER = "2026-06-01T00:00:00Z"
 _RUNS = 40

@@ -14,8 +14,8 @@ from typing import Any, Literal, overload
 import msgspec
 
 from sealrun.adapters.artifact_folders import SearchDirs
-from sealrun.bootstrap.artifacts import Artifacts, ManifestRow, PublishedFile
 from sealrun.bootstrap.describing import parts_from_settings
+from sealrun.bootstrap.products.artifacts import Artifacts, ManifestRow, PublishedFile
 from sealrun.domain.errors import UsageError
 
 __all__ = ["ManifestRow", "PublishedFile", "latest_manifest", "publish", "resolve"]

@@ -36,8 +36,8 @@ from sealrun.domain.metering import (
 from sealrun.domain.quiet_hours import Quiet
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Clock
-from sealrun.services.measuring import Known, announce, measure, one_for_each
-from sealrun.services.pausing import held_registry, paused_watch
+from sealrun.services.delivery.pausing import held_registry, paused_watch
+from sealrun.services.oversight.measuring import Known, announce, measure, one_for_each
 
 _Value = TypeVar("_Value", Sample, Spread)
 _PATIENCE_S = 2.0

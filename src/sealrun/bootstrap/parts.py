@@ -17,26 +17,26 @@ from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, open_r
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import WatchSpec
-from sealrun.services.availability import release_deliveries
-from sealrun.services.probing import ProbeReport
-from sealrun.services.reading import Reader
+from sealrun.services.access.reading import Reader
+from sealrun.services.delivery.availability import release_deliveries
+from sealrun.services.storage.probing import ProbeReport
 from sealrun.settings.resolved import KeepingSettings, MetricsSettings
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.consuming import Consumer, Mover
-    from sealrun.bootstrap.governing import Governor
-    from sealrun.bootstrap.holding import Pauses
-    from sealrun.bootstrap.keeping import Keeper
-    from sealrun.bootstrap.mending import Mender
-    from sealrun.bootstrap.mirroring import Mirrors
-    from sealrun.bootstrap.producing import Producer
-    from sealrun.bootstrap.reclaiming import SourceReclaimer
-    from sealrun.bootstrap.reports import ScanReport
+    from sealrun.bootstrap.verbs.consuming import Consumer, Mover
+    from sealrun.bootstrap.verbs.governing import Governor
+    from sealrun.bootstrap.verbs.holding import Pauses
+    from sealrun.bootstrap.verbs.keeping import Keeper
+    from sealrun.bootstrap.verbs.mending import Mender
+    from sealrun.bootstrap.verbs.mirroring import Mirrors
+    from sealrun.bootstrap.verbs.producing import Producer
+    from sealrun.bootstrap.verbs.reclaiming import SourceReclaimer
+    from sealrun.bootstrap.verbs.reports import ScanReport
     from sealrun.domain.board import Alarm
     from sealrun.domain.damage import Damage
     from sealrun.domain.gating import Gate
-    from sealrun.services.reporting import StatusReport
-    from sealrun.services.scrubbing import ScrubReport
+    from sealrun.services.mending.scrubbing import ScrubReport
+    from sealrun.services.oversight.reporting import StatusReport
 
 
 _log = logging.getLogger("sealrun.parts")
@@ -94,7 +94,7 @@ class Parts:
     def producer(self) -> Producer:
         """Seal and publish from this process."""
         if self._producer is None:
-            from sealrun.bootstrap.producing import Producer
+            from sealrun.bootstrap.verbs.producing import Producer
 
             self._producer = Producer(
                 self.journal, self.registries, self.watches, self._clock, self._entropy, jobs=self._jobs
@@ -112,7 +112,7 @@ class Parts:
         if textfile is None or holder(self.state) is not None:
             return self.producer.scan_once()
         from sealrun.bootstrap.metering import Metering
-        from sealrun.bootstrap.producing import Producer
+        from sealrun.bootstrap.verbs.producing import Producer
 
         metering = Metering(self.state, self.journal, self._clock)
         metering.know(self.registries, self.watches)
@@ -130,7 +130,7 @@ class Parts:
 
     def consumer(self, registry: str | None = None) -> Consumer:
         """Read a registry, by name or URL; by default the first one."""
-        from sealrun.bootstrap.consuming import Consumer
+        from sealrun.bootstrap.verbs.consuming import Consumer
 
         consumer = Consumer(find_spec(self.registries, registry), self._clock, self._entropy)
         self._closing.callback(consumer.close)
@@ -141,8 +141,8 @@ class Parts:
 
         What the settings require of a run before a pointer moves, and what `gate` does, has to pass.
         """
-        from sealrun.bootstrap.consuming import Mover
-        from sealrun.bootstrap.gating import Gatekeeper
+        from sealrun.bootstrap.verbs.consuming import Mover
+        from sealrun.bootstrap.verbs.gating import Gatekeeper
         from sealrun.domain.gating import gate_of
 
         def keeper_of(experiment: str, pointer: str) -> Gatekeeper | None:
@@ -167,7 +167,7 @@ class Parts:
 
         `UnsafeStoreError` if it is for `collecting`, and the store cannot keep what a collector relies on.
         """
-        from sealrun.bootstrap.keeping import Keeper
+        from sealrun.bootstrap.verbs.keeping import Keeper
 
         spec = find_spec(self.registries, registry)
         if dry_run:
@@ -181,7 +181,7 @@ class Parts:
 
     def governor(self, registry: str | None = None, *, writing: bool = False) -> Governor:
         """Read a registry's schemas; with `writing` it is opened for publishing, and they can be added to."""
-        from sealrun.bootstrap.governing import Governor
+        from sealrun.bootstrap.verbs.governing import Governor
 
         spec = find_spec(self.registries, registry)
         if writing:
@@ -194,7 +194,7 @@ class Parts:
 
     def mender(self, registry: str | None = None, places: Sequence[str] = (), *, dry_run: bool = False) -> Mender:
         """Repair a registry from `places`, by default from everywhere the settings and the journal know of."""
-        from sealrun.bootstrap.mending import Mender
+        from sealrun.bootstrap.verbs.mending import Mender
 
         spec = find_spec(self.registries, registry)
         mender = Mender(spec, self.journal, self._clock, self._entropy, dry_run=dry_run)
@@ -206,7 +206,7 @@ class Parts:
         self, registry: str | None, share: float, budget_s: float | None, advance: Callable[[int], None] | None = None
     ) -> ScrubReport:
         """Verify the next part of a registry, from where the last round ended."""
-        from sealrun.bootstrap.mending import scrub_next
+        from sealrun.bootstrap.verbs.mending import scrub_next
 
         spec = find_spec(self.registries, registry)
         return scrub_next(spec, self.journal, self._clock, self._entropy, share, budget_s, advance)
@@ -214,7 +214,7 @@ class Parts:
     @property
     def reclaimer(self) -> SourceReclaimer:
         """Delete the sources of published runs, where the watches say so."""
-        from sealrun.bootstrap.reclaiming import SourceReclaimer
+        from sealrun.bootstrap.verbs.reclaiming import SourceReclaimer
 
         return SourceReclaimer(
             self.state, self.journal, self.registries, self.watches, self._clock, self._entropy, jobs=self._jobs
@@ -223,13 +223,13 @@ class Parts:
     @property
     def mirrors(self) -> Mirrors:
         """Fill the mirrors that the settings name."""
-        from sealrun.bootstrap.mirroring import Mirrors
+        from sealrun.bootstrap.verbs.mirroring import Mirrors
 
         return Mirrors(self.state, self.journal, self.registries, self._mirror_specs, self._clock, self._entropy)
 
     def status(self, events: int = 10) -> StatusReport:
         """Everything at a glance, with the last few events."""
-        from sealrun.services.reporting import status
+        from sealrun.services.oversight.reporting import status
 
         urls = {name: spec.shown_url for name, spec in self.registries.items()}
         state, daemon = str(self.state), holder(self.state)
@@ -240,7 +240,7 @@ class Parts:
     @property
     def pauses(self) -> Pauses:
         """Pause and resume registries and watches."""
-        from sealrun.bootstrap.holding import Pauses
+        from sealrun.bootstrap.verbs.holding import Pauses
 
         return Pauses(self.journal, self._clock, self.registries, self.watches)
 
@@ -250,7 +250,7 @@ class Parts:
 
     def alarms(self) -> tuple[Alarm, ...]:
         """What stands, the worst first."""
-        from sealrun.services.alarming import standing
+        from sealrun.services.oversight.alarming import standing
 
         return standing(self.journal)
 
@@ -261,7 +261,7 @@ class Parts:
 
         Only where a daemon keeps alarms, and of a registry of the settings. What is in the way of that is logged.
         """
-        from sealrun.services.damages import damage_texts, note_damage
+        from sealrun.services.oversight.damages import damage_texts, note_damage
 
         name = find_spec(self.registries, registry).name
         if name not in self.registries or not (self.state / JOURNAL_FILE).exists():
@@ -273,7 +273,7 @@ class Parts:
 
     def collected(self, registry: str | None = None) -> None:
         """Have the alarm follow a collection that got through."""
-        from sealrun.services.alarming import clear_alarm
+        from sealrun.services.oversight.alarming import clear_alarm
 
         clear_alarm(self.journal, self._clock, "collector-refused", find_spec(self.registries, registry).name)
 

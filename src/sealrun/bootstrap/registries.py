@@ -22,12 +22,12 @@ from sealrun.domain.quiet_hours import Quiet
 from sealrun.domain.ready import ready
 from sealrun.domain.records import sha256
 from sealrun.ports import UNMETERED, Clock, Entropy, Journal, Meters, Store
-from sealrun.services.opening import RegistryRecord, create_registry, read_registry, require_registry
-from sealrun.services.packing import Packing
-from sealrun.services.probing import ProbeReport, probe
-from sealrun.services.progress import moving
-from sealrun.services.reading import Reader
-from sealrun.services.upkeep import OpenedRegistry
+from sealrun.services.access.reading import Reader
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.upkeep import OpenedRegistry
+from sealrun.services.storage.opening import RegistryRecord, create_registry, read_registry, require_registry
+from sealrun.services.storage.probing import ProbeReport, probe
+from sealrun.services.threads.progress import moving
 
 _PROBE_VALID_S = 24 * 3600.0
 _log = logging.getLogger("sealrun.registries")

@@ -17,8 +17,8 @@ from sealrun.cli.working import published_json
 from sealrun.domain.errors import SealrunError, UsageError
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.artifacts import PublishedFile
-    from sealrun.bootstrap.reports import PublishReport
+    from sealrun.bootstrap.products.artifacts import PublishedFile
+    from sealrun.bootstrap.verbs.reports import PublishReport
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -82,7 +82,7 @@ def _publish_file(  # noqa: PLR0913, PLR0917 - as above
     also_copy_to: tuple[Path, ...],
     overwrite: bool,  # noqa: FBT001 - as above
 ) -> int:
-    from sealrun.bootstrap.artifacts import Artifacts  # noqa: PLC0415 - other commands do not need it
+    from sealrun.bootstrap.products.artifacts import Artifacts  # noqa: PLC0415 - other commands do not need it
 
     with Artifacts(around.parts(), registries[0] if registries else None) as artifacts:
         done = artifacts.publish(
@@ -199,7 +199,7 @@ def _resolve_name(
     no_latest: bool,  # noqa: FBT001 - as above
     optional: bool,  # noqa: FBT001 - as above
 ) -> None:
-    from sealrun.bootstrap.artifacts import Artifacts  # noqa: PLC0415 - other commands do not need it
+    from sealrun.bootstrap.products.artifacts import Artifacts  # noqa: PLC0415 - other commands do not need it
 
     with Artifacts(around.parts(), registry) as artifacts:
         path = artifacts.resolve(
@@ -225,7 +225,7 @@ def latest_manifest(around: Surroundings, registry: str | None, *, error_on_noth
 
     Example: sealrun latest-manifest
     """
-    from sealrun.bootstrap.artifacts import Artifacts  # noqa: PLC0415 - other commands do not need it
+    from sealrun.bootstrap.products.artifacts import Artifacts  # noqa: PLC0415 - other commands do not need it
 
     with Artifacts(around.parts(), registry) as artifacts:
         rows = [msgspec.structs.asdict(row) for row in artifacts.latest_manifest()]

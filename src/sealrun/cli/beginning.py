@@ -18,7 +18,7 @@ from sealrun.domain.address import is_name, parse_name
 from sealrun.domain.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.checking import Finding
+    from sealrun.bootstrap.doctor.checking import Finding
     from sealrun.bootstrap.proposing import Plan, Planned
 
 SETTINGS_FILE = "sealrun.toml"
@@ -125,7 +125,7 @@ def _create_registries(around: Surroundings) -> dict[str, str]:
 
 
 def _check(around: Surroundings) -> list[Finding]:
-    from sealrun.bootstrap.checking import check_everything  # noqa: PLC0415 - heavy
+    from sealrun.bootstrap.doctor.checking import check_everything  # noqa: PLC0415 - heavy
 
     with around.parts() as parts:
         return check_everything(parts, around.settings())

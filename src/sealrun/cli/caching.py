@@ -14,7 +14,7 @@ from sealrun.domain.moments import shown_time
 from sealrun.settings.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.caching import UserCache
+    from sealrun.bootstrap.products.caching import UserCache
     from sealrun.domain.caching import Cached
 
 
@@ -80,6 +80,6 @@ def _row(there: UserCache, each: Cached) -> dict[str, Any]:
 
 
 def _user_cache() -> UserCache:
-    from sealrun.bootstrap.caching import UserCache  # noqa: PLC0415 - not needed by `--help`
+    from sealrun.bootstrap.products.caching import UserCache  # noqa: PLC0415 - not needed by `--help`
 
     return UserCache(os.environ)

@@ -32,7 +32,7 @@ def build(around: Surroundings, why: str, registry: str | None, *, dry_run: bool
 
     Example: sealrun catalog build
     """
-    from sealrun.bootstrap.cataloguing import Cataloguer  # noqa: PLC0415 - for this command only
+    from sealrun.bootstrap.products.cataloguing import Cataloguer  # noqa: PLC0415 - for this command only
 
     with around.parts() as parts:
         report = Cataloguer(parts, registry).build(dry_run=dry_run, why=why)
@@ -55,7 +55,7 @@ def show(around: Surroundings, registry: str | None, *, pointers: bool, now: boo
 
     Example: sealrun catalog show
     """
-    from sealrun.bootstrap.cataloguing import Cataloguer  # noqa: PLC0415 - for this command only
+    from sealrun.bootstrap.products.cataloguing import Cataloguer  # noqa: PLC0415 - for this command only
     from sealrun.domain.catalogue import ACTIVE, CATALOG_EXPERIMENT, CATALOG_FILE, POINTERS_FILE  # noqa: PLC0415 - so
 
     with around.parts() as parts:

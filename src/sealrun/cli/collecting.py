@@ -20,9 +20,9 @@ from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
     from sealrun.domain.repacking import RepackPlan, RepackReport
-    from sealrun.services.collecting import CollectionPlan, CollectionReport
-    from sealrun.services.foretelling import DoomedRun
-    from sealrun.services.residue import Residue
+    from sealrun.services.collection.collecting import CollectionPlan, CollectionReport
+    from sealrun.services.collection.foretelling import DoomedRun
+    from sealrun.services.collection.residue import Residue
 
 _SHOWN_FILES = 10
 

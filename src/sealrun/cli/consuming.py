@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sealrun.domain.manifest import Entry
     from sealrun.domain.publication import Stored
     from sealrun.domain.signing import SignedRun
-    from sealrun.services.scrubbing import ScrubReport
+    from sealrun.services.mending.scrubbing import ScrubReport
 
 registry_option = click.option(
     "--registry", metavar="NAME|URL", help="Which registry to read (default: the first in the settings)."
@@ -38,7 +38,7 @@ def show(around: Surroundings, ref: str, registry: str | None) -> None:
 
     Example: sealrun show training@latest
     """
-    from sealrun.services.signing import signatures_of  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.services.curation.signing import signatures_of  # noqa: PLC0415 - --help needs nothing of it
 
     with around.parts() as parts:
         consumer = parts.consumer(registry)
@@ -171,7 +171,7 @@ def verify(  # noqa: PLR0913, PLR0917 - an option each
                 ref, experiment=experiment, read_bytes=not no_bytes, share=share, advance=advance, engine=workers
             )
         else:
-            from sealrun.bootstrap.signing import AllowedSigners, with_signers  # noqa: PLC0415 - not for others
+            from sealrun.bootstrap.products.signing import AllowedSigners, with_signers  # noqa: PLC0415 - not for others
 
             checker, consumer = AllowedSigners(signed_by, signer), parts.consumer(registry)
             target = None if ref is None else consumer.reader.resolve(ref)  # once: a pointer may move meanwhile

@@ -17,7 +17,7 @@ from sealrun.domain.errors import UsageError
 from sealrun.settings.resolved import DeriveSettings
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.deriving import Deriver, Outcome, Planned
+    from sealrun.bootstrap.products.deriving import Deriver, Outcome, Planned
 
 _DEFAULT_JOBS = 2
 
@@ -50,7 +50,7 @@ def derive(  # noqa: PLR0913 - an option each
 
     Example: sealrun derive analysis --of training@latest
     """
-    from sealrun.bootstrap.deriving import Deriver  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.bootstrap.products.deriving import Deriver  # noqa: PLC0415 - --help needs nothing of it
 
     declared = around.settings().rules
     check_names(rules, declared)

@@ -24,7 +24,7 @@ def export(around: Surroundings, ref: str, destination: Path | None, kind: str, 
 
     Example: sealrun export training@latest ./bag --format bagit
     """
-    from sealrun.bootstrap.exporting import Exporter  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.bootstrap.products.exporting import Exporter  # noqa: PLC0415 - --help needs nothing of it
 
     if (destination is None) != (kind == _STATEMENT):
         msg = "bagit and ro-crate need a DESTINATION; in-toto is printed"

@@ -13,7 +13,7 @@ from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.cli.working import published_json
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.importing import Imported
+    from sealrun.bootstrap.verbs.importing import Imported
 
 
 @click.command("import")
@@ -46,7 +46,7 @@ def import_(
     Example: sealrun import /data/old-runs --experiment training
     """
     from sealrun.adapters.engines import open_engine  # noqa: PLC0415 - for this command only
-    from sealrun.bootstrap.importing import Importer  # noqa: PLC0415 - for this command only
+    from sealrun.bootstrap.verbs.importing import Importer  # noqa: PLC0415 - for this command only
 
     def tell(done: Imported) -> None:
         if around.as_json:

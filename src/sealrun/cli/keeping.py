@@ -16,10 +16,10 @@ from sealrun.domain.errors import SealrunError, UsageError
 from sealrun.settings.quantities import parse_duration
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.keeping import Keeper
+    from sealrun.bootstrap.verbs.keeping import Keeper
     from sealrun.domain.retention import Judged, RetentionPlan
-    from sealrun.services.retiring import RetiredRun
-    from sealrun.services.undoing import UndoPlan
+    from sealrun.services.keeping.retiring import RetiredRun
+    from sealrun.services.keeping.undoing import UndoPlan
 
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 _why = click.option("-m", "--why", default="", help="Why, for whoever asks later.")

@@ -28,8 +28,8 @@ from sealrun.domain.tabulating import (
 )
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.consuming import Consumer
-    from sealrun.services.reading import RunFiles
+    from sealrun.bootstrap.verbs.consuming import Consumer
+    from sealrun.services.access.reading import RunFiles
 
 _MARKS = {"added": "A", "removed": "D", "changed": "M", "mode": "X", "moved": "R"}
 _MOST_TEXT = 4 << 20

@@ -17,7 +17,7 @@ def notify(around: Surroundings, *, test: bool) -> int:
 
     Example: sealrun notify --test
     """
-    from sealrun.bootstrap.notifying import (  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.bootstrap.daemon.notifying import (  # noqa: PLC0415 - --help needs nothing of it
         notifier,
         ping_targets,
         pinger,

@@ -13,7 +13,7 @@ from sealrun.domain.errors import UsageError
 from sealrun.settings.quantities import parse_duration
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.holding import Paused
+    from sealrun.bootstrap.verbs.holding import Paused
 
 _registry = click.option("--registry", "registries", metavar="NAME", multiple=True, help="Deliveries to this registry.")
 _watch = click.option("--watch", "watches", metavar="NAME", multiple=True, help="Sealing in this watch.")

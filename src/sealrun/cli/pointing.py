@@ -11,7 +11,7 @@ import msgspec
 from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import print_json, print_rows, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
-from sealrun.services.moving import PlannedMove
+from sealrun.services.index.moving import PlannedMove
 
 if TYPE_CHECKING:
     from sealrun.domain.gating import Gate

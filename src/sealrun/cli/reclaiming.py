@@ -14,7 +14,7 @@ from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.domain.errors import SealrunError, UsageError
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.mirroring import Mirrors
+    from sealrun.bootstrap.verbs.mirroring import Mirrors
     from sealrun.domain.mirroring import MirrorStep
     from sealrun.domain.reclaiming import Reclaimable
 

@@ -38,7 +38,7 @@ def doctor(around: Surroundings, forget: str | None, *, retry: bool) -> int:
 
     Example: sealrun doctor
     """
-    from sealrun.bootstrap.checking import check_everything  # noqa: PLC0415 - heavy
+    from sealrun.bootstrap.doctor.checking import check_everything  # noqa: PLC0415 - heavy
 
     around.tell_if_unset()
     with around.parts() as parts:

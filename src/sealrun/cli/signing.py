@@ -80,7 +80,7 @@ def sign(around: Surroundings, ref: str, key: Path, registry: str | None) -> Non
 
     Example: sealrun sign training@latest --key ~/.ssh/id_ed25519
     """
-    from sealrun.bootstrap import signing  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.bootstrap.products import signing  # noqa: PLC0415 - --help needs nothing of it
 
     with around.parts() as parts:
         done = signing.sign(parts, registry, ref, key)

@@ -56,7 +56,7 @@ def validate(
 
 def _validate_folder(around: Surroundings, path: str, registry: str | None) -> Validation:
     """Validate a folder. Only one that names a schema of a registry needs settings."""
-    from sealrun.bootstrap.governing import validate_folder  # noqa: PLC0415 - not needed by `--help`
+    from sealrun.bootstrap.verbs.governing import validate_folder  # noqa: PLC0415 - not needed by `--help`
 
     opened: list[Parts] = []
 

@@ -43,7 +43,7 @@ def tb(
 
     Example: tensorboard --logdir "$(sealrun tb training)"
     """
-    from sealrun.bootstrap.viewing import Choice, Viewer  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.bootstrap.products.viewing import Choice, Viewer  # noqa: PLC0415 - --help needs nothing of it
 
     choice = Choice(experiment, [parse_condition(text) for text in where], limit)
     with Viewer(around.parts(), registry) as viewer, progress("fetching", quiet=around.quiet) as advance:
@@ -76,8 +76,8 @@ def links(
 
     Example: sealrun links training --into browse
     """
-    from sealrun.bootstrap.linking import Linker  # noqa: PLC0415 - --help needs nothing of it
-    from sealrun.bootstrap.viewing import Choice  # noqa: PLC0415 - as above
+    from sealrun.bootstrap.products.linking import Linker  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.bootstrap.products.viewing import Choice  # noqa: PLC0415 - as above
 
     choice = Choice(experiment, [parse_condition(text) for text in where], limit)
     with Linker(around.parts(), registry) as linker, progress("linking", quiet=around.quiet) as advance:
@@ -121,7 +121,7 @@ def gallery(  # noqa: PLR0913, PLR0917 - an option each
 
     Example: sealrun gallery training --picture trace.png --by params.sampler --into docs/gallery
     """
-    from sealrun.bootstrap.viewing import Choice, Viewer, Wanted  # noqa: PLC0415 - as above
+    from sealrun.bootstrap.products.viewing import Choice, Viewer, Wanted  # noqa: PLC0415 - as above
 
     check_patterns(pictures)
     conditions = [parse_condition(text) for text in where]

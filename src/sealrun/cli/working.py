@@ -19,9 +19,9 @@ from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.moments import shown_time
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.reports import PublishReport
+    from sealrun.bootstrap.verbs.reports import PublishReport
     from sealrun.domain.board import Pause
-    from sealrun.services.reporting import RegistryStatus, WatchStatus
+    from sealrun.services.oversight.reporting import RegistryStatus, WatchStatus
     from sealrun.settings import Settings
 
 _OFTEN = (700, 10, 10)  # Python's own thresholds: a daemon lives long, and memory counts for more than its start
@@ -42,8 +42,8 @@ def daemon(around: Surroundings) -> int:
         raise ConfigurationError(NO_SETTINGS)
     for warning in settings.warnings:
         logging.getLogger("sealrun.daemon").warning("%s", warning)
-    from sealrun.bootstrap.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
-    from sealrun.bootstrap.daemon import Described, run_daemon  # noqa: PLC0415 - as above
+    from sealrun.bootstrap.daemon.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
+    from sealrun.bootstrap.daemon.running import Described, run_daemon  # noqa: PLC0415 - as above
     from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
     from sealrun.web.site import Site  # noqa: PLC0415 - as above
 

@@ -1,4 +1,4 @@
-"""When to try again, and what an error of a delivery asks for: pure rules, carried out by `services.delivering`."""
+"""When to try again, and what an error of a delivery asks for: pure rules, which `services.delivery` carries out."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sealrun.domain.manifest import Entry
-from sealrun.services.browsing import OpenRun
+from sealrun.services.access.browsing import OpenRun
 
 Advance = Callable[[int], object]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sealrun.domain.manifest import Entry
-from sealrun.services.opened import Fetch, OpenFile
+from sealrun.services.access.opened import Fetch, OpenFile
 
 
 class RunFile(OpenFile):

@@ -14,7 +14,7 @@ from typing import Any
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.utils import isfilelike, stringify_path
 
-from sealrun.bootstrap.browsing import CacheChoice, HeldRun, find_registry
+from sealrun.bootstrap.products.browsing import CacheChoice, HeldRun, find_registry
 from sealrun.domain.errors import UsageError
 from sealrun.fsspec_plugin.copying import copy_out, pour_out
 from sealrun.fsspec_plugin.errors import as_os_error, translated
@@ -23,7 +23,7 @@ from sealrun.fsspec_plugin.lookup import Lookup, State, describe, part_of
 from sealrun.fsspec_plugin.paths import options_of, strip
 from sealrun.fsspec_plugin.refusing import ReadOnlyFileSystem
 from sealrun.fsspec_plugin.telling import copy_all
-from sealrun.services.browsing import Part, mismatch
+from sealrun.services.access.browsing import Part, mismatch
 
 _FSSPECS_OWN = {"asynchronous", "loop", "use_listings_cache", "listings_expiry_time", "max_paths", "batch_size"}
 

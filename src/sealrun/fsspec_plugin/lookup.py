@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
-from sealrun.bootstrap.browsing import CacheChoice, shared_browser
+from sealrun.bootstrap.products.browsing import CacheChoice, shared_browser
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.domain.errors import NotFoundError, SealrunError
 from sealrun.domain.manifest import Entry
@@ -15,7 +15,7 @@ from sealrun.domain.reference import parse_reference
 from sealrun.domain.tree import Node
 from sealrun.fsspec_plugin.errors import as_os_error, translated
 from sealrun.fsspec_plugin.paths import locate
-from sealrun.services.browsing import Browser, OpenRun, Part
+from sealrun.services.access.browsing import Browser, OpenRun, Part
 
 State = tuple[RegistrySpec, Mapping[str, Target]]
 Wanted = tuple[str, int | None, int | None]

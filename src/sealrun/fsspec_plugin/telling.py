@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import Any
 
-from sealrun.services.fanning import fan_out
+from sealrun.services.threads.fanning import fan_out
 
 _AT_ONCE = 8
 

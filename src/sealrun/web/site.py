@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from sealrun.bootstrap.daemon.surface import Surface
 from sealrun.bootstrap.describing import described_registries
 from sealrun.bootstrap.parts import Parts
-from sealrun.bootstrap.surface import Surface
 from sealrun.domain.errors import SealrunError
 from sealrun.settings.http import Place
 from sealrun.settings.resolved import Settings
@@ -35,7 +35,7 @@ class _Wanted(NamedTuple):
 
 
 class Site:
-    """`bootstrap.surface.Served` over HTTP."""
+    """`bootstrap.daemon.surface.Served` over HTTP."""
 
     def __init__(self, surface: Surface, latest: Callable[[], Settings], jobs: int | None = None) -> None:
         """Serve `surface` as `latest` says: the settings that were described last."""
@@ -87,7 +87,7 @@ class Site:
         return Server(wanted.place, application, report=lambda reason: surface.report(place, reason))
 
     def _routes(self) -> list[web.RouteDef]:
-        from sealrun.bootstrap.acting import Actor
+        from sealrun.bootstrap.daemon.acting import Actor
         from sealrun.web import actions, api, metrics, pages
 
         surface = self._surface

@@ -28,14 +28,14 @@ from sealrun.domain.errors import (
 )
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.records import sha256
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.indexing import Index
-from sealrun.services.moving import PointerMover
-from sealrun.services.publishing import Publisher
-from sealrun.services.reading import Reader
-from sealrun.services.recovering import Recovery
-from sealrun.services.retiring import Retirer
-from sealrun.services.undoing import Undoer
+from sealrun.services.access.reading import Reader
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.index.indexing import Index
+from sealrun.services.index.moving import PointerMover
+from sealrun.services.keeping.retiring import Retirer
+from sealrun.services.keeping.undoing import Undoer
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.publication.recovering import Recovery
 
 REGISTRY_ID = "0" * 32
 GRACE_S = 1.0

@@ -12,8 +12,8 @@ from tests.conformance.factories import FACTORIES
 from tests.fakes.clock import FakeClock
 
 from sealrun.adapters.limiting import LimitedStore, Limiter
-from sealrun.bootstrap.holding import Holds
 from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.bootstrap.verbs.holding import Holds
 from sealrun.domain.address import Key
 from sealrun.ports import Source
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.e2e.deployment import wait_for
 
 from sealrun.adapters.notify_commands import run_notification
-from sealrun.bootstrap.notifying import CommandChannel, environment_of
+from sealrun.bootstrap.daemon.notifying import CommandChannel, environment_of
 from sealrun.domain.notifying import Event, notice_of
 
 NOTICE = notice_of(

@@ -7,7 +7,7 @@ import pytest
 from sealrun.adapters.replicas import FolderReplica, OriginalFolders
 from sealrun.domain.manifest import Entry
 from sealrun.domain.records import sha256
-from sealrun.services.replicas import holds_its_bytes
+from sealrun.services.mending.replicas import holds_its_bytes
 
 BODY = b"good bytes"
 ENTRY = Entry("deep/a", len(BODY), sha256(BODY))

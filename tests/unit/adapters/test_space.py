@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sealrun.adapters.space import Room, room_at
-from sealrun.bootstrap import alarming
-from sealrun.bootstrap.alarming import Disks
+from sealrun.bootstrap.daemon import alarming
+from sealrun.bootstrap.daemon.alarming import Disks
 
 
 def test_room_is_that_of_the_file_system_and_named_after_its_mount(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from tests.builders.places import a_place
 
 from sealrun.api.content import Built, build_once, exists, get, get_metadata, put
-from sealrun.bootstrap import local_copies
-from sealrun.bootstrap.content import Build
+from sealrun.bootstrap.products import local_copies
+from sealrun.bootstrap.products.content import Build
 from sealrun.cli.main import run
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import (

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from sealrun.adapters.clock import SystemClock
-from sealrun.bootstrap.acting import Actor
+from sealrun.bootstrap.daemon.acting import Actor
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.domain.errors import NotFoundError, RequirementError, SealrunError, UsageError
 from sealrun.domain.gating import Gate
 from sealrun.domain.watch import WatchSpec
-from sealrun.services.pausing import paused_registry, paused_watch
+from sealrun.services.delivery.pausing import paused_registry, paused_watch
 
 CLOCK = SystemClock()
 

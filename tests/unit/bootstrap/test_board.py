@@ -11,11 +11,11 @@ import pytest
 from tests.builders.houses import A_RUN, LARGE, PNG, House
 from tests.builders.runs import a_run
 
-from sealrun.bootstrap.mending import scrub_next
+from sealrun.bootstrap.verbs.mending import scrub_next
 from sealrun.domain.board import RunQuestion
 from sealrun.domain.errors import DigestMismatchError, NotFoundError, UnavailableError, UsageError
 from sealrun.domain.retention import Policy
-from sealrun.services.pausing import pause
+from sealrun.services.delivery.pausing import pause
 from sealrun.settings.resolved import GcSettings, KeepingSettings
 
 KEEPING = KeepingSettings(retention={"train": Policy(keep_last=1)}, gc=GcSettings(grace_s=0.0, max_delete_ratio=1.0))

@@ -9,13 +9,13 @@ import pytest
 from tests.builders.crowds import a_crowded_registry
 from tests.fakes.clock import FakeClock, FakeEntropy
 
-from sealrun.bootstrap import board_registries
-from sealrun.bootstrap.board_registries import RegistryLooks
+from sealrun.bootstrap.board import registries as board_registries
+from sealrun.bootstrap.board.registries import RegistryLooks
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.board import RunQuestion
 from sealrun.domain.errors import NotFoundError, UnavailableError
 from sealrun.ports import Clock, Entropy
-from sealrun.services.reading import Reader
+from sealrun.services.access.reading import Reader
 
 
 class Looking:

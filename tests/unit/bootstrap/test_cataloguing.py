@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.bootstrap.cataloguing import Cataloguer
-from sealrun.bootstrap.consuming import Mover
 from sealrun.bootstrap.parts import Parts
+from sealrun.bootstrap.products.cataloguing import Cataloguer
 from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.bootstrap.verbs.consuming import Mover
 
 
 def parts(folder: Path, state: str) -> Parts:

@@ -17,8 +17,9 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from sealrun.adapters.installed_units import Unit, has_systemd, read_units
 from sealrun.adapters.stores.s3_errors import translate
-from sealrun.bootstrap.checking import judge_read
-from sealrun.bootstrap.checking_folders import (
+from sealrun.bootstrap.doctor.checking import judge_read
+from sealrun.bootstrap.doctor.findings import Finding
+from sealrun.bootstrap.doctor.folders import (
     Room,
     check_mirrors,
     check_nested,
@@ -27,9 +28,9 @@ from sealrun.bootstrap.checking_folders import (
     check_watch,
     judge_room,
 )
-from sealrun.bootstrap.checking_machine import Limits, check_quiet_hours, check_versions, judge_limits, read_limits
-from sealrun.bootstrap.checking_registries import check_place, judge_clock, judge_error, judge_probe
-from sealrun.bootstrap.checking_service import (
+from sealrun.bootstrap.doctor.machine import Limits, check_quiet_hours, check_versions, judge_limits, read_limits
+from sealrun.bootstrap.doctor.registries import check_place, judge_clock, judge_error, judge_probe
+from sealrun.bootstrap.doctor.surroundings import (
     check_http,
     check_orphans,
     check_other_journals,
@@ -38,7 +39,6 @@ from sealrun.bootstrap.checking_service import (
     judge_units,
     may_read,
 )
-from sealrun.bootstrap.findings import Finding
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.domain.errors import (
     ConfigurationError,
@@ -50,7 +50,7 @@ from sealrun.domain.errors import (
 )
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import ReclaimRule, WatchSpec
-from sealrun.services.probing import ProbeReport
+from sealrun.services.storage.probing import ProbeReport
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.http import HttpSettings, parse_place
 from sealrun.settings.schema import SecretTable

@@ -13,15 +13,15 @@ import pytest
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.bootstrap import registries
-from sealrun.bootstrap.chores import Chores
+from sealrun.bootstrap.daemon.chores import Chores
+from sealrun.bootstrap.daemon.composition import Composition
+from sealrun.bootstrap.daemon.tending import Tending
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import Opener, RegistrySpec
-from sealrun.bootstrap.running import Composition
-from sealrun.bootstrap.tending import Tending
 from sealrun.domain.errors import ConfigurationError, NotFoundError, UnavailableError, UnsafeStoreError, UsageError
 from sealrun.domain.retention import Policy
-from sealrun.services.alarming import standing
-from sealrun.services.probing import ProbeReport
+from sealrun.services.oversight.alarming import standing
+from sealrun.services.storage.probing import ProbeReport
 from sealrun.settings.resolved import GcSettings, KeepingSettings, VerifySettings
 
 CLOCK, ENTROPY = SystemClock(), SystemEntropy()
@@ -218,7 +218,7 @@ def test_what_a_collection_would_take_is_told_run_by_run_however_many_there_are(
     (place.folder / "registry" / "experiments" / old[0].replace("/", "/runs/") / "manifest.json").unlink()
     collector = place.parts.keeper(dry_run=True).collector(grace_s=0.0)
     for at_once in (1, 2, 100):
-        monkeypatch.setattr("sealrun.services.foretelling._AT_ONCE", at_once)
+        monkeypatch.setattr("sealrun.services.collection.foretelling._AT_ONCE", at_once)
         told = list(keeper.foretell(keeper.plan_collection(collector)))
         assert sorted(str(run.ref) for run in told) == sorted(old)
         assert {(run.objects, run.size) for run in told} == {(1, 1000)}

@@ -23,8 +23,8 @@ from sealrun.domain.metering import CATALOGUE, COUNTED, SEALED
 from sealrun.domain.sealed import Published
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import FolderRecord
-from sealrun.services.alarming import raise_alarm
-from sealrun.services.pausing import pause, resume
+from sealrun.services.delivery.pausing import pause, resume
+from sealrun.services.oversight.alarming import raise_alarm
 
 CLOCK, ENTROPY = SystemClock(), SystemEntropy()
 Shown = dict[tuple[str, tuple[tuple[str, str], ...]], float]

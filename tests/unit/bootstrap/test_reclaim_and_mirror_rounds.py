@@ -13,11 +13,11 @@ from tests.fakes.clock import FakeClock
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.adapters.timers import SystemTimers, every
-from sealrun.bootstrap.chores import Chores, InterruptedChoreError
-from sealrun.bootstrap.mirroring import Mirrors
+from sealrun.bootstrap.daemon.chores import Chores, InterruptedChoreError
+from sealrun.bootstrap.daemon.composition import Composition
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.bootstrap.running import Composition
+from sealrun.bootstrap.verbs.mirroring import Mirrors
 from sealrun.domain.errors import UnavailableError
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import ReclaimRule, WatchSpec

@@ -15,7 +15,7 @@ from sealrun.bootstrap import registries
 from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, open_reader
 from sealrun.domain.errors import ConfigurationError, NoRegistryError, StorageError, UnsafeStoreError
 from sealrun.ports import Store
-from sealrun.services.probing import ProbeReport
+from sealrun.services.storage.probing import ProbeReport
 
 DAY_S = 24 * 3600.0
 

@@ -11,10 +11,10 @@ import pytest
 from tests.fakes.clock import FakeClock, FakeEntropy
 
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.bootstrap.surface import Surface
+from sealrun.bootstrap.daemon.surface import Surface
 from sealrun.domain.progress import PATIENCE_S
-from sealrun.services.alarming import standing
-from sealrun.services.progress import Works
+from sealrun.services.oversight.alarming import standing
+from sealrun.services.threads.progress import Works
 
 
 class ADaemon:

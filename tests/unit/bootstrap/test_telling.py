@@ -11,13 +11,13 @@ from tests.fakes.clock import FakeClock
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.bootstrap.running import Composition
-from sealrun.bootstrap.telling import Telling, status_line
+from sealrun.bootstrap.daemon.composition import Composition
+from sealrun.bootstrap.daemon.telling import Telling, status_line
 from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.watch import WatchSpec
-from sealrun.services.alarming import raise_alarm
-from sealrun.services.daemon import Daemon
-from sealrun.services.running import Parts
+from sealrun.services.daemon.lifecycle import Daemon
+from sealrun.services.daemon.running import Parts
+from sealrun.services.oversight.alarming import raise_alarm
 
 
 @pytest.fixture

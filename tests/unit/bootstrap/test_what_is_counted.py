@@ -16,7 +16,7 @@ from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.folders import LocalFolder
 from sealrun.adapters.metering import ProcessMeters
 from sealrun.adapters.timers import SystemTimers, every
-from sealrun.bootstrap.tending import Tending
+from sealrun.bootstrap.daemon.tending import Tending
 from sealrun.domain.errors import RunRejectedError, UnavailableError
 from sealrun.domain.metering import (
     DELIVERY_SECONDS,
@@ -31,9 +31,9 @@ from sealrun.domain.metering import (
     VERIFY_DAMAGE,
     Metric,
 )
-from sealrun.services.delivering import DeliveryLine
-from sealrun.services.delivery_parts import LineParts
-from sealrun.services.measuring import collected_fact, verified_fact
+from sealrun.services.delivery.delivering import DeliveryLine
+from sealrun.services.delivery.parts import LineParts
+from sealrun.services.oversight.measuring import collected_fact, verified_fact
 from sealrun.settings.resolved import VerifySettings
 
 PATIENCE_S = 60.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.builders.commands import Answer, go_to
 
-from sealrun.bootstrap.checking_folders import Room
+from sealrun.bootstrap.doctor.folders import Room
 from sealrun.cli.main import run
 
 
@@ -120,7 +120,7 @@ def test_init_ends_with_3_and_says_what_to_do_where_something_does_not_work(
     project: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = Room(device=1, size=100 << 30, free=1 << 20, inodes=1000, inodes_free=900)
-    monkeypatch.setattr("sealrun.bootstrap.checking_folders.read_room", lambda _path: full)
+    monkeypatch.setattr("sealrun.bootstrap.doctor.folders.read_room", lambda _path: full)
     answer = project("init", ".")
     assert answer.code == 3
     assert "error      space: " in answer.out

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.bootstrap.daemon.tending import Tending
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import Opener, RegistrySpec
-from sealrun.bootstrap.tending import Tending
 from sealrun.cli.main import run
 from sealrun.domain.errors import UsageError
 from sealrun.settings.resolved import GcSettings, KeepingSettings

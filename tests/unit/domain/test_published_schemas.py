@@ -26,8 +26,8 @@ from sealrun.domain.records import Record
 from sealrun.domain.schemas import PUBLISHED, schema_of_key
 from sealrun.recording import RunContext, mark_complete
 from sealrun.recording.places import Paths
-from sealrun.services.building import BuildLog
-from sealrun.services.pinning import Pins
+from sealrun.services.curation.building import BuildLog
+from sealrun.services.keeping.pinning import Pins
 
 SAMPLE = Path(__file__).parents[2] / "docs" / "sample-registry"
 VALIDATORS = {name: Draft202012Validator(published_schema(name)) for name in PUBLISHED}

@@ -20,7 +20,7 @@ import pytest
 import zarr
 from tests.builders.libraries import Library
 
-from sealrun.bootstrap.browsing import close_shared
+from sealrun.bootstrap.products.browsing import close_shared
 from sealrun.domain import errors
 from sealrun.domain.records import sha256
 from sealrun.fsspec_plugin import SealrunFileSystem

@@ -13,7 +13,7 @@ from sealrun.domain.errors import RunRejectedError, UsageError
 from sealrun.domain.run import Completion, Envelope
 from sealrun.domain.types import Dependency, TypedArtifact
 from sealrun.recording import RunWriter
-from sealrun.services.sealing import SealRequest, seal
+from sealrun.services.watching.sealing import SealRequest, seal
 
 ROOT = "a" * 64
 RESOLVED = Dependency(pointer="status@active", run="status/r1", root_sha256=ROOT)

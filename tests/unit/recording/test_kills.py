@@ -20,8 +20,8 @@ from sealrun.domain.recorder import RECORDING_FILE, read_recorder
 from sealrun.domain.run import Completion, Envelope
 from sealrun.domain.settling import Complete, SettleRules, decide, what_blocks
 from sealrun.recording import Paths, RunContext, RunWriter, mark_complete, record_command, write_json, write_text
-from sealrun.services.detecting import take_snapshot
-from sealrun.services.sealing import SealRequest, seal
+from sealrun.services.watching.detecting import take_snapshot
+from sealrun.services.watching.sealing import SealRequest, seal
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")]
 POINTS = int(os.environ.get("SEALRUN_TEST_KILLS", "60"))

@@ -13,10 +13,10 @@ from sealrun.domain.board import TimerBoard
 from sealrun.domain.cadence import Expectation
 from sealrun.domain.damage import Damage
 from sealrun.ports import FolderRecord
-from sealrun.services.alarming import Alarms, clear_alarm, raise_alarm, standing
-from sealrun.services.cadence import Cadence
-from sealrun.services.damages import damage_texts, known_damage, note_damage
-from sealrun.services.observing import (
+from sealrun.services.oversight.alarming import Alarms, clear_alarm, raise_alarm, standing
+from sealrun.services.oversight.cadence import Cadence
+from sealrun.services.oversight.damages import damage_texts, known_damage, note_damage
+from sealrun.services.oversight.observing import (
     disks_in_trouble,
     folders_in_trouble,
     registries_in_trouble,

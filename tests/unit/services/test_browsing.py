@@ -13,8 +13,8 @@ from sealrun.domain.manifest import Entry, Manifest
 from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Store
-from sealrun.services.browsing import WHOLE, Browser, OpenRun, Part
-from sealrun.services.opened import OpenFile
+from sealrun.services.access.browsing import WHOLE, Browser, OpenRun, Part
+from sealrun.services.access.opened import OpenFile
 
 _BIG = bytes(range(256)) * (WHOLE // 256) + b"and more"
 

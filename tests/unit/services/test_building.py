@@ -16,7 +16,7 @@ from sealrun.domain.building import BuildStep, beat_key, build_log
 from sealrun.domain.errors import BuildFailedError, HeldError, SealrunError
 from sealrun.domain.records import sha256
 from sealrun.ports import Store
-from sealrun.services.building import BuildLog
+from sealrun.services.curation.building import BuildLog
 
 CONFIG = sha256(b"config")
 RUN = ("content", "t-1", "urn:sealrun:t:sha256:1")

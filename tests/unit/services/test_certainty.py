@@ -10,7 +10,7 @@ from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, intent_key, outcome_key
 from sealrun.domain.errors import AccessDeniedError, OutcomeUnknownError, UnavailableError
-from sealrun.services.certainty import Certainty
+from sealrun.services.storage.certainty import Certainty
 
 T = TypeVar("T")
 ATTEMPT = AttemptId("20260117T143052Z-0123456789abcdef")

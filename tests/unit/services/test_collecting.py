@@ -30,14 +30,14 @@ from sealrun.domain.errors import CollectionRefusedError, UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
-from sealrun.services.attempts import ReadRules, SomeAttempts, read_some
-from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
-from sealrun.services.explaining import explain
-from sealrun.services.indexing import Index
-from sealrun.services.listed import ListedAttempt, ReadAttempt, by_attempt
-from sealrun.services.marking import Marker
-from sealrun.services.marks import Marks
-from sealrun.services.spreading import spread_in_order
+from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
+from sealrun.services.collection.explaining import explain
+from sealrun.services.collection.marking import Marker
+from sealrun.services.collection.marks import Marks
+from sealrun.services.index.indexing import Index
+from sealrun.services.storage.attempts import ReadRules, SomeAttempts, read_some
+from sealrun.services.storage.listed import ListedAttempt, ReadAttempt, by_attempt
+from sealrun.services.threads.spreading import spread_in_order
 
 _DAY_S = 24 * 3600.0
 _ALL = CollectionPolicy(max_delete_ratio=1.0)

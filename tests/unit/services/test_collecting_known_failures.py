@@ -20,10 +20,10 @@ from sealrun.domain.publication import Intent
 from sealrun.domain.records import sha256
 from sealrun.domain.retention import Policy
 from sealrun.ports import Clock, ObjectStat, Remover, Store
-from sealrun.services.collecting import CollectionPolicy, CollectionReport, Collector
-from sealrun.services.pinning import Pins
-from sealrun.services.reading import Reader
-from sealrun.services.retiring import Retirer
+from sealrun.services.access.reading import Reader
+from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
+from sealrun.services.keeping.pinning import Pins
+from sealrun.services.keeping.retiring import Retirer
 
 _DAY_S = 24 * 3600.0
 _ALL = CollectionPolicy(max_delete_ratio=1.0)

@@ -14,9 +14,9 @@ from sealrun.domain.address import OBJECTS, Key, is_pack, parse_object_key, quar
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UsageError
 from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
-from sealrun.services.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
-from sealrun.services.explaining import explain
-from sealrun.services.foretelling import foretell
+from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
+from sealrun.services.collection.explaining import explain
+from sealrun.services.collection.foretelling import foretell
 
 _TWO_DAYS_S = 2 * 24 * 3600.0
 _ALL = CollectionPolicy(max_delete_ratio=1.0)

@@ -19,14 +19,14 @@ from sealrun.domain.errors import ConfigurationError, UnavailableError
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import SealedRun
 from sealrun.domain.watch import WatchSpec
-from sealrun.services.alarming import raise_alarm, standing
-from sealrun.services.daemon import Daemon
-from sealrun.services.delivering import DeliveryLine
-from sealrun.services.delivery_parts import LineParts, Sources
-from sealrun.services.looking import WatchedIntake
-from sealrun.services.looping import SealPool
-from sealrun.services.rounds import IntakeReport
-from sealrun.services.running import Parts
+from sealrun.services.daemon.lifecycle import Daemon
+from sealrun.services.daemon.looking import WatchedIntake
+from sealrun.services.daemon.running import Parts
+from sealrun.services.delivery.delivering import DeliveryLine
+from sealrun.services.delivery.parts import LineParts, Sources
+from sealrun.services.oversight.alarming import raise_alarm, standing
+from sealrun.services.threads.looping import SealPool
+from sealrun.services.watching.rounds import IntakeReport
 
 PATIENCE_S = 60.0
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import open_journal
 from sealrun.domain.errors import ConfigurationError
-from sealrun.services.daemon import Daemon
-from sealrun.services.looping import SealPool
-from sealrun.services.running import Parts
+from sealrun.services.daemon.lifecycle import Daemon
+from sealrun.services.threads.looping import SealPool
+from sealrun.services.daemon.running import Parts
 import sys
 
 

@@ -26,9 +26,9 @@ from sealrun.domain.errors import (
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import SealedRun
 from sealrun.ports import FolderRecord
-from sealrun.services.availability import read_standing, release_deliveries
-from sealrun.services.delivering import DeliveryLine
-from sealrun.services.delivery_parts import AtHand, Sources
+from sealrun.services.delivery.availability import read_standing, release_deliveries
+from sealrun.services.delivery.delivering import DeliveryLine
+from sealrun.services.delivery.parts import AtHand, Sources
 
 AN_HOUR_S = 3600.0
 During = Callable[[SealedRun, AttemptTicket, Sources], None]

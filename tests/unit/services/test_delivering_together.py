@@ -15,9 +15,9 @@ from sealrun.adapters.journal import SqliteJournal
 from sealrun.domain.errors import ConflictError, NoSpaceError, RunChangedError, UnavailableError, UsageError
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.sealed import SealedRun
-from sealrun.services.availability import read_standing
-from sealrun.services.delivering import DeliveryLine
-from sealrun.services.delivery_parts import Sources
+from sealrun.services.delivery.availability import read_standing
+from sealrun.services.delivery.delivering import DeliveryLine
+from sealrun.services.delivery.parts import Sources
 
 PATIENCE_S = 120.0
 WIDTH = 4

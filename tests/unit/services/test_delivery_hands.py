@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sealrun.services.delivery_hands import HELD_BACK, Hands
+from sealrun.services.delivery.hands import HELD_BACK, Hands
 
 PATIENCE_S = 120.0
 NOTHING: frozenset[str] = frozenset()

@@ -10,8 +10,8 @@ from tests.builders.worlds import World
 from sealrun.domain.address import Key, run_key
 from sealrun.domain.manifest import RUN_FILE
 from sealrun.domain.run import Envelope
-from sealrun.services.descendants import Descendants
-from sealrun.services.run_lists import RunLists
+from sealrun.services.oversight.descendants import Descendants
+from sealrun.services.oversight.run_lists import RunLists
 
 
 def published(world: World, name: str, made_from: str | None = None) -> str:

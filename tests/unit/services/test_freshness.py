@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 
 from sealrun.domain.errors import UnavailableError
-from sealrun.services.freshness import Fresh
+from sealrun.services.oversight.freshness import Fresh
 
 PATIENCE_S = 60.0
 

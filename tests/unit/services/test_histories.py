@@ -10,10 +10,10 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.journal import FakeFacts
 
 from sealrun.domain.damage import Damage, VerifyReport
-from sealrun.services.reading import Reader
-from sealrun.services.run_lists import RunLists
-from sealrun.services.scrub_history import MOST_DAMAGES, MOST_ROUNDS, remember_scrub, scrub_results
-from sealrun.services.storage_history import EVERY_S, MOST_POINTS, _Kept, storage_points, take_point, thinned
+from sealrun.services.access.reading import Reader
+from sealrun.services.mending.scrub_history import MOST_DAMAGES, MOST_ROUNDS, remember_scrub, scrub_results
+from sealrun.services.oversight.run_lists import RunLists
+from sealrun.services.oversight.storage_history import EVERY_S, MOST_POINTS, _Kept, storage_points, take_point, thinned
 
 _DAY_S = 24 * 3600.0
 

@@ -12,10 +12,10 @@ from tests.fakes.delivery import FakeRegistry, PostOffice
 
 from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.domain.watch import WatchSpec
-from sealrun.services.delivering import POLL_S
-from sealrun.services.looking import WatchedIntake
-from sealrun.services.pausing import ASK_AGAIN_S, Hold, pause, paused_registry, paused_watch, resume
-from sealrun.services.rounds import IntakeReport
+from sealrun.services.daemon.looking import WatchedIntake
+from sealrun.services.delivery.delivering import POLL_S
+from sealrun.services.delivery.pausing import ASK_AGAIN_S, Hold, pause, paused_registry, paused_watch, resume
+from sealrun.services.watching.rounds import IntakeReport
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_pause_survives_the_process(office: PostOffice) -> None:
 
 
 class ALook:
-    """`services.looking.Looking` that counts how often it looked."""
+    """`services.daemon.looking.Looking` that counts how often it looked."""
 
     def __init__(self) -> None:
         self.watch = WatchSpec(name="outbox", path="/outbox", experiment="training", registries=("main",))

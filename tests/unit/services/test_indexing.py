@@ -14,7 +14,7 @@ from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.indexing import Dropped, Row
 from sealrun.domain.publication import Retired
 from sealrun.ports import Store
-from sealrun.services.indexing import Index
+from sealrun.services.index.indexing import Index
 
 
 def index(world: World) -> Index:

@@ -14,7 +14,7 @@ from sealrun.adapters.sources import open_alone
 from sealrun.domain.errors import NoSpaceError
 from sealrun.domain.settling import SettleRules
 from sealrun.ports import FolderRecord
-from sealrun.services.detecting import Explanation, explain, find_framework
+from sealrun.services.watching.detecting import Explanation, explain, find_framework
 
 
 class Following:

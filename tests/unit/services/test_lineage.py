@@ -9,8 +9,8 @@ from tests.conformance.libraries import a_library
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.errors import NotFoundError
-from sealrun.services.lineage import trace
-from sealrun.services.reading import Reader
+from sealrun.services.access.reading import Reader
+from sealrun.services.curation.lineage import trace
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Capabilities
-from sealrun.services import streaming
-from sealrun.services.loading import load_files, load_view, read_records
-from sealrun.services.streaming import PIECE, stream
+from sealrun.services.access.loading import load_files, load_view, read_records
+from sealrun.services.storage import streaming
+from sealrun.services.storage.streaming import PIECE, stream
 
 FILES = {"a.txt": b"alpha", "b/c  manifest.json": b"{}", "odd\nrun.json": b"1"}
 

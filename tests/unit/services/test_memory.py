@@ -25,9 +25,9 @@ from sealrun.domain.places import PackPlaces, Places
 from sealrun.domain.publication import AttemptTicket, Intent, Refs, Stored
 from sealrun.domain.records import canonical_json, sha256
 from sealrun.domain.run import Completion
-from sealrun.services.packing import Packing
-from sealrun.services.sealing import SealRequest, seal
-from sealrun.services.upkeep import OpenedRegistry
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.upkeep import OpenedRegistry
+from sealrun.services.watching.sealing import SealRequest, seal
 
 REGISTRY = "0" * 32
 ATTEMPT = AttemptId("20260117T143052Z-0123456789abcdef")

@@ -23,7 +23,7 @@ from sealrun.domain.errors import ConfigurationError, NoSpaceError, UnavailableE
 from sealrun.domain.mirroring import MirrorPlan, MirrorRow, MirrorSpec, plan_mirror
 from sealrun.domain.sealed import Published
 from sealrun.ports import Events
-from sealrun.services.mirroring import Mirror, MirrorReport
+from sealrun.services.access.mirroring import Mirror, MirrorReport
 
 FILES = {"a.txt": b"alpha", "bin/tool": b"#!/bin/sh\n", "d/ü x.txt": b"odd"}
 A_REGISTRY = "r" * 32

@@ -14,8 +14,8 @@ from sealrun.domain.artifacts import section_of
 from sealrun.domain.errors import ConflictError, SealrunError
 from sealrun.domain.sealed import Published
 from sealrun.ports import Store
-from sealrun.services.naming import Names, newest_of_section, standing_names
-from sealrun.services.pointers import Pointers
+from sealrun.services.index.pointers import Pointers
+from sealrun.services.keeping.naming import Names, newest_of_section, standing_names
 
 
 def a_world() -> tuple[World, Published, Published]:

@@ -13,7 +13,7 @@ from tests.fakes.journal import FakeEvents, FakeFacts
 
 from sealrun.domain.board import Severity
 from sealrun.domain.notifying import GIVE_UP_AFTER_S, Notice, next_try
-from sealrun.services.notifying import Notifier, NotifyTarget, WebhookChannel
+from sealrun.services.oversight.notifying import Notifier, NotifyTarget, WebhookChannel
 
 
 class Receiver:

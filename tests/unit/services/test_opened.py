@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sealrun.domain.errors import DigestMismatchError
 from sealrun.domain.records import sha256
-from sealrun.services.opened import OpenFile
+from sealrun.services.access.opened import OpenFile
 
 _BODY = bytes(range(256)) * 3 + b"line one\nline two\nthe last line"
 

@@ -11,7 +11,7 @@ from tests.builders.houses import House
 
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.board import Alarm
-from sealrun.services.overseeing import health_of
+from sealrun.services.oversight.overseeing import health_of
 
 MANY = 50_000
 ROWS_AT_MOST = 200

@@ -14,7 +14,7 @@ from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.domain.board import Pause
 from sealrun.domain.errors import UsageError
 from sealrun.domain.quiet_hours import Quiet, parse_quiet_hours
-from sealrun.services.pausing import (
+from sealrun.services.delivery.pausing import (
     ASK_AGAIN_S,
     Hold,
     held_registry,

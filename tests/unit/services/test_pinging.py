@@ -6,8 +6,8 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 
-from sealrun.services.alarming import clear_alarm, raise_alarm
-from sealrun.services.pinging import Pinger, PingTarget
+from sealrun.services.oversight.alarming import clear_alarm, raise_alarm
+from sealrun.services.oversight.pinging import Pinger, PingTarget
 
 Faked: TypeAlias = Any
 """A `FakeJournal`: its rooms are fakes, which the tests look into."""

@@ -13,7 +13,7 @@ from sealrun.domain.address import pin_key
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
 from sealrun.domain.keeping import Lifted
 from sealrun.ports import Store
-from sealrun.services.pinning import Pins
+from sealrun.services.keeping.pinning import Pins
 
 
 def pins(world: World, store: Store | None = None) -> Pins:

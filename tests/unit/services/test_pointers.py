@@ -11,7 +11,7 @@ from sealrun.domain.address import AttemptId, Digest, Key, RunId, generation_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.pointing import Target
 from sealrun.domain.records import sha256
-from sealrun.services.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import PointerName, Pointers
 
 BEST = PointerName.of_experiment("train", "best")
 

@@ -17,7 +17,7 @@ from sealrun.domain.address import PROBES, Key
 from sealrun.domain.errors import RunChangedError, UnavailableError
 from sealrun.domain.pieces import Body
 from sealrun.ports import Capabilities, Creation, ObjectStat, Source, Store
-from sealrun.services.probing import ProbeReport, probe
+from sealrun.services.storage.probing import ProbeReport, probe
 
 
 def a_report(store: Store, writers: int = 32) -> ProbeReport:

@@ -24,15 +24,15 @@ from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Source
-from sealrun.services import members as members_module
-from sealrun.services.members import plan_spans
-from sealrun.services.packing import Packing
-from sealrun.services.repairing import Repairer
-from sealrun.services.replicas import RegistryReplica, holds_its_bytes
-from sealrun.services.restoring import restore
-from sealrun.services.scrubbing import Scrubber
-from sealrun.services.undoing import Undoer
-from sealrun.services.verifying import Verifier
+from sealrun.services.access import members as members_module
+from sealrun.services.access.members import plan_spans
+from sealrun.services.access.restoring import restore
+from sealrun.services.keeping.undoing import Undoer
+from sealrun.services.mending.repairing import Repairer
+from sealrun.services.mending.replicas import RegistryReplica, holds_its_bytes
+from sealrun.services.mending.scrubbing import Scrubber
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.publication.packing import Packing
 
 OTHER = {"copy of 3": SMALL["part/03"], "mine": b"the other's own"}
 PACKED = Packing(PackOptions(least=1), MemoryStage)

@@ -18,9 +18,9 @@ from sealrun.adapters.reclaiming import LocalSourceRemover
 from sealrun.adapters.renaming import rename_new
 from sealrun.domain.errors import UnavailableError
 from sealrun.ports import Contents, SetAside, Tree
-from sealrun.services.copies import Holder
-from sealrun.services.detecting import fingerprint_of
-from sealrun.services.verifying import Verifier
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.sources.copies import Holder
+from sealrun.services.watching.detecting import fingerprint_of
 
 FILES = {"a": b"1", "b/c": b"2"}
 
@@ -492,6 +492,6 @@ def test_a_writer_or_a_publication_that_turns_up_after_verifying_puts_the_folder
 def test_a_verification_that_skips_bytes_is_none(disposal: Disposal, monkeypatch: pytest.MonkeyPatch) -> None:
     run = disposal.ready()
     monkeypatch.setattr(
-        "sealrun.services.copies.Verifier", lambda reader, **_options: Verifier(reader, read_bytes=False)
+        "sealrun.services.sources.copies.Verifier", lambda reader, **_options: Verifier(reader, read_bytes=False)
     )
     assert "0 of 2 bytes were read again" in kept(disposal, run)

@@ -19,9 +19,9 @@ from sealrun.domain.manifest import Manifest
 from sealrun.domain.presets import recognise
 from sealrun.domain.run import Completion, Envelope
 from sealrun.domain.settling import MARKER_GRACE_S, SettleRules
-from sealrun.services.detecting import Explanation, explain
-from sealrun.services.recognising import FolderLook, SealedLook, recognise_sealed
-from sealrun.services.sealing import SealRequest, seal
+from sealrun.services.watching.detecting import Explanation, explain
+from sealrun.services.watching.recognising import FolderLook, SealedLook, recognise_sealed
+from sealrun.services.watching.sealing import SealRequest, seal
 
 _SETTLE_S = 30.0
 _SETTLING = ("hf-trainer/", "hydra/sweep", "hydra/search", "ray-tune/")

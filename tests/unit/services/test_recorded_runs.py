@@ -13,7 +13,7 @@ from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.sources import open_alone
 from sealrun.domain.recorder import HEARTBEAT_FILE, RECORDING_FILE, pulse_line
 from sealrun.domain.settling import SettleRules
-from sealrun.services.detecting import Explanation, explain
+from sealrun.services.watching.detecting import Explanation, explain
 
 
 def recorded(tmp_path: Path, heartbeat_s: float | None = 30.0) -> Path:

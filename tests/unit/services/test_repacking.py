@@ -16,10 +16,10 @@ from sealrun.domain.errors import CollectionRefusedError
 from sealrun.domain.keeping import Quarantined
 from sealrun.domain.publication import Refs, Retired
 from sealrun.domain.repacking import RepackLimits, RepackReport
-from sealrun.services.collecting import CollectionPolicy
-from sealrun.services.pinning import Pins
-from sealrun.services.repacking import plan_repack
-from sealrun.services.standing import find_standing
+from sealrun.services.collection.collecting import CollectionPolicy
+from sealrun.services.keeping.pinning import Pins
+from sealrun.services.mending.repacking import plan_repack
+from sealrun.services.storage.standing import find_standing
 
 T = TypeVar("T")
 _TWO_DAYS_S = 2 * 24 * 3600.0

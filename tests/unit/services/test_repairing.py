@@ -41,9 +41,9 @@ from sealrun.domain.mending import HERE, RepairPlan, RepairReport
 from sealrun.domain.publication import Retired
 from sealrun.domain.records import sha256
 from sealrun.ports import Replica, Source, Store
-from sealrun.services.repairing import Repairer
-from sealrun.services.replicas import RegistryReplica
-from sealrun.services.verifying import Verifier
+from sealrun.services.mending.repairing import Repairer
+from sealrun.services.mending.replicas import RegistryReplica
+from sealrun.services.mending.verifying import Verifier
 
 SHARED, OWN = b"shared by both", b"the second's own"
 

@@ -9,10 +9,10 @@ from tests.fakes.clock import FakeEntropy
 from sealrun.domain.address import Key, attempt_id, base_log, batch_key, condemned_key, generation_key
 from sealrun.domain.collection import Condemned
 from sealrun.ports import ObjectStat
-from sealrun.services.collecting import CollectionPolicy, CollectionReport, Collector
-from sealrun.services.explaining import explain
-from sealrun.services.indexing import Index
-from sealrun.services.residue import ended_batches, superseded
+from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
+from sealrun.services.collection.explaining import explain
+from sealrun.services.collection.residue import ended_batches, superseded
+from sealrun.services.index.indexing import Index
 
 _DAY_S = 24 * 3600.0
 _YEAR_S = 365 * _DAY_S

@@ -14,8 +14,8 @@ from sealrun.adapters.destinations import LocalDestination
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, SUMS_FILE, Entry, Link, Manifest, Sums
 from sealrun.domain.records import sha256
-from sealrun.services.reading import Reader, RunView
-from sealrun.services.restoring import restore, restore_file
+from sealrun.services.access.reading import Reader, RunView
+from sealrun.services.access.restoring import restore, restore_file
 
 FILES = {"a.txt": b"alpha", "bin/tool": b"#!/bin/sh\n", "d/ü \\n.txt": b"odd", "empty": b""}
 

@@ -22,10 +22,10 @@ from sealrun.domain.address import Key
 from sealrun.domain.errors import DigestMismatchError, NoSpaceError, UnavailableError, UsageError
 from sealrun.domain.manifest import Entry
 from sealrun.domain.records import sha256
-from sealrun.services.pulling import Shared, StoppedError, work_off
-from sealrun.services.reading import Reader, RunFiles
-from sealrun.services.restoring import attempt_name, attempt_name_of_file, restore, restore_file
-from sealrun.services.streaming import PIECE
+from sealrun.services.access.reading import Reader, RunFiles
+from sealrun.services.access.restoring import attempt_name, attempt_name_of_file, restore, restore_file
+from sealrun.services.storage.streaming import PIECE
+from sealrun.services.threads.pulling import Shared, StoppedError, work_off
 
 FILES = {
     "a.txt": b"alpha",

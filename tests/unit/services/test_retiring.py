@@ -16,12 +16,12 @@ from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageEr
 from sealrun.domain.publication import Retired
 from sealrun.domain.retention import Policy, RetentionPlan
 from sealrun.ports import Store
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.pinning import Pins
-from sealrun.services.retiring import RetiredRun, Retirer
-from sealrun.services.standing import find_standing
-from sealrun.services.undoing import Undoer
-from sealrun.services.verifying import Verifier
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.keeping.pinning import Pins
+from sealrun.services.keeping.retiring import RetiredRun, Retirer
+from sealrun.services.keeping.undoing import Undoer
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.storage.standing import find_standing
 
 LAST_ONE = Policy(keep_last=1)
 

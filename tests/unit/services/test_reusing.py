@@ -25,7 +25,7 @@ from sealrun.domain.address import (
 from sealrun.domain.publication import Hint, Refs, Stored
 from sealrun.domain.records import sha256
 from sealrun.domain.sealed import Published
-from sealrun.services.reusing import Reuse
+from sealrun.services.publication.reusing import Reuse
 
 T = TypeVar("T")
 OURS = attempt_id("20260117T160000Z", "0" * 16)

@@ -20,9 +20,9 @@ from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageEr
 from sealrun.domain.indexing import Dropped
 from sealrun.domain.metering import REQUESTS, requests_of
 from sealrun.ports import Store
-from sealrun.services.indexing import Index
-from sealrun.services.reading import Reader
-from sealrun.services.run_lists import RunLists
+from sealrun.services.access.reading import Reader
+from sealrun.services.index.indexing import Index
+from sealrun.services.oversight.run_lists import RunLists
 
 MANY = 50_000
 

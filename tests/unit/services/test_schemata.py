@@ -16,7 +16,7 @@ from sealrun.adapters.json_schema import JsonSchemaLanguage
 from sealrun.domain.address import Key
 from sealrun.domain.errors import ConfigurationError, ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.schemas.user import schema_key
-from sealrun.services.schemata import Schemata
+from sealrun.services.curation.schemata import Schemata
 
 V1 = {"type": "object", "required": ["run_id"]}
 V2 = {"type": "object", "required": ["run_id", "status"]}

@@ -11,7 +11,7 @@ from sealrun.domain.address import AttemptId, Key, generation_key, pending_key, 
 from sealrun.domain.damage import SPACE, SeenKeys, Window, place_of
 from sealrun.domain.errors import UnavailableError, UsageError
 from sealrun.domain.records import sha256
-from sealrun.services.scrubbing import Scrubber, ScrubReport
+from sealrun.services.mending.scrubbing import Scrubber, ScrubReport
 
 
 def a_world(runs: int = 12) -> tuple[World, list[str], list[str]]:

@@ -13,7 +13,7 @@ from sealrun.adapters.folders import LocalFolder, NoHashes
 from sealrun.adapters.sources import open_alone
 from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.domain.run import Completion
-from sealrun.services.sealing import Sealing, SealRequest, seal
+from sealrun.services.watching.sealing import Sealing, SealRequest, seal
 
 TRAINED = {"model.bin": "weights", "logs/out.txt": "fine", "run.sh": "#!/bin/sh\n"}
 

@@ -16,8 +16,8 @@ from sealrun.domain.errors import AccessDeniedError, RunChangedError
 from sealrun.domain.in_place import is_in_place_seal
 from sealrun.domain.records import sha256
 from sealrun.ports import Journal
-from sealrun.services.accepting import Acceptor
-from sealrun.services.intake import Intake
+from sealrun.services.watching.accepting import Acceptor
+from sealrun.services.watching.intake import Intake
 
 SUMS = "MANIFEST.sha256"
 

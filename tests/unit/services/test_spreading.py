@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sealrun.domain.errors import UnavailableError
-from sealrun.services.spreading import spread, spread_in_order
+from sealrun.services.threads.spreading import spread, spread_in_order
 
 
 class Held(Executor):

@@ -11,8 +11,8 @@ from tests.fakes.store import ModelStore
 from sealrun.domain.address import AttemptId, Digest, Key, batch_key, object_key
 from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.records import sha256
-from sealrun.services.certainty import Certainty
-from sealrun.services.sweeping import DELETED_FILE, Sweeper
+from sealrun.services.collection.sweeping import DELETED_FILE, Sweeper
+from sealrun.services.storage.certainty import Certainty
 
 _OURS, _OTHERS = AttemptId("20260117T150000Z-aaaaaaaaaaaaaaaa"), AttemptId("20260117T150000Z-bbbbbbbbbbbbbbbb")
 _BATCH = "20260118T150000Z-cccccccccccccccc"

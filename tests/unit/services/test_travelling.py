@@ -7,7 +7,7 @@ from tests.builders.runs import BytesSource, a_run
 from tests.fakes.clock import FakeClock
 
 from sealrun.ports import Source
-from sealrun.services.travelling import Travels
+from sealrun.services.delivery.travelling import Travels
 
 
 def _pause() -> None:

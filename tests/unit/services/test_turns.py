@@ -11,7 +11,7 @@ from tests.builders.folders import Station, a_folder
 
 from sealrun.adapters.folders import LocalFolder
 from sealrun.ports import RunFolder
-from sealrun.services.turns import GLANCED_S, GLANCING, LONGEST_S, SHARE, Turns, absent_from
+from sealrun.services.watching.turns import GLANCED_S, GLANCING, LONGEST_S, SHARE, Turns, absent_from
 
 _LOOK_S = 0.25
 _COUNT = 40
@@ -307,7 +307,7 @@ def test_what_another_command_recorded_and_is_gone_is_noticed_in_the_end(
 def test_many_folders_that_only_a_change_completes_are_left_to_hints_and_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealrun.services.intake._FEW", 2)
+    monkeypatch.setattr("sealrun.services.watching.intake._FEW", 2)
     station = Station(tmp_path / "outbox", require=("metrics.json",))
     for name in "abc":
         a_folder(station.root / name, {"x": "1"})

@@ -17,8 +17,8 @@ from sealrun.domain.publication import Refs
 from sealrun.domain.records import sha256
 from sealrun.domain.retention import Policy
 from sealrun.ports import Source, Store
-from sealrun.services.collecting import CollectionPolicy, Collector
-from sealrun.services.undoing import Undoer
+from sealrun.services.collection.collecting import CollectionPolicy, Collector
+from sealrun.services.keeping.undoing import Undoer
 
 _DAY_S = 86400.0
 OLD = planned({"a": b"shared", "b": b"old"}, name="old", finished_at="2026-01-15T10:00:00Z")

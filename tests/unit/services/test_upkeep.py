@@ -19,12 +19,12 @@ from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket, Stored
 from sealrun.domain.run import Completion
 from sealrun.ports import Store
-from sealrun.services.delivery_parts import AtHand
-from sealrun.services.packing import Packing
-from sealrun.services.reading import Reader
-from sealrun.services.sealing import SealRequest
-from sealrun.services.staging import StagedSealings
-from sealrun.services.upkeep import OpenedRegistry
+from sealrun.services.access.reading import Reader
+from sealrun.services.delivery.parts import AtHand
+from sealrun.services.delivery.staging import StagedSealings
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.upkeep import OpenedRegistry
+from sealrun.services.watching.sealing import SealRequest
 
 REGISTRY = "0" * 32
 FILES = {f"d{n % 3}/{n:02}": f"{n}\n" * n for n in range(30)} | {"big": "x" * 3000, "named": "n"}

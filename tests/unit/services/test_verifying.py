@@ -25,8 +25,8 @@ from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.domain.pointing import Generation
 from sealrun.domain.publication import Outcome
 from sealrun.domain.records import sha256
-from sealrun.services.rereading import Outside
-from sealrun.services.verifying import Verifier
+from sealrun.services.mending.rereading import Outside
+from sealrun.services.mending.verifying import Verifier
 
 FILES = {"a": b"shared", "b": b"own bytes"}
 

@@ -13,10 +13,10 @@ from sealrun.domain.address import AttemptId, Digest, Key, pointer_log, refs_key
 from sealrun.domain.damage import VerifyReport, Window
 from sealrun.domain.manifest import MANIFEST_FILE
 from sealrun.domain.publication import Stored
-from sealrun.services.portions import Answer, BytesPortion, Depth, Portion, cut_bytes, verify_portion
-from sealrun.services.rereading import Outside
-from sealrun.services.verifying import Verifier
-from sealrun.services.verifying_apart import Engine, SpreadVerifier
+from sealrun.services.mending.portions import Answer, BytesPortion, Depth, Portion, cut_bytes, verify_portion
+from sealrun.services.mending.rereading import Outside
+from sealrun.services.mending.verifying import Verifier
+from sealrun.services.mending.verifying_apart import Engine, SpreadVerifier
 
 
 def many(world: World, runs: int = 70) -> list[AttemptId]:
@@ -125,7 +125,7 @@ def test_no_bytes_are_handed_out_twice() -> None:
 def test_a_worker_stops_once_it_has_noted_enough_and_the_rest_is_handed_out_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sealrun.services.portions._ENOUGH", 5)
+    monkeypatch.setattr("sealrun.services.mending.portions._ENOUGH", 5)
     world = World()
     many(world)
     damage(world, objects_of(world)[0], None)

@@ -20,9 +20,9 @@ from sealrun.adapters.stores import open_store
 from sealrun.domain.address import AttemptId, Key, object_key
 from sealrun.domain.progress import hanging
 from sealrun.domain.watch import WatchSpec
-from sealrun.services.looping import Loop, SealPool
-from sealrun.services.progress import Works, moving
-from sealrun.services.watchdog import Watchdog
+from sealrun.services.threads.looping import Loop, SealPool
+from sealrun.services.threads.progress import Works, moving
+from sealrun.services.threads.watchdog import Watchdog
 
 PATIENCE_S = 60.0
 LIMIT_S = 60.0

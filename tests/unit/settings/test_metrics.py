@@ -50,6 +50,6 @@ def test_a_mistake_is_told_with_the_setting(tmp_path: Path, table: str, said: st
 
 
 def test_nobody_who_shows_no_metrics_loads_what_writes_them() -> None:
-    rooms = "sealrun.bootstrap.daemon, sealrun.bootstrap.parts, sealrun.bootstrap.metering, sealrun.cli.main"
+    rooms = "sealrun.bootstrap.daemon.running, sealrun.bootstrap.parts, sealrun.bootstrap.metering, sealrun.cli.main"
     program = f"import sys, {rooms}; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

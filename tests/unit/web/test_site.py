@@ -8,7 +8,7 @@ import sys
 
 def test_a_daemon_without_http_loads_no_server() -> None:
     code = (
-        "import sys, sealrun.bootstrap.daemon, sealrun.web.site; "
+        "import sys, sealrun.bootstrap.daemon.running, sealrun.web.site; "
         "print(sorted({'aiohttp', 'jinja2', 'prometheus_client', 'asyncio'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -1,0 +1,1 @@
+"""What pages, API and metrics see of a running daemon."""

@@ -1,0 +1,1 @@
+"""The daemon put together: parts, timers, and what serves and tells of them."""

@@ -1,0 +1,113 @@
+"""What the daemon's alarms look at: its registries, watches, timers, and the disks that they lie on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sealrun.adapters.space import Room, room_at
+from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.domain.alarming import AlarmRules, Trouble
+from sealrun.domain.board import Alarm
+from sealrun.domain.watch import WatchSpec
+from sealrun.ports import Clock, Journal
+from sealrun.services.daemon.looking import WatchedIntake
+from sealrun.services.daemon.running import Timers
+from sealrun.services.oversight.alarming import Alarms, clear_alarm, standing
+from sealrun.services.oversight.cadence import Cadence
+from sealrun.services.oversight.observing import (
+    disks_in_trouble,
+    folders_in_trouble,
+    registries_in_trouble,
+    roots_in_trouble,
+    timers_in_trouble,
+)
+
+_PATIENCE_S = 10.0
+_OF_REGISTRIES = ("damage", "collector-refused")
+
+
+class Disks:
+    """The file systems that settings speak of. One that hangs keeps nobody waiting: what was seen last counts."""
+
+    def __init__(self, places: Iterable[tuple[str, str]]) -> None:
+        """Look at these paths, each with what lies there."""
+        self._places = list(places)
+        self._last: Mapping[str, tuple[int, int, Sequence[str]]] = {}
+        self._looking: threading.Thread | None = None
+
+    def look(self) -> Mapping[str, tuple[int, int, Sequence[str]]]:
+        """By mount: bytes free, bytes in all, and what of ours lies there."""
+        if self._looking is None or not self._looking.is_alive():
+            self._looking = threading.Thread(target=self._measure, name="sealrun-disks", daemon=True)
+            self._looking.start()
+        self._looking.join(_PATIENCE_S)
+        return self._last
+
+    def _measure(self) -> None:
+        rooms: dict[str, Room] = {}
+        ours: dict[str, list[str]] = {}
+        for what, path in self._places:
+            room = room_at(path)
+            if room is not None:
+                rooms[room.mount] = room
+                ours.setdefault(room.mount, []).append(what)
+        self._last = {mount: (room.free, room.size, ours[mount]) for mount, room in rooms.items()}
+
+
+class AlarmRounds:
+    """Over all reloads of one daemon: what flaps and when runs came is remembered."""
+
+    def __init__(self, state: Path, journal: Journal, clock: Clock) -> None:
+        """Begin."""
+        self._state = state
+        self._journal = journal
+        self._clock = clock
+        self._alarms = Alarms(journal, clock)
+        self._cadence = Cadence(journal, clock)
+
+    def work(
+        self,
+        registries: Mapping[str, RegistrySpec],
+        intakes: Sequence[WatchedIntake],
+        timers: Timers,
+        rules: AlarmRules,
+    ) -> Callable[[], None]:
+        """Return what looks once, for these parts. May be called by one timer; raises only what the journal does."""
+        watches = {intake.watch.name: intake.watch for intake in intakes}
+        disks = Disks(_places(self._state, registries, watches.values()))
+
+        def observe(stands: Sequence[Alarm]) -> Sequence[Trouble]:
+            return [
+                *registries_in_trouble(self._journal, [name for name, r in registries.items() if not r.read_only]),
+                *folders_in_trouble(self._journal, watches),
+                *roots_in_trouble(
+                    {intake.watch.name: intake.missing for intake in intakes},
+                    {name: watch.path for name, watch in watches.items()},
+                ),
+                *self._cadence.missing({name: w.expect for name, w in watches.items() if w.expect is not None}),
+                *timers_in_trouble(timers.describe()),
+                *disks_in_trouble(disks.look(), rules, stands),
+            ]
+
+        def look() -> None:
+            self._alarms.round(observe, rules)
+            for alarm in standing(self._journal):
+                if alarm.kind in _OF_REGISTRIES and alarm.subject not in registries:
+                    clear_alarm(self._journal, self._clock, alarm.kind, alarm.subject)
+
+        return look
+
+
+def _places(
+    state: Path, registries: Mapping[str, RegistrySpec], watches: Iterable[WatchSpec]
+) -> Iterable[tuple[str, str]]:
+    yield "the state folder", os.fspath(state)
+    for spec in registries.values():
+        path = spec.url.removeprefix("file://")
+        if "://" not in path:
+            yield f"registry {spec.name}", path
+    for watch in watches:
+        yield f"watch {watch.name}", watch.path

@@ -1,0 +1,51 @@
+"""What is staged for each watch: it outlives a reload, since what is in flight still reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sealrun.domain.watch import WatchSpec
+from sealrun.services.delivery.parts import AtHand
+from sealrun.services.delivery.staging import StagedSealings
+from sealrun.services.publication.upkeep import OpenedRegistry
+
+
+class WatchStages:
+    """The staged sealings of every watch, by its name."""
+
+    def __init__(self) -> None:
+        """Stage nothing yet."""
+        self._by_watch: dict[str, StagedSealings] = {}
+
+    def renew(self, watches: Sequence[WatchSpec], opened: Mapping[str, OpenedRegistry]) -> None:
+        """Stage for these watches from now on, where `opened` registries take it; what is kept stays kept.
+
+        What was staged for a watch that is gone is discarded: what still waits of it is read from its folder.
+        """
+        for gone in self._by_watch.keys() - {watch.name for watch in watches}:
+            self._by_watch.pop(gone).release_all_but(())
+        for watch in watches:
+            choose = _first_open(watch, opened)
+            if (known := self._by_watch.get(watch.name)) is None:
+                self._by_watch[watch.name] = StagedSealings(choose)
+            else:
+                known.choosing(choose)
+
+    def of(self, watch: str) -> StagedSealings:
+        """Those of one watch."""
+        return self._by_watch[watch]
+
+    def at_hand(self, sealed: int) -> AtHand | None:
+        """Return a run that was sealed in this process, or None."""
+        all_of_them = tuple(self._by_watch.values())
+        return next((found for staged in all_of_them if (found := staged.at_hand(sealed)) is not None), None)
+
+
+def _first_open(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> Callable[[], OpenedRegistry | None]:
+    """The watch's first open registry on this machine, else its first open one: never worth waiting for another."""
+
+    def choose() -> OpenedRegistry | None:
+        there = [registry for name in watch.registries if (registry := opened.get(name)) is not None]
+        return next((registry for registry in there if registry.store.capabilities.links), next(iter(there), None))
+
+    return choose

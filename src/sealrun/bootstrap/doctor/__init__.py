@@ -1,0 +1,1 @@
+"""What `sealrun doctor` looks at."""

@@ -1,0 +1,1 @@
+"""What is made from one registry, or put into it by name: artifacts, content, derived outputs, views, exports."""

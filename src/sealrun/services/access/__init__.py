@@ -1,0 +1,1 @@
+"""From a name to bytes: records, files and members of packs, read, restored and mirrored."""

@@ -1,0 +1,1 @@
+"""The collector: what nothing needs is condemned, looked at again, and deleted."""

@@ -1,0 +1,1 @@
+"""Sealed runs on their way to every registry."""

@@ -1,0 +1,99 @@
+"""Sealing with a stage: a run's bytes are read once, hashed while they are copied to a registry on this machine."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Container
+from typing import Protocol
+
+from sealrun.domain.errors import StorageError
+from sealrun.ports import Copying, RunFolder, Stage, Tree
+from sealrun.services.delivery.parts import AtHand
+from sealrun.services.watching.sealing import Sealing, SealRequest, seal
+
+_log = logging.getLogger("sealrun.sealing")
+
+
+class Stages(Protocol):
+    """A registry that is open and may take bytes before they have a name."""
+
+    def plan_copying(self, tree: Tree, named: Collection[str]) -> Copying | None:
+        """Say what of a folder is copied while it is hashed, and where to; None if nothing is."""
+        ...
+
+
+class StagedSealings:
+    """Keeps what was staged until the run's deliveries are done. In memory: a crash costs reading the files again.
+
+    `seal`, `keep` and `sweep` belong together in one thread; any number of threads may do so at once.
+    """
+
+    def __init__(self, choose: Callable[[], Stages | None]) -> None:
+        """`choose` returns the opened registry that gets the copies now, or None if there is none."""
+        self._choose = choose
+        self._lock = threading.Lock()
+        self._kept: dict[int, tuple[Sealing, Stage | None]] = {}
+        self._fresh = threading.local()
+
+    def choosing(self, choose: Callable[[], Stages | None]) -> None:
+        """Choose otherwise from now on: settings were reloaded. What is kept stays until its deliveries are done."""
+        self._choose = choose
+
+    def seal(self, folder: RunFolder, request: SealRequest) -> Sealing:
+        """Seal `folder`, staging what is probably new; `keep` the answer, or `sweep` discards what was staged."""
+        self.sweep()
+        registry = self._choose()
+        if registry is None:
+            return seal(folder, request)
+
+        def plan(tree: Tree) -> Copying | None:
+            named = tree.files.keys() if folder.unit == "file" else request.names.keys()
+            copying = registry.plan_copying(tree, named)
+            self._fresh.stage = None if copying is None else copying.stage
+            return copying
+
+        try:
+            return seal(folder, request, plan)
+        except StorageError as error:
+            # A registry that is gone or full must not keep a run from being sealed, nor from reaching the others.
+            _log.info("%s: sealed without copying on the way: %s", folder.path, error)
+            self.sweep()
+            return seal(folder, request)
+
+    def keep(self, sealed: int, sealing: Sealing) -> None:
+        """Keep the sources of what this thread sealed last, which the journal knows as `sealed`."""
+        stage: Stage | None = getattr(self._fresh, "stage", None)
+        self._fresh.stage = None
+        with self._lock:
+            known = self._kept.pop(sealed, None)
+            self._kept[sealed] = (sealing, stage)
+        if known is not None and known[1] is not None:
+            known[1].close()
+
+    def sweep(self) -> None:
+        """Discard what this thread staged last and nobody kept. Harmless when there is nothing."""
+        stage: Stage | None = getattr(self._fresh, "stage", None)
+        self._fresh.stage = None
+        if stage is not None:
+            stage.close()
+
+    def at_hand(self, sealed: int) -> AtHand | None:
+        """Return a run that was sealed in this process, or None."""
+        with self._lock:
+            known = self._kept.get(sealed)
+        return None if known is None else AtHand(known[0].run, known[0].source, known[0].packs)
+
+    def release(self, sealed: int) -> None:
+        """Forget a run and discard what nobody took. Harmless twice."""
+        with self._lock:
+            known = self._kept.pop(sealed, None)
+        if known is not None and known[1] is not None:
+            known[1].close()
+
+    def release_all_but(self, waiting: Container[int]) -> None:
+        """Forget every run that is not in `waiting`: their deliveries are over."""
+        with self._lock:
+            over = [sealed for sealed in self._kept if sealed not in waiting]
+        for sealed in over:
+            self.release(sealed)

@@ -1,0 +1,1 @@
+"""What leads to runs: index rows and pointers."""

@@ -1,0 +1,267 @@
+"""The index: pending rows → base. Readers see the union; the compactor deletes only what its own base holds.
+
+A retired attempt gets a dropped record beside the pending rows. Readers leave its row out, and the next base does. A
+dropped record is removed only after a base without the row was *won*, be it a copy of the one before: whoever still
+holds the row in hand either builds on an older base, and loses, or has read that base before asking whether the attempt
+is retired, and is told so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import nullcontext
+from io import BytesIO
+from threading import Lock
+
+import msgspec
+
+from sealrun.domain.address import (
+    AttemptId,
+    Key,
+    RunId,
+    base_log,
+    dropped_key,
+    experiment_manifest_key,
+    generation_key,
+    generation_of,
+    parse_attempt,
+    pending_key,
+    pending_prefix,
+    retired_key,
+)
+from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
+from sealrun.domain.indexing import Dropped, Row, merge_rows
+from sealrun.domain.ready import ready
+from sealrun.domain.records import UNREADABLE
+from sealrun.ports import Clock, Entropy, ObjectStat, Store
+from sealrun.services.storage.certainty import Certainty
+from sealrun.services.threads.fanning import fan_out
+
+_BASE_SUFFIX = ".jsonl"
+_DROPPED_SUFFIX = ".retired.json"
+_WORTH_A_BASE = 16
+_TYPICAL_ROW = 600.0
+_SELDOM = 32
+_LARGE = 1 << 20
+_reading_large = Lock()
+
+
+class _Pending(msgspec.Struct, frozen=True):
+    """What lies beside the base: rows with their keys, and attempts whose row is left out."""
+
+    rows: list[tuple[Row, Key]]
+    dropped: frozenset[AttemptId]
+
+
+class NamedAttempts(msgspec.Struct, frozen=True):
+    """The attempts that an index names and nothing drops, with their runs, but for those whose row still waits.
+
+    `bases` are all that there are, newest first.
+    """
+
+    runs: dict[AttemptId, RunId | None]
+    bases: tuple[ObjectStat, ...]
+
+
+class Index:
+    """The index of one experiment."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, experiment: str) -> None:
+        """Work on the index of `experiment`."""
+        self._store = store
+        self._experiment = experiment
+        self._entropy = entropy
+        self._certainty = Certainty(store, clock, entropy)
+
+    def add(self, row: Row) -> None:
+        """Add a pending row. Durable on return; repeating is harmless, also after a compaction."""
+        self._certainty.create(pending_key(self._experiment, row.attempt), row.encode())
+
+    def drop(self, dropped: Dropped) -> None:
+        """Leave the row of a retired attempt out. Durable on return; repeating is harmless, also after a compaction.
+
+        The attempt's ``retired.json`` stands already: a crash before this leaves a row that resolves to nothing.
+        """
+        self._certainty.create(dropped_key(self._experiment, dropped.attempt), dropped.encode())
+
+    def rows(self) -> list[Row]:
+        """Every sealed attempt that is not dropped, oldest first.
+
+        Pending rows are read before the base: a row moves from the one to the other, so this order misses none; and a
+        dropped record that was removed before is no longer needed by the base that is read after.
+        """
+        pending = self._pending()
+        base = self._head()[1]
+        return merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
+
+    def look(self) -> NamedAttempts:
+        """See which attempts the index names. Reads the newest base, and of what waits only the names."""
+        listed = [found.key for found in self._store.list(pending_prefix(self._experiment))]
+        named: dict[AttemptId, RunId | None] = {
+            _attempt_of_row(key): None for key in listed if not key.endswith(_DROPPED_SUFFIX)
+        }
+        dropped = {_attempt_of_row(key) for key in listed if key.endswith(_DROPPED_SUFFIX)}
+        bases = list(self._store.list(base_log(self._experiment)))
+        if bases:
+            with _reading_large if bases[0].size > _LARGE else nullcontext():
+                lines = BytesIO(self._store.read(bases[0].key))
+                named.update(_named_by_line(line, bases[0].key) for line in lines)
+        for attempt in dropped:
+            named.pop(attempt, None)
+        return NamedAttempts(named, tuple(bases))
+
+    def compact(self) -> int:
+        """Fold pending rows and dropped records into a new base once they are worth one; return how many were folded.
+
+        Worth it is a sixteenth of the base: every base is written whole and kept, so that what all bases take grows
+        with the number of runs, and no reader fetches more than that share of the rows one by one.
+
+        A crash after the base leaves pending rows, which are in the base already, and dropped records, which it left
+        out: the next compaction removes them. Rows go before dropped records, so that no row is shown again.
+        """
+        if not self._may_be_worth_a_base():
+            return 0
+        pending = self._pending()
+        number, base, head_body = self._head()
+        late = self._retired(row.attempt for row, _ in pending.rows if row.attempt not in pending.dropped)
+        self._remove(key for row, key in pending.rows if row.attempt in late)
+        rows = [(row, key) for row, key in pending.rows if row.attempt not in late]
+        folded = len({row.attempt for row, _ in rows} | pending.dropped)
+        if not folded or folded * _WORTH_A_BASE < len(base):
+            return 0
+        merged = b"".join(row.line() for row in merge_rows(base, (row for row, _ in rows), pending.dropped | late))
+        if merged != head_body or pending.dropped:
+            key = generation_key(base_log(self._experiment), number + 1, _BASE_SUFFIX)
+            if self._certainty.create(key, merged) != merged:
+                return 0  # another compactor won with other rows; ours stay pending for the next round
+            number += 1
+        if not self._project(number, merged):
+            return 0  # ours may be under the number of one that was cleared away, and is not what readers see
+        self._remove(key for _, key in rows)
+        self._remove(dropped_key(self._experiment, attempt) for attempt in sorted(pending.dropped))
+        return folded
+
+    def compact_now_and_then(self) -> int:
+        """Do that for somebody who publishes where no daemon runs: at every 32nd call or so, if as many rows wait.
+
+        So that what it costs is a fraction of a request for each publication, however many rows wait, plus the reading
+        and writing of what is folded: each row once, and sixteen times its length of base.
+        """
+        if self._entropy.uniform(0.0, 1.0) * _SELDOM >= 1:
+            return 0
+        waiting = sum(1 for _ in self._store.list(pending_prefix(self._experiment), limit=_SELDOM))
+        return self.compact() if waiting == _SELDOM else 0
+
+    def _may_be_worth_a_base(self) -> bool:
+        """Tell by two listings, before anything is read: a row that waits takes about as many bytes as one in the base.
+
+        What just misses is looked at all the same; the rows decide.
+        """
+        waiting = list(self._store.list(pending_prefix(self._experiment)))
+        first = self._first() if waiting else None
+        if first is None:
+            return bool(waiting)
+        rows = [found.size for found in waiting if not found.key.endswith(_DROPPED_SUFFIX)]
+        typical = sum(rows) / len(rows) if rows else _TYPICAL_ROW
+        return len(waiting) * typical * (_WORTH_A_BASE + 2) >= first.size
+
+    def _retired(self, attempts: Iterable[AttemptId]) -> frozenset[AttemptId]:
+        """Which of these are retired: rows that an announcer replayed too late. Asked only after the head was read."""
+        asked = list(attempts)
+        answers = fan_out(
+            lambda attempt: self._store.stat(retired_key(attempt)), asked, self._store.capabilities.parallel
+        )
+        return frozenset(attempt for attempt, there in zip(asked, answers, strict=True) if there is not None)
+
+    def _remove(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._store.discard(key)
+
+    def _project(self, number: int, body: bytes) -> bool:
+        """Write the convenience copy until it shows the newest base: a slow compactor must not hide a later one.
+
+        Tells whether base `number` was the newest, once it stood.
+        """
+        ours = number
+        while True:
+            self._store.replace(experiment_manifest_key(self._experiment), body)
+            first = self._first()
+            if first is None or generation_of(first.key) == number:
+                return number == ours
+            number, body = generation_of(first.key), self._store.read(first.key)
+
+    def _pending(self) -> _Pending:
+        listed = list(self._store.list(pending_prefix(self._experiment)))
+        dropped = frozenset(_attempt_of_row(found.key) for found in listed if found.key.endswith(_DROPPED_SUFFIX))
+        return _Pending(self._read([found for found in listed if not found.key.endswith(_DROPPED_SUFFIX)]), dropped)
+
+    def _read(self, listed: list[ObjectStat]) -> list[tuple[Row, Key]]:
+        def one(found: ObjectStat) -> tuple[Row, Key] | None:
+            _attempt_of_row(found.key)
+            try:
+                return Row.decode(self._store.read(found.key), found.key), found.key
+            except NotFoundError:
+                return None  # folded into a base since it was listed
+
+        rows = fan_out(one, listed, self._store.capabilities.parallel)
+        return [row for row in rows if row is not None]
+
+    def _first(self) -> ObjectStat | None:
+        return next(iter(self._store.list(base_log(self._experiment), limit=1)), None)
+
+    def _head(self) -> tuple[int, list[Row], bytes]:
+        while (first := self._first()) is not None:
+            try:
+                body = self._store.read(first.key)
+            except NotFoundError:
+                if self._first() == first:
+                    raise
+                continue  # a newer one stands by now, and this one was cleared away
+            break
+        else:
+            return 0, [], b""
+        return generation_of(first.key), [_row_of_line(line, first.key) for line in BytesIO(body)], body
+
+
+class _Named(msgspec.Struct):
+    """What of a line says whose row it is."""
+
+    attempt: AttemptId
+    run_id: RunId
+
+
+_named = msgspec.json.Decoder(ready(_Named))
+
+
+def _named_by_line(line: bytes, where: str) -> tuple[AttemptId, RunId]:
+    try:
+        named = _named.decode(line)
+    except UNREADABLE:
+        row = _row_of_line(line, where)
+        return row.attempt, row.run_id
+    return named.attempt, named.run_id
+
+
+def _row_of_line(line: bytes, where: str) -> Row:
+    try:
+        return Row.decode(line, where)
+    except UnsupportedFormatError:
+        _require_json(line, where)
+        raise
+
+
+def _require_json(line: bytes, where: str) -> None:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError) as error:
+        msg = f"{where}: a line is not JSON ({error}); rebuild the index from runs/ and attempts/"
+        raise UnsupportedFormatError(msg) from error
+
+
+def _attempt_of_row(key: str) -> AttemptId:
+    try:
+        return parse_attempt(key.rsplit("/", 1)[-1].removesuffix(_DROPPED_SUFFIX).removesuffix(".json"))
+    except UsageError as error:
+        msg = f"{key}: not an index row"
+        raise UnsupportedFormatError(msg) from error

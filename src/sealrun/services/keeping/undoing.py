@@ -1,0 +1,272 @@
+"""Undo a retirement: seal the same run again, by reference, while its bytes exist.
+
+The run's records were never deleted, so the new attempt writes the same ones; it references every object that is still
+there by the same reuse rule as any publisher, under an intent of its own. What is gone may come from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+
+import msgspec
+
+from sealrun.domain.address import (
+    OBJECTS,
+    AttemptId,
+    Digest,
+    Key,
+    parse_name,
+    parse_object_key,
+    refs_key,
+    retired_key,
+    run_key,
+)
+from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, SealrunError, UnavailableError
+from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Entry
+from sealrun.domain.publication import Hint, Refs, Retired, Stored
+from sealrun.domain.sealed import Published, SealedRun
+from sealrun.ports import Clock, Entropy, Hints, Source, Store
+from sealrun.services.access.reading import no_such_run
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.publication.resealing import Succession
+from sealrun.services.publication.reusing import Reuse
+from sealrun.services.publication.uploading import Sources
+from sealrun.services.storage.certainty import Certainty
+from sealrun.services.storage.standing import attempts_of, find_standing, read_outcome
+from sealrun.services.threads.fanning import fan_out
+
+_NAMED = 5
+
+
+class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an undo would do: `there` is referenced again, `missing` has to come from elsewhere.
+
+    `standing`: the run is there already, and nothing is to be done. `retired` says when, by whom and why it went; of
+    several attempts, the newest.
+    """
+
+    experiment: str
+    run_id: str
+    standing: AttemptId | None
+    retired: Retired | None
+    there: tuple[Entry, ...] = ()
+    missing: tuple[Entry, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        """The reference that names the run."""
+        return f"{self.experiment}/{self.run_id}"
+
+    @property
+    def bytes_there(self) -> int:
+        """Bytes that are still in the registry, each content counted once."""
+        return sum({entry.sha256: entry.size for entry in self.there}.values())
+
+    @property
+    def bytes_missing(self) -> int:
+        """Bytes that are gone, each content counted once."""
+        return sum({entry.sha256: entry.size for entry in self.missing}.values())
+
+
+class Undoer:
+    """Undoes retirements in one registry."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry_id: str,
+        hints: Hints | None,
+        clock: Clock,
+        entropy: Entropy,
+        owner: str,
+        packing: Packing | None = None,
+    ) -> None:
+        """Publish in the name of the state folder `owner`; its `hints` learn where the bytes are.
+
+        What comes from elsewhere and is small is uploaded in packs, if there is a `packing`.
+        """
+        self._packing = packing
+        self._store = store
+        self._registry_id = registry_id
+        self._hints = hints
+        self._clock = clock
+        self._entropy = entropy
+        self._owner = owner
+        self._certainty = Certainty(store, clock, entropy)
+        self._succession = Succession(store, clock, entropy, owner, by=owner)
+
+    def plan(self, experiment: str, run_id: str) -> UndoPlan:
+        """Look at what is left of a run. Writes nothing. `NotFoundError` if it was never sealed here."""
+        parse_name(experiment, "experiment")
+        parse_name(run_id, "run id")
+        retired = self._retired(experiment, run_id)
+        standing = find_standing(self._store, experiment, run_id)
+        if standing is not None:
+            return UndoPlan(experiment=experiment, run_id=run_id, standing=standing.attempt, retired=retired)
+        if retired is None:
+            raise no_such_run(self._store, experiment, run_id)
+        manifest = self._sealed_run(experiment, run_id).manifest()
+        found = self._traces(retired.attempt).find(manifest.digests(), retired.attempt)
+        return UndoPlan(
+            experiment=experiment,
+            run_id=run_id,
+            standing=None,
+            retired=retired,
+            there=tuple(entry for entry in manifest.entries if entry.sha256 in found),
+            missing=tuple(entry for entry in manifest.entries if entry.sha256 not in found),
+        )
+
+    def execute(self, plan: UndoPlan, sources: Sources | None = None) -> Published:
+        """Seal the run again. Durable and findable on return; if it stands already, say so and write nothing.
+
+        Bytes that are gone are asked of `sources`, which raises `NotFoundError` for what it has not. `NotFoundError`
+        names the files that nobody has; then, and after any error but an outage, the new attempt is void and nothing
+        of it is left to be announced. A crash or an outage leaves an intent, which pins the bytes until it is voided
+        for silence; undo may be called again meanwhile.
+        """
+        run = self._sealed_run(plan.experiment, plan.run_id)
+        retired = plan.retired.attempt if plan.retired is not None else None
+        ticket, lacking = self._succession.ticket(), _Lacking(sources)
+        hints = _UndoHints(self._traces(ticket.attempt), retired, run.manifest().digests(), self._hints)
+        publisher = Publisher(
+            self._store, self._registry_id, hints, self._clock, self._entropy, by=self._owner, packing=self._packing
+        )
+        try:
+            return publisher.publish(run, ticket, lacking, revive=True)
+        except (UnavailableError, OutcomeUnknownError):
+            raise
+        except SealrunError as error:
+            self._succession.give_up(ticket, f"the undo failed: {error}")
+            if lacking.first is None:
+                raise
+            raise self._gone(plan, lacking.first) from error
+
+    def _traces(self, attempt: AttemptId) -> _Traces:
+        hints = self._hints
+        return _Traces(self._store, attempt, None if hints is None else partial(hints.places_of, self._registry_id))
+
+    def _retired(self, experiment: str, run_id: str) -> Retired | None:
+        for attempt in attempts_of(self._store, experiment, run_id):
+            key = retired_key(attempt)
+            body = self._certainty.read(key)
+            if body is not None:
+                return Retired.decode(body, key)
+        return None
+
+    def _sealed_run(self, experiment: str, run_id: str) -> SealedRun:
+        """The run's own records, as they were sealed. It lies in no folder any more."""
+        run_json, manifest_json = (
+            self._store.read(run_key(experiment, run_id, file)) for file in (RUN_FILE, MANIFEST_FILE)
+        )
+        return SealedRun(folder="", run_json=run_json, manifest_json=manifest_json)
+
+    def _gone(self, plan: UndoPlan, first: Entry) -> NotFoundError:
+        missing = [entry.path for entry in self.plan(plan.experiment, plan.run_id).missing] or [first.path]
+        named = ", ".join(repr(path) for path in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        return NotFoundError(
+            f"{plan.ref} cannot be brought back: the bytes of {named}{more} are gone from {self._store.url}, and no "
+            "source has them; publish the run's folder again where it still exists"
+        )
+
+
+class _Lacking:
+    """`Sources` that remember the first entry that nobody has."""
+
+    def __init__(self, sources: Sources | None) -> None:
+        self._sources = sources
+        self.first: Entry | None = None
+
+    def __call__(self, entry: Entry) -> Source:
+        if self._sources is not None:
+            try:
+                return self._sources(entry)
+            except NotFoundError:
+                self.first = self.first or entry
+                raise
+        self.first = self.first or entry
+        raise NotFoundError(f"{entry.path}: its bytes are gone")
+
+
+class _Traces:
+    """Finds bytes by digest: where the retired attempt's refs say, where the hints say, then by looking for any object.
+
+    What is in packs cannot be found by looking: of those members are found of which the refs or the hints know.
+    """
+
+    def __init__(
+        self, store: Store, attempt: AttemptId, known: Callable[[Iterable[Digest]], Mapping[Digest, Hint]] | None
+    ) -> None:
+        """Look for `attempt`, by the reuse rule; `known` asks the hints."""
+        self._store = store
+        self._attempt = attempt
+        self._known = known
+
+    def find(self, sizes: Mapping[Digest, int], retired: AttemptId | None) -> dict[Digest, Hint]:
+        """Return where the bytes are of those that are there, and which attempt sealed them there."""
+        reuse = Reuse(self._store, self._attempt)
+        refs = self._refs(retired) if retired is not None else {}
+        offered = {digest: Hint(refs[digest], retired) for digest in sizes if digest in refs}
+        found = _fit(offered, reuse, sizes)
+        left = [digest for digest in sizes if digest not in found]
+        if left and self._known is not None:
+            found |= _fit(self._known(left), reuse, sizes)
+            left = [digest for digest in left if digest not in found]
+        for digest, copies in zip(left, fan_out(self._copies, left, self._store.capabilities.parallel), strict=True):
+            for key in copies:
+                if digest not in found:
+                    found |= _fit({digest: Hint(Stored(key, sizes[digest]))}, reuse, sizes)
+        return found
+
+    def _refs(self, attempt: AttemptId) -> Mapping[Digest, Stored]:
+        """The retired attempt's refs, while no collection has taken them."""
+        key = refs_key(attempt)
+        try:
+            return Refs.decode(self._store.read(key), key).objects
+        except NotFoundError:
+            return {}
+
+    def _copies(self, digest: Digest) -> list[Key]:
+        """Every object with that digest whose creator sealed a run."""
+        begin = f"{OBJECTS}{digest[:2]}/{digest[2:4]}/"
+        keys = [found.key for found in self._store.list(begin) if parse_object_key(found.key).digest == digest]
+        return [key for key in keys if _sealed(self._store, parse_object_key(key).creator)]
+
+
+def _fit(offered: Mapping[Digest, Hint], reuse: Reuse, sizes: Mapping[Digest, int]) -> dict[Digest, Hint]:
+    """Return those hints that the reuse rule takes."""
+    return {digest: offered[digest] for digest in reuse.find(offered, sizes)}
+
+
+def _sealed(store: Store, creator: AttemptId) -> bool:
+    outcome = read_outcome(store, creator)
+    return outcome is not None and outcome.decision == "sealed"
+
+
+class _UndoHints:
+    """`Hints` for one attempt: what its publisher asks is looked up in the registry, what it learns is passed on."""
+
+    def __init__(
+        self, traces: _Traces, retired: AttemptId | None, sizes: Mapping[Digest, int], hints: Hints | None
+    ) -> None:
+        self._traces = traces
+        self._retired = retired
+        self._sizes = sizes
+        self._hints = hints
+
+    def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:  # noqa: ARG002 - the port's
+        """Looked up now; the publisher asks the reuse rule again once its intent is durable."""
+        return self._traces.find({digest: self._sizes[digest] for digest in digests}, self._retired)
+
+    def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:  # noqa: ARG002 - the port's
+        return frozenset(self._sizes.values()).intersection(sizes)
+
+    def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:
+        if self._hints is not None:
+            self._hints.learn(registry_id, places, sealed_by)
+
+    def forget(self, registry_id: str, digests: Iterable[Digest]) -> None:
+        if self._hints is not None:
+            self._hints.forget(registry_id, digests)

@@ -1,0 +1,69 @@
+"""What is wrong now, as the journal and the parts of a daemon show it: what alarms are judged from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sealrun.domain.alarming import AlarmRules, Kind, Trouble, key_of, several
+from sealrun.domain.board import Alarm, TimerBoard
+from sealrun.ports import FolderState, Journal
+from sealrun.services.delivery.availability import read_standing
+
+_KINDS: Mapping[str, Kind] = {"down": "registry-unreachable", "refused": "registry-refused", "full": "registry-full"}
+_FOLDERS: tuple[tuple[FolderState, Kind], ...] = (("stale", "run-stale"), ("rejected", "run-rejected"))
+_A_FEW = 4
+_MORE_TO_CLEAR = 1.1
+_GIB = 1 << 30
+
+
+def registries_in_trouble(journal: Journal, registries: Iterable[str]) -> Iterable[Trouble]:
+    """Registries that are down, refuse us or are full; and what is parked on its way there."""
+    parked = {count.registry: count.count for count in journal.deliveries.counts() if count.state == "parked"}
+    for name in registries:
+        found = read_standing(journal.facts, name)
+        if found is not None and found.state in _KINDS:
+            yield Trouble(kind=_KINDS[found.state], subject=name, reason=found.reason, since=found.since)
+        if parked.get(name):
+            error = journal.deliveries.last_error(name) or "the reason is among the events"
+            yield Trouble(kind="delivery-parked", subject=name, reason=f"{parked[name]} parked: {error}")
+
+
+def folders_in_trouble(journal: Journal, watches: Iterable[str]) -> Iterable[Trouble]:
+    """Watches that hold folders which are stale or rejected. Reads a few of them, however many there are."""
+    for watch in watches:
+        counts = journal.folders.counts(watch)
+        for state, kind in _FOLDERS:
+            count = counts.get(state, 0)
+            if count:
+                some = journal.folders.page(watch, {state}, limit=_A_FEW)
+                named = several(state, [f"{each.path} ({each.reason})" for each in some], count)
+                yield Trouble(kind=kind, subject=watch, reason=named)
+
+
+def roots_in_trouble(missing: Mapping[str, str | None], paths: Mapping[str, str]) -> Iterable[Trouble]:
+    """Watches whose folder is not there or cannot be believed: `missing` says why, by the watch's name."""
+    for watch, reason in missing.items():
+        if reason is not None:
+            yield Trouble(kind="watch-missing", subject=watch, reason=f"{paths[watch]}: {reason}")
+
+
+def timers_in_trouble(timers: Iterable[TimerBoard]) -> Iterable[Trouble]:
+    """Timers whose last run failed."""
+    for timer in timers:
+        if timer.problem is not None:
+            yield Trouble(kind="timer-failing", subject=timer.name, reason=timer.problem)
+
+
+def disks_in_trouble(
+    disks: Mapping[str, tuple[int, int, Sequence[str]]], rules: AlarmRules, standing: Iterable[Alarm]
+) -> Iterable[Trouble]:
+    """File systems with little room: of each, by its mount, what is free, what there is, and what of ours lies there.
+
+    One that was low stays so until a tenth more is free.
+    """
+    known = {alarm.key for alarm in standing}
+    for mount, (free, size, ours) in disks.items():
+        least = min(max(float(rules.low_bytes), rules.low_share * size), rules.low_most * size)
+        if free < least * (_MORE_TO_CLEAR if key_of("low-space", mount) in known else 1.0):
+            reason = f"{free / _GIB:.2f} GiB of {size / _GIB:.2f} GiB are free; here lie {', '.join(ours)}"
+            yield Trouble(kind="low-space", subject=mount, reason=reason)

@@ -1,0 +1,102 @@
+"""One opened registry as a publisher's daemon needs it: publish, recover what others left, keep the index short."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+
+from sealrun.domain.address import EXPERIMENTS, Digest
+from sealrun.domain.errors import SealrunError
+from sealrun.domain.packing import plan_shares
+from sealrun.domain.publication import AttemptTicket
+from sealrun.domain.sealed import Published, SealedRun
+from sealrun.ports import Clock, Copying, Entropy, FileFacts, Hints, StagedPack, Store, Tree
+from sealrun.services.index.indexing import Index
+from sealrun.services.publication.packing import Packing
+from sealrun.services.publication.publishing import Publisher
+from sealrun.services.publication.recovering import DEAD_AFTER_S, Recovery
+from sealrun.services.publication.uploading import Sources
+
+
+class OpenedRegistry:
+    """A registry that was opened for publishing. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry_id: str,
+        hints: Hints,
+        clock: Clock,
+        entropy: Entropy,
+        owner: str,
+        dead_after_s: float = DEAD_AFTER_S,
+        packing: Packing | None = None,
+    ) -> None:
+        """Publish to `store` in the name of the state folder `owner`."""
+        self.store = store
+        self.registry_id = registry_id
+        self._clock = clock
+        self._entropy = entropy
+        self._hints = hints
+        self._packing = packing
+        self._publisher = Publisher(store, registry_id, hints, clock, entropy, owner, packing)
+        self._recovery = Recovery(store, clock, entropy, owner, dead_after_s)
+
+    def publish(
+        self, run: SealedRun, ticket: AttemptTicket, sources: Sources, staged: Sequence[StagedPack] = ()
+    ) -> Published:
+        """See `Publisher.publish`. Only a person's command brings a run back that was retired."""
+        revive = run.envelope().completion.method == "command"
+        published = self._publisher.publish(run, ticket, sources, revive=revive, staged=staged)
+        if revive:  # there may be no daemon that folds rows; the run is published, whatever becomes of that
+            with suppress(SealrunError):
+                Index(self.store, self._clock, self._entropy, published.experiment).compact_now_and_then()
+        return published
+
+    def recover(self) -> None:
+        """Replay, clean up or void the intents that are there. Harmless to repeat, alone or beside others."""
+        self._recovery.execute(self._recovery.plan())
+
+    def compact(self) -> None:
+        """Fold each experiment's pending index rows into its base, once they are worth it."""
+        for experiment in self.store.list_folders(EXPERIMENTS):
+            Index(self.store, self._clock, self._entropy, experiment).compact()
+
+    def plan_copying(self, tree: Tree, named: Collection[str]) -> Copying | None:
+        """Say what of a folder is copied while it is hashed, and where to; None if nothing is worth it.
+
+        Small files go into packs; others wait alone where the store takes them in. What is there already is left out:
+        by its size, or by its digest where it is packed. Files published under a name (`named`) are never packed.
+        """
+        packs = self._plan_packs(tree, named)
+        stage = self.store.stage()
+        takes_files = stage is not None
+        if stage is None:
+            if self._packing is None or not packs:
+                return None
+            stage = self._packing.spool()
+        known_sizes = self._hints.sizes_known(self.registry_id, (facts.size for facts in tree.files.values()))
+
+        def alone(_path: str, facts: FileFacts) -> bool:
+            return takes_files and facts.size not in known_sizes
+
+        def knows(digest: Digest, size: int) -> bool:
+            return size in known_sizes and bool(self._hints.places_of(self.registry_id, [digest]))
+
+        return Copying(stage=stage, alone=alone, packs=packs, knows=knows)
+
+    def _plan_packs(self, tree: Tree, named: Collection[str]) -> list[Sequence[int]]:
+        if self._packing is None:
+            return []
+        options = self._packing.options
+        numbers, sizes = array("L"), array("q")  # columns: there may be a million
+        for number, (path, facts) in enumerate(tree.files.items()):
+            if facts.size < options.below and path not in named:
+                numbers.append(number)
+                sizes.append(facts.size)
+        return [numbers[begin:end] for begin, end in plan_shares(sizes, options)]
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()

@@ -1,0 +1,111 @@
+"""Bytes of a run on their way into a registry, under keys that only one attempt owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from sealrun.domain.address import Digest, Key, intent_key, object_key
+from sealrun.domain.contents import Contents, Marked
+from sealrun.domain.manifest import Entry, Manifest
+from sealrun.domain.places import Places
+from sealrun.domain.publication import Intent, Stored
+from sealrun.ports import Clock, Source, StagedPack, Store
+from sealrun.services.publication.packing import Packer, Packing
+from sealrun.services.publication.reusing import own_objects
+
+_HEARTBEAT_S = 600.0
+
+Sources = Callable[[Entry], Source]
+
+
+class RunBytes(msgspec.Struct, frozen=True):
+    """What a run's files are, which of their paths are published under a name, and where the bytes can be had."""
+
+    manifest: Manifest
+    named: Collection[str]
+    sources: Sources
+    staged: Sequence[StagedPack] = ()
+
+
+class _Missing:
+    """The entries of a run whose contents are to be stored. May be gone through again and again."""
+
+    def __init__(self, entries: Sequence[Entry], sizes: Mapping[Digest, int]) -> None:
+        self._entries = entries
+        self._sizes = sizes
+
+    def __iter__(self) -> Iterator[Entry]:
+        if isinstance(self._sizes, Contents):  # all that the run has
+            return iter(self._entries)
+        return (entry for entry in self._entries if entry.sha256 in self._sizes)
+
+
+class Uploader:
+    """Uploads for the attempts of one registry."""
+
+    def __init__(self, store: Store, clock: Clock, packing: Packing | None) -> None:
+        """Upload to `store`; small files into packs, if there is a `packing`."""
+        self._store = store
+        self._clock = clock
+        self._packing = packing
+
+    def upload(
+        self, run: RunBytes, sizes: Mapping[Digest, int], intent: Intent, *, resumed: bool
+    ) -> Mapping[Digest, Stored]:
+        """Store the contents that `sizes` names; everything is durable on return. Repeating is harmless.
+
+        `Contents` as `sizes` are those of the run, all of which are stored.
+
+        A crash leaves objects and packs of an attempt without an outcome, which nobody references; the same attempt
+        finds them when it is `resumed`.
+        """
+        missing = _Missing(run.manifest.entries, sizes)
+        if self._packing is None:
+            return self._store_all(run, missing, sizes, intent, None, resumed=resumed)
+        packer = Packer(self._store, self._packing, intent.attempt)
+        try:
+            return self._store_all(run, missing, sizes, intent, packer, resumed=resumed)
+        finally:
+            packer.close()
+
+    def _store_all(
+        self,
+        run: RunBytes,
+        missing: Iterable[Entry],
+        sizes: Mapping[Digest, int],
+        intent: Intent,
+        packer: Packer | None,
+        *,
+        resumed: bool,
+    ) -> Mapping[Digest, Stored]:
+        packed = Marked({}) if packer is None else packer.fit(missing, sizes, run.staged, run.named)
+        alone: dict[Digest, Entry] = {}
+        for entry in missing:
+            if entry.sha256 not in packed:
+                alone.setdefault(entry.sha256, entry)
+        keys = {digest: object_key(digest, intent.attempt) for digest in alone}
+        there = own_objects(self._store, keys, sizes) if resumed else {}
+
+        def items() -> Iterator[tuple[Key, Source]]:
+            if packer is not None:
+                yield from packer.items(missing, packed, run.staged, run.sources, resumed=resumed)
+            yield from ((keys[digest], run.sources(entry)) for digest, entry in alone.items() if digest not in there)
+
+        self._store.put_many(items(), on_stored=self._heartbeat(intent))
+        objects = {digest: Stored(key, sizes[digest]) for digest, key in keys.items()}
+        return objects if packer is None else Places(objects, packer.packs)
+
+    def _heartbeat(self, intent: Intent) -> Callable[[Key, int], None]:
+        """Rewrite the intent now and then while uploads go on, so that nobody takes us for dead."""
+        last = [self._clock.monotonic()]
+
+        def beat(_key: Key, _size: int) -> None:
+            if self._clock.monotonic() - last[0] < _HEARTBEAT_S:
+                return
+            last[0] = self._clock.monotonic()
+            now = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._store.put(intent_key(intent.attempt), msgspec.structs.replace(intent, heartbeat_at=now).encode())
+
+        return beat

@@ -1,0 +1,1 @@
+"""Sources of published runs on their way out."""

@@ -1,0 +1,1 @@
+"""From a watched folder to a sealed run."""
