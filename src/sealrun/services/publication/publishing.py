@@ -25,6 +25,7 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.contents import to_look_in
 from sealrun.domain.errors import ConflictError, NotFoundError
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.places import joined, per_key
 from sealrun.domain.publication import AttemptTicket, Hint, Intent, Outcome, Refs, Stored
 from sealrun.domain.sealed import Published, SealedRun
@@ -282,7 +283,7 @@ class Publisher:
             attempt=ticket.attempt,
             nonce=ticket.nonce,
             decision="sealed" if sealed else "void",
-            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            decided_at=rfc3339(self._clock.now()),
             by=self._by,
             experiment=records.envelope.experiment,
             run_id=records.envelope.run_id,
