@@ -87,19 +87,24 @@ class Opened(NamedTuple):
 
 
 class TablePreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The first rows of a CSV, TSV, JSON Lines or Parquet file, as text. `rows_total` None: not counted."""
+    """The first rows of a CSV, TSV, JSON Lines or Parquet file, as text. `rows_total` None: not counted.
+
+    Not `verified`: the file is large, and its beginning was not compared with the seal.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     rows_total: int | None
     truncated: bool
+    verified: bool = True
 
 
 class TextPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The beginning of a file that is text; bytes that are not UTF-8 are shown as U+FFFD."""
+    """The beginning of a file that is text; bytes that are not UTF-8 are shown as U+FFFD. `verified`: as above."""
 
     text: str
     truncated: bool
+    verified: bool = True
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,3 +165,4 @@ class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Mapping[str, Any]
     searched: int
     searchable: int
+    called: str | None = None

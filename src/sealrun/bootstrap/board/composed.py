@@ -107,6 +107,7 @@ class DaemonBoard(JournalBoard):
             metrics=_object(producer.get("metrics")),
             searched=searched,
             searchable=len(rows),
+            called=view.envelope.called,
         )
 
     def files(self, registry: str, experiment: str, run_id: str, page: int = 1, size: int = 200) -> FilePage:
@@ -124,13 +125,13 @@ class DaemonBoard(JournalBoard):
         runs = self._look(registry).runs
         if path.lower().endswith(PARQUET):
             return parquet_table(path, runs.whole(experiment, run_id, path, MOST_PARQUET))
-        body, more = runs.beginning(experiment, run_id, path, TABLE_BYTES)
-        return table_of(path, body, truncated=more)
+        found = runs.beginning(experiment, run_id, path, TABLE_BYTES)
+        return msgspec.structs.replace(table_of(path, found.body, truncated=found.more), verified=found.verified)
 
     def text(self, registry: str, experiment: str, run_id: str, path: str) -> TextPreview:
         """The beginning of one of its files. Of one of more than a megabyte, of bytes that were not verified."""
-        body, more = self._look(registry).runs.beginning(experiment, run_id, path, TEXT_BYTES)
-        return text_of(body, truncated=more)
+        found = self._look(registry).runs.beginning(experiment, run_id, path, TEXT_BYTES)
+        return msgspec.structs.replace(text_of(found.body, truncated=found.more), verified=found.verified)
 
     def picture(self, registry: str, experiment: str, run_id: str, path: str) -> Picture:
         """One of its files, if that is a picture; verified."""
