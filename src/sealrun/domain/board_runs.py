@@ -43,7 +43,10 @@ class RunQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a list, and what can be chosen from."""
+    """One page of a list, and what can be chosen from.
+
+    `problem`: the registry does not answer, and why; the rows are those that it was last seen to have.
+    """
 
     rows: Sequence[RunRow]
     total: int
@@ -51,6 +54,7 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     experiments: Sequence[str]
     statuses: Sequence[str]
+    problem: str | None = None
 
 
 class FileRow(msgspec.Struct, frozen=True, kw_only=True):
