@@ -191,6 +191,8 @@ def test_packed_files_are_restored_and_verified_by_few_reads(
     bench.publish(*a_run(bodies, experiment=EXPERIMENT, name="packed", finished_at=_LATER))
     reads = reads_of_packed(files, size)
     assert reads == (1 if files < 100 else 2)
+    restoring = reads_of_packed(files, size, restored=True)
+    assert restoring == 1
     bench.asked()
 
     reader = bench.reader()
@@ -198,7 +200,7 @@ def test_packed_files_are_restored_and_verified_by_few_reads(
         reader, reader.load(reader.resolve(f"{EXPERIMENT}@latest")), LocalDestination(tmp_path / "got"), sealed=False
     )
     resolved = requests_of_resolve_pointer().plus(Requests(get=4))
-    assert bench.asked() == resolved.plus(Requests(get=reads))
+    assert bench.asked() == resolved.plus(Requests(get=restoring))
 
     Verifier(reader).everything()
     extent = Extent(objects=0, packs=1, attempts=1, moves=1, pending=1)
