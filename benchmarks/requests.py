@@ -168,6 +168,11 @@ def requests_of_show() -> Requests:
     return requests_of_resolve_run().plus(Requests(get=4))
 
 
+def requests_of_cat(reads: int = 1) -> Requests:
+    """One file of a run that a pointer names: the sums of its folder, its refs, and as many reads of its bytes."""
+    return requests_of_resolve_pointer().plus(Requests(get=2 + reads))
+
+
 def requests_of_get(reads: int) -> Requests:
     """A run's records and its files: one read for each object of up to 4 MiB (`reads_of`), few for many in a pack."""
     return requests_of_show().plus(Requests(get=reads))

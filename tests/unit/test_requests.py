@@ -16,6 +16,7 @@ from benchmarks.requests import (
     packs_of,
     pages,
     reads_of_packed,
+    requests_of_cat,
     requests_of_get,
     requests_of_list,
     requests_of_plan,
@@ -169,6 +170,16 @@ def test_resolving_and_showing_ask_for_a_fixed_number(bench: Bench) -> None:
     assert bench.asked() == requests_of_resolve_run()
     reader.load(reader.resolve(ref))
     assert bench.asked() == requests_of_show()
+
+
+def test_one_file_takes_two_records_beside_the_pointer_and_its_bytes(bench: Bench) -> None:
+    reader = bench.reader()
+    target = reader.resolve(f"{EXPERIMENT}@latest")
+    path = reader.load(target).manifest.entries[0].path
+    bench.asked()
+
+    assert b"".join(reader.chunks_at(reader.resolve(f"{EXPERIMENT}@latest"), path))
+    assert bench.asked() == requests_of_cat()
 
 
 def test_restoring_asks_for_each_object(request: pytest.FixtureRequest, tmp_path: Path) -> None:

@@ -145,9 +145,13 @@ class Consumer:
 
         return read_where_it_stands(self._reader, target, attempt)
 
-    def cat(self, ref: str, out: BinaryIO) -> Entry:
+    def cat(self, ref: str, out: BinaryIO) -> None:
         """Write one file's bytes to `out`, in bounded pieces, verified."""
-        view = self._reader.load_files(self._reader.resolve(ref))
+        target = self._reader.resolve(ref)
+        if target.path is not None:
+            out.writelines(self._reader.chunks_at(target, target.path))
+            return
+        view = self._reader.load_files(target)
         entry = self._single(ref, view, sealed=False)
         if entry is None:
             msg = (
@@ -155,7 +159,6 @@ class Consumer:
             )
             raise UsageError(msg)
         out.writelines(self._reader.chunks(view, entry))
-        return entry
 
     def verify(
         self,
