@@ -33,7 +33,7 @@ from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
 from sealrun.services.publication.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.placing import Place, RunRecords, check_names
-from sealrun.services.publication.reusing import Reuse, learn_news, pack_digests
+from sealrun.services.publication.reusing import Reuse, ask_hints, learn_news, pack_digests
 from sealrun.services.publication.uploading import RunBytes, Sources, Uploader
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import find_retired, find_standing
@@ -224,7 +224,7 @@ class Publisher:
         The hints are asked before the intent is written, since it has to name the packs that they speak of.
         """
         sizes = records.manifest.digests()
-        hinted = self._hints.places_of(self._registry_id, sizes)
+        hinted = ask_hints(self._hints, self._registry_id, sizes)
         run, digests = (records.envelope.experiment, records.envelope.run_id), chain(sizes, set(pack_digests(hinted)))
         intent = begun or Intent.to_publish(ticket, run, digests)
         if begun is None:  # what stands counts: an earlier life's may have arrived late, and names other packs
