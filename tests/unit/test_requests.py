@@ -32,11 +32,12 @@ from benchmarks.sealed_records import EXPERIMENT, OWNER
 from tests.builders.runs import Sources, a_run
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
+from tests.fakes.record_cache import FakeCache
 
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.adapters.spooling import SpoolStage
 from sealrun.adapters.stores.memory import MemoryRemover, MemoryStore
-from sealrun.domain.address import QUARANTINE, attempt_id, retired_key
+from sealrun.domain.address import EXPERIMENTS, NAMES, QUARANTINE, attempt_id, retired_key
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.sealed import Published, SealedRun
@@ -242,16 +243,23 @@ def test_a_collection_asks_as_the_formulas_say(request: pytest.FixtureRequest, r
     deleted, batch = 3 * len(retired), 40
     records = 2 + len(retired) / runs
     extent = Extent(objects=3 * runs, attempts=runs, records=records, names=1, pending=bench.pending)
-    extent = extent._replace(in_base=runs - bench.pending - len(retired))
-    history = bench.history
-    clock, policy = FakeClock(), CollectionPolicy(grace_s=0.0, batch=batch)
-    collector = Collector(
-        bench.store, CountingRemover(MemoryRemover(bench.held), bench.store), clock, FakeEntropy(), OWNER, policy
+    extent = extent._replace(
+        in_base=runs - bench.pending - len(retired),
+        below_experiments=sum(1 for _ in bench.held.list(EXPERIMENTS)),
+        below_names=sum(1 for _ in bench.held.list(NAMES)),
     )
+    assert (extent.below_experiments < 1000) == (runs < 100)
+    history, cache = bench.history, FakeCache()
+    clock, policy = FakeClock(), CollectionPolicy(grace_s=0.0, batch=batch)
+    remover = CountingRemover(MemoryRemover(bench.held), bench.store)
+    collector = Collector(bench.store, remover, clock, FakeEntropy(), OWNER, policy, cache=cache)
 
     plan = collector.plan()
     assert plan.doomed.objects == deleted
     assert bench.asked() == requests_of_plan(extent, history)
+    plan = collector.plan()
+    assert plan.doomed.objects == deleted
+    assert bench.asked() == requests_of_plan(extent, history, kept=True)
     report = collector.execute(plan)
     assert report.objects == deleted
     swept = requests_of_sweep(extent, deleted, batch=batch)

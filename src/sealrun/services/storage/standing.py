@@ -5,7 +5,7 @@ from __future__ import annotations
 from sealrun.domain.address import AttemptId, outcome_key, parse_attempt, retired_key, seals_prefix
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.publication import Outcome
-from sealrun.ports import Store
+from sealrun.ports import Glimpse, Store
 
 
 def attempts_of(store: Store, experiment: str, run_id: str) -> list[AttemptId]:
@@ -15,7 +15,7 @@ def attempts_of(store: Store, experiment: str, run_id: str) -> list[AttemptId]:
     return sorted((parse_attempt(name) for name in names), reverse=True)
 
 
-def read_outcome(store: Store, attempt: AttemptId) -> Outcome | None:
+def read_outcome(store: Glimpse, attempt: AttemptId) -> Outcome | None:
     """The attempt's outcome, or None if it has none yet."""
     key = outcome_key(attempt)
     try:
