@@ -222,10 +222,10 @@ class Extent(NamedTuple):
 
 
 def requests_of_mark(extent: Extent, *, kept: bool = False) -> Requests:
-    """The first mark of a collection, which reads all attempts.
+    """The first mark of a collection, which reads all attempts; where records are `kept` on this machine, none.
 
-    Where records are `kept` on this machine, none of them is read, nor are bases of indexes, pins, and heads of pointers
-    and names where few keys are listed at once. `heads`: how many attempts pointers stand on that are retired. `in_base`: how many that are not are in a base.
+    Nor does it then read bases of indexes, pins and heads of logs, where few keys are listed at once. `heads`: how many
+    attempts pointers stand on that are retired. `in_base`: how many that are not are in a base.
     """
     each = extent.experiments
     again = 0 if extent.attempt_keys < _HELD else extent.attempt_pages

@@ -77,7 +77,7 @@ class Overview:
         if whole is None:
             return self._store.list_folders(prefix)
         tails = (stat.key[len(prefix) :] for stat in _below(whole, prefix))
-        return iter(dict.fromkeys(tail.partition("/")[0] for tail in tails if "/" in tail))
+        return iter(sorted({tail.partition("/")[0] for tail in tails if "/" in tail}))
 
     def read(self, key: Key) -> bytes:
         """Return a record that never changes; see the port."""
