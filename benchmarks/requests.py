@@ -266,10 +266,6 @@ def requests_of_second_mark(extent: Extent, *, fresh: int = 0) -> Requests:
     )
 
 
-def _listed(pending: int, experiments: int) -> Requests:
-    return Requests(list=experiments * (pages(pending // experiments) + 1), get=pending + experiments)
-
-
 def requests_of_plan(extent: Extent, history: History = NO_HISTORY, *, kept: bool = False) -> Requests:
     """What a collection would delete: the store's time, the mark, all objects and packs."""
     return requests_of_mark(extent, kept=kept).plus(
@@ -309,17 +305,31 @@ def requests_of_look(objects: int, asked: int, deleted: int) -> Requests:
 
 
 def requests_of_verify(extent: Extent, reads: int) -> Requests:
-    """Read everything again: records of every run, objects and packs (a look and its `reads`), indexes and logs."""
+    """Read everything again: records of every run, objects and packs (`reads`), indexes and logs.
+
+    First all keys of attempts are listed, which tells which are retired, and a page of experiments and of names: where
+    that is all, nothing else is listed.
+    """
     logs = extent.pointers + extent.names
-    return Requests(list=pages(extent.experiments)).plus(
-        Requests(list=extent.experiments * pages(extent.attempts // extent.experiments)),  # runs
-        Requests(list=1, get=1, head=1).times(extent.attempts),  # who holds it
-        Requests(get=4).times(extent.attempts),  # its records
-        Requests(head=extent.objects + extent.packs, get=reads),
-        _listed(extent.pending, extent.experiments),
-        Requests(list=pages(extent.experiments) + extent.experiments + 1),
-        Requests(list=pages(extent.moves // max(1, logs)), get=1, head=1).times(logs),
+    told = extent.attempt_keys < _HELD
+    looks = Requests(list=2 + pages(min(extent.attempt_keys, _HELD)))
+    if extent.below_experiments >= _PAGE:
+        each = extent.experiments
+        looks = looks.plus(
+            Requests(list=2 * pages(each)),  # for runs, and for pointers
+            Requests(list=each * pages(extent.attempts // each) + extent.attempts),  # runs, who seals each
+            Requests(list=each * (pages(extent.pending // each) + 1)),
+            Requests(list=each + extent.pointers * pages(extent.moves // max(1, logs))),
+        )
+    if extent.below_names >= _PAGE:
+        looks = looks.plus(Requests(list=1 + extent.names * pages(extent.moves // max(1, logs))))
+    return looks.plus(
+        Requests(get=5).times(extent.attempts),  # outcome and records
+        Requests(get=reads),
+        Requests(get=extent.pending + extent.experiments),  # rows and bases
         Requests(get=extent.moves),
+        Requests() if told else Requests(head=1).times(extent.attempts),  # retired?
+        Requests() if told else Requests(get=1, head=1).times(logs),  # the outcome of each, once more
     )
 
 

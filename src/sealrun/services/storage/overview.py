@@ -10,6 +10,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
+from threading import Lock
 
 from sealrun.domain.address import Key
 from sealrun.ports import ObjectStat, RecordCache, Store
@@ -21,14 +22,15 @@ PAGE = 1000
 class Records:
     """Reads records of one registry that never change once they are written. Safe to use from many threads."""
 
-    def __init__(self, store: Store, cache: RecordCache | None = None) -> None:
-        """Read from `store`, and keep what it tells the digest of in `cache`."""
+    def __init__(self, store: Store, cache: RecordCache | None = None, most: int | None = None) -> None:
+        """Read from `store`, and keep what it tells the digest of, and has at most so many bytes, in `cache`."""
         self._store = store
         self._cache = cache
+        self._most = most
 
     def read(self, stat: ObjectStat) -> bytes:
         """Return the bytes of a record that was just listed as `stat`. `NotFoundError` if it is gone, and not kept."""
-        if self._cache is None or stat.md5 is None:
+        if self._cache is None or stat.md5 is None or (self._most is not None and stat.size > self._most):
             return self._store.read(stat.key)
         kept = self._cache.find(stat.key, stat.md5, stat.size)
         if kept is not None and _md5(kept) == stat.md5:
@@ -37,6 +39,28 @@ class Records:
         if _md5(body) == stat.md5:
             self._cache.keep(stat.key, stat.md5, body)
         return body
+
+
+class Recent:
+    """`ports.RecordCache` in memory, of what was read a moment ago: some 2,000 records at most."""
+
+    _MOST = 2048
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._lock = Lock()
+        self._held: dict[tuple[Key, str], bytes] = {}
+
+    def find(self, key: Key, md5: str, size: int) -> bytes | None:  # noqa: ARG002 - the port's
+        """Return what is held; see the port."""
+        return self._held.get((key, md5))
+
+    def keep(self, key: Key, md5: str, body: bytes) -> None:
+        """Hold a record, in the place of the oldest; see the port."""
+        with self._lock:
+            self._held[key, md5] = body
+            if len(self._held) > self._MOST:
+                del self._held[next(iter(self._held))]
 
 
 class Overview:
@@ -51,12 +75,12 @@ class Overview:
         self._records = records or Records(store)
         self._whole: dict[str, Sequence[ObjectStat]] = {}
 
-    def look(self, prefix: str) -> None:
-        """Ask for one page of keys, and remember it if there are no more. Near by, where links lie there, do not."""
+    def look(self, prefix: str, most: int = PAGE) -> None:
+        """Ask for `most` keys, and remember them if there are no more. Near by, where links lie there, do not."""
         if self._store.capabilities.links:
             return
-        found = list(self._store.list(prefix, limit=PAGE))
-        if len(found) < PAGE:
+        found = list(self._store.list(prefix, limit=most))
+        if len(found) < most:
             self.hold(prefix, found)
 
     def hold(self, prefix: str, found: Sequence[ObjectStat]) -> None:
@@ -81,8 +105,16 @@ class Overview:
 
     def read(self, key: Key) -> bytes:
         """Return a record that never changes; see the port."""
-        stat = next(self.list(key), None) if self._around(key) is not None else None
-        return self._store.read(key) if stat is None or stat.key != key else self._records.read(stat)
+        stat = None if self._around(key) is None else self.stat(key)
+        return self._store.read(key) if stat is None else self._records.read(stat)
+
+    def stat(self, key: Key) -> ObjectStat | None:
+        """Describe `key`, as it was; see `Store.stat`."""
+        whole = self._around(key)
+        if whole is None:
+            return self._store.stat(key)
+        found = next(_below(whole, key), None)
+        return found if found is not None and found.key == key else None
 
     def _around(self, prefix: str) -> Sequence[ObjectStat] | None:
         return next((found for held, found in self._whole.items() if prefix.startswith(held)), None)
