@@ -146,7 +146,7 @@ def requests_of_publish_again() -> Requests:
     return Requests().plus(
         Requests(get=1),  # the run's place
         Requests(list=1, get=1, head=1),  # its seals, the outcome of the newest, no retirement
-        Requests(get=3),  # run.json, manifest, refs
+        Requests(get=2),  # manifest, refs
         Requests(head=1),  # is its announcement finished?
     )
 
