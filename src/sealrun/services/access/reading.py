@@ -72,6 +72,10 @@ class Reader:
         """The store that is read."""
         return self._store
 
+    def of(self, store: Store) -> Reader:
+        """Return the same reader of another store."""
+        return Reader(store, self._clock, self._entropy)
+
     def experiments(self) -> list[str]:
         """Names of the experiments that hold anything, sorted."""
         return list(self._store.list_folders(EXPERIMENTS))
