@@ -173,7 +173,7 @@ class Parts:
         if dry_run:
             store = open_reader(spec, self._clock, self._entropy).store
             self._closing.callback(store.close)
-            return Keeper(spec, store, self._keeping, self._clock, self._entropy)
+            return Keeper(spec, store, self._keeping, self._clock, self._entropy, state=self.state)
         opener = Opener(self.journal, self._clock, self._entropy)
         opened = opener.for_collecting(spec) if collecting else opener.for_publishing(spec)
         self._closing.callback(opened.close)
