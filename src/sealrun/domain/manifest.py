@@ -40,7 +40,8 @@ _UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r"}
 _ESCAPED = re.compile(r"\\([\\nr])")
 _TO_ESCAPE = re.compile(r"[\\\n\r]")
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._ =,+-]{0,254}(?:/(?!\Z)|\Z))+\Z")
-"""Paths as nearly all are: one look instead of several, since a run may have a million."""
+_ALL_PLAIN = re.compile(r"(?:(?:[A-Za-z0-9_-][A-Za-z0-9._ =,+-]{0,254}(?:/(?!\n)|(?=\n)))++\n)*+")
+"""Paths as nearly all are, one or many on lines: one look instead of several, since a run may have a million."""
 
 
 class Link(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -68,6 +69,13 @@ def path_problem(path: str) -> str | None:
     return None
 
 
+def _first_problem(paths: Sequence[str]) -> str | None:
+    """Do the same for many, or None if none of them is a problem."""
+    lines = "\n".join([*paths, ""])
+    plain = lines.count("\n") == len(paths) and _ALL_PLAIN.fullmatch(lines)
+    return None if plain else next(filter(None, map(path_problem, paths)), None)
+
+
 class Manifest(Record, frozen=True, kw_only=True):
     """The content of a run. Everything is sorted by path; `directories` are the empty ones.
 
@@ -92,8 +100,7 @@ class Manifest(Record, frozen=True, kw_only=True):
             tree_digest=Digest(""),
             size=sum(map(sum, sizes_of(ordered))),
         )
-        problem = content.problem()
-        if problem:
+        if problem := content.problem():
             raise RunRejectedError(problem)
         return msgspec.structs.replace(content, tree_digest=tree_digest(ordered))
 
@@ -106,7 +113,7 @@ class Manifest(Record, frozen=True, kw_only=True):
         problem = None
         for paths in self._leaves():
             add_parents(folders, paths)
-            problem = problem or next(filter(None, map(path_problem, paths)), None)
+            problem = problem or _first_problem(paths)
         both = [path for paths in self._leaves() for path in folders.intersection(paths)] if folders else []
         if both:
             return f"a path is both a leaf and a folder: {min(both)!r}"
@@ -155,8 +162,7 @@ class Manifest(Record, frozen=True, kw_only=True):
 
     def checked(self, where: str) -> Self:
         """Refuse content that is unsafe or contradicts its own digests."""
-        problem = self.problem()
-        if problem:
+        if problem := self.problem():
             msg = f"{where}: {problem}"
             raise IntegrityError(msg)
         entries = in_columns(self.entries)
