@@ -40,8 +40,7 @@ _UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r"}
 _ESCAPED = re.compile(r"\\([\\nr])")
 _TO_ESCAPE = re.compile(r"[\\\n\r]")
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._ =,+-]{0,254}(?:/(?!\Z)|\Z))+\Z")
-_ALL_PLAIN = re.compile(r"(?:(?:[A-Za-z0-9_-][A-Za-z0-9._ =,+-]{0,254}(?:/(?!\n)|(?=\n)))++\n)*+")
-"""Paths as nearly all are, one or many on lines: one look instead of several, since a run may have a million."""
+"""Paths as nearly all are: one look instead of several, since a run may have a million."""
 
 
 class Link(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -69,11 +68,12 @@ def path_problem(path: str) -> str | None:
     return None
 
 
-def _first_problem(paths: Sequence[str]) -> str | None:
-    """Do the same for many, or None if none of them is a problem."""
-    lines = "\n".join([*paths, ""])
-    plain = lines.count("\n") == len(paths) and _ALL_PLAIN.fullmatch(lines)
-    return None if plain else next(filter(None, map(path_problem, paths)), None)
+def are_plain(paths: Iterable[str]) -> bool:
+    """Tell whether nothing is wrong with any of `paths`, at one look; some that are fit are not plain, too.
+
+    Components that are plain stay so where paths are joined, and an empty path shows as an empty component.
+    """
+    return _PLAIN.match("/".join(paths)) is not None
 
 
 class Manifest(Record, frozen=True, kw_only=True):
@@ -100,7 +100,8 @@ class Manifest(Record, frozen=True, kw_only=True):
             tree_digest=Digest(""),
             size=sum(map(sum, sizes_of(ordered))),
         )
-        if problem := content.problem():
+        problem = content.problem()
+        if problem:
             raise RunRejectedError(problem)
         return msgspec.structs.replace(content, tree_digest=tree_digest(ordered))
 
@@ -113,7 +114,7 @@ class Manifest(Record, frozen=True, kw_only=True):
         problem = None
         for paths in self._leaves():
             add_parents(folders, paths)
-            problem = problem or _first_problem(paths)
+            problem = problem or (None if are_plain(paths) else next(filter(None, map(path_problem, paths)), None))
         both = [path for paths in self._leaves() for path in folders.intersection(paths)] if folders else []
         if both:
             return f"a path is both a leaf and a folder: {min(both)!r}"
@@ -162,7 +163,8 @@ class Manifest(Record, frozen=True, kw_only=True):
 
     def checked(self, where: str) -> Self:
         """Refuse content that is unsafe or contradicts its own digests."""
-        if problem := self.problem():
+        problem = self.problem()
+        if problem:
             msg = f"{where}: {problem}"
             raise IntegrityError(msg)
         entries = in_columns(self.entries)

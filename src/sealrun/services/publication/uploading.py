@@ -83,7 +83,7 @@ class Uploader:
     ) -> Mapping[Digest, Stored]:
         packed = Marked({}) if packer is None else packer.fit(missing, sizes, run.staged, run.named)
         alone: dict[Digest, Entry] = {}
-        for entry in missing:
+        for entry in missing if packed.count < len(sizes) else ():
             if entry.sha256 not in packed:
                 alone.setdefault(entry.sha256, entry)
         keys = {digest: object_key(digest, intent.attempt) for digest in alone}
