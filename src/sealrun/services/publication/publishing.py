@@ -112,7 +112,7 @@ class Publisher:
             elif begun is not None:
                 outcome = self._decide(records, ticket, root=standing.root_sha256, sealed=False)
             else:
-                return self._already(standing, run)
+                return self._already(standing, run, records)
         if outcome.decision == "void":
             return self._give_way(outcome, ticket, run)
         return self._replay(outcome, ticket, run)
@@ -148,10 +148,10 @@ class Publisher:
         self._help(sealed)
         return self._conclude(sealed, ticket)
 
-    def _load(self, outcome: Outcome, run: SealedRun) -> SealedAttempt | None:
+    def _load(self, outcome: Outcome, run: SealedRun, found: RunRecords | None = None) -> SealedAttempt | None:
         """Return what an attempt sealed, or None if that was retired and collected since."""
         try:
-            return load_sealed(self._store, outcome, run)
+            return load_sealed(self._store, outcome, run, found.envelope if found else None)
         except NotFoundError:
             if self._store.stat(retired_key(outcome.attempt)) is None:
                 raise
@@ -189,9 +189,9 @@ class Publisher:
             return None
         return find_standing(self._store, outcome.experiment, outcome.run_id)
 
-    def _already(self, standing: Outcome, run: SealedRun) -> Published:
+    def _already(self, standing: Outcome, run: SealedRun, found: RunRecords | None = None) -> Published:
         """The run was sealed there when we looked. If its publisher has not finished announcing it, help."""
-        sealed = self._load(standing, run)
+        sealed = self._load(standing, run, found)
         if sealed is None:
             return _published_before(standing)
         self._help(sealed)
