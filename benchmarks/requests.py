@@ -17,6 +17,8 @@ _PACKED_OVERHEAD = 94 + 110
 """Bytes of a pack that each member costs beside its own."""
 _MEMBER_HEADER = 94
 _PIECE = 4 << 20
+_FAR_SPAN = 8 << 20
+"""So much of a pack is restored by one read."""
 _PROVED_BY_ATTEMPT = 3
 _WORTH_A_LISTING = 25
 _LISTED_PER_QUESTION = 20
@@ -166,6 +168,11 @@ def requests_of_show() -> Requests:
     return requests_of_resolve_run().plus(Requests(get=4))
 
 
+def requests_of_cat(reads: int = 1) -> Requests:
+    """One file of a run that a pointer names: the sums of its folder, its refs, and as many reads of its bytes."""
+    return requests_of_resolve_pointer().plus(Requests(get=2 + reads))
+
+
 def requests_of_get(reads: int) -> Requests:
     """A run's records and its files: one read for each object of up to 4 MiB (`reads_of`), few for many in a pack."""
     return requests_of_show().plus(Requests(get=reads))
@@ -176,9 +183,12 @@ def reads_of(size: int) -> int:
     return 1 if size <= _PIECE else size // _PIECE + 1
 
 
-def reads_of_packed(files: int, size: int, packs: int = 1) -> int:
-    """How many reads take `files` small files of `size` bytes each, shared out evenly over `packs`."""
-    together = (_PIECE - size) // (size + _MEMBER_HEADER) + 1
+def reads_of_packed(files: int, size: int, packs: int = 1, *, restored: bool = False) -> int:
+    """How many reads take `files` small files of `size` bytes each, shared out evenly over `packs`.
+
+    They are verified, or `restored` from a store that is not a directory.
+    """
+    together = ((_FAR_SPAN if restored else _PIECE) - size) // (size + _MEMBER_HEADER) + 1
     return packs * -(-(files // packs) // together)
 
 
@@ -374,7 +384,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "resolve a run": requests_of_resolve_run(),
         "show": requests_of_show(),
         "get 1,000 objects": requests_of_get(1_000),
-        "get 10,000 files of 10 KiB, packed": requests_of_get(reads_of_packed(10_000, 10_240, 4)),
+        "get 10,000 files of 10 KiB, packed": requests_of_get(reads_of_packed(10_000, 10_240, 4, restored=True)),
         "list an experiment, 100 rows pending": requests_of_list(100),
     }
     if options.json:

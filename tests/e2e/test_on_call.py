@@ -54,7 +54,7 @@ class Duty:
         """Start the daemon, and wait until the pager is connected: it is told what happens from then on."""
         self.configure(extra, **watch)
         self.deployment.start()
-        wait_for("the pager is known", lambda: "never told" not in self.deployment.run("notify").stdout)
+        wait_for("the pager is known", lambda: "never told" not in self.deployment.asked("notify").stdout)
 
     def drop(self, name: str, **files: bytes) -> Path:
         return make_run(self.outputs / name, {"a.txt": name.encode(), **files})
@@ -66,7 +66,8 @@ class Duty:
         self.deployment.daemons[0].send_signal(signal.SIGHUP)
 
     def standing(self) -> dict[str, dict[str, Any]]:
-        return {alarm["kind"]: alarm for alarm in self.deployment.rows("alarms")}
+        lines = self.deployment.asked("alarms", "--json").stdout.splitlines()
+        return {alarm["kind"]: alarm for alarm in map(json.loads, lines)}
 
     def paged(self) -> list[tuple[str, str]]:
         """What the pager was told: the kind of event, and of which alarm."""

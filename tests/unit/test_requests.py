@@ -16,6 +16,7 @@ from benchmarks.requests import (
     packs_of,
     pages,
     reads_of_packed,
+    requests_of_cat,
     requests_of_get,
     requests_of_list,
     requests_of_plan,
@@ -185,6 +186,16 @@ def test_resolving_and_showing_ask_for_a_fixed_number(bench: Bench) -> None:
     assert bench.asked() == requests_of_show()
 
 
+def test_one_file_takes_two_records_beside_the_pointer_and_its_bytes(bench: Bench) -> None:
+    reader = bench.reader()
+    target = reader.resolve(f"{EXPERIMENT}@latest")
+    path = reader.load(target).manifest.entries[0].path
+    bench.asked()
+
+    assert b"".join(reader.chunks_at(reader.resolve(f"{EXPERIMENT}@latest"), path))
+    assert bench.asked() == requests_of_cat()
+
+
 def test_restoring_asks_for_each_object(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     bench = Bench(request.node.name, files=30)
     reader = bench.reader()
@@ -205,6 +216,8 @@ def test_packed_files_are_restored_and_verified_by_few_reads(
     bench.publish(*a_run(bodies, experiment=EXPERIMENT, name="packed", finished_at=_LATER))
     reads = reads_of_packed(files, size)
     assert reads == (1 if files < 100 else 2)
+    restoring = reads_of_packed(files, size, restored=True)
+    assert restoring == 1
     bench.asked()
 
     reader = bench.reader()
@@ -212,7 +225,7 @@ def test_packed_files_are_restored_and_verified_by_few_reads(
         reader, reader.load(reader.resolve(f"{EXPERIMENT}@latest")), LocalDestination(tmp_path / "got"), sealed=False
     )
     resolved = requests_of_resolve_pointer().plus(Requests(get=4))
-    assert bench.asked() == resolved.plus(Requests(get=reads))
+    assert bench.asked() == resolved.plus(Requests(get=restoring))
 
     assert not verify_all(bench).damages
     extent = bench.extent(Extent(objects=0, packs=1, attempts=1, moves=1, pending=1))

@@ -14,7 +14,7 @@ from sealrun.cli import exits
 from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.output import human_size, print_json, printable, progress
 from sealrun.cli.signing import as_rows, refuse_signer_alone, say_signatures, say_signed, signed_by_options
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from sealrun.domain.publication import Stored
     from sealrun.domain.signing import SignedRun
     from sealrun.services.mending.scrubbing import ScrubReport
-
-registry_option = click.option(
-    "--registry", metavar="NAME|URL", help="Which registry to read (default: the first in the settings)."
-)
 
 
 @click.command()

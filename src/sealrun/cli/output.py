@@ -8,10 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+
+if TYPE_CHECKING:
+    from sealrun.bootstrap.verbs.reports import PublishReport
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _KIBI = 1024
@@ -82,3 +85,19 @@ def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
 
 def _plain(value: object) -> str:
     return "" if value is None else printable(str(value))
+
+
+def published_json(run: PublishReport) -> dict[str, Any]:
+    """What became of a run, for programs."""
+    return {
+        "ref": run.ref,
+        "experiment": run.experiment,
+        "run_id": run.run_id,
+        "root_sha256": run.root_sha256,
+        "files": run.files,
+        "size": run.size,
+        "registries": {
+            done.registry: {"error": str(done.error)} if done.published is None else msgspec.to_builtins(done.published)
+            for done in run.deliveries
+        },
+    }

@@ -101,3 +101,8 @@ def _options() -> list[Callable[[F], F]]:
         click.option("-q", "--quiet", is_flag=True, help="Say less on stderr."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON (JSON Lines for lists)."),
     ]
+
+
+registry_option = click.option(
+    "--registry", metavar="NAME|URL", help="Which registry to read (default: the first in the settings)."
+)

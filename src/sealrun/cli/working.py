@@ -12,14 +12,13 @@ import click
 import msgspec
 
 from sealrun.cli import exits
-from sealrun.cli.output import print_json, printable
+from sealrun.cli.output import print_json, printable, published_json
 from sealrun.cli.surroundings import NO_SETTINGS, Surroundings, shared_options
 from sealrun.domain.alarming import advice
 from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.moments import shown_time
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.verbs.reports import PublishReport
     from sealrun.domain.board import Pause
     from sealrun.services.oversight.reporting import RegistryStatus, WatchStatus
     from sealrun.settings import Settings
@@ -189,22 +188,6 @@ def seal(around: Surroundings, path: Path, experiment: str, run_id: str | None, 
         print_json({**said, "tree_digest": envelope.tree_digest, "files": envelope.files, "size": envelope.size})
     else:
         click.echo(f"{experiment}/{sealing.envelope.run_id} {root}")
-
-
-def published_json(run: PublishReport) -> dict[str, Any]:
-    """What became of a run, for programs."""
-    return {
-        "ref": run.ref,
-        "experiment": run.experiment,
-        "run_id": run.run_id,
-        "root_sha256": run.root_sha256,
-        "files": run.files,
-        "size": run.size,
-        "registries": {
-            done.registry: {"error": str(done.error)} if done.published is None else msgspec.to_builtins(done.published)
-            for done in run.deliveries
-        },
-    }
 
 
 def _tell_watch(watch: WatchStatus) -> None:

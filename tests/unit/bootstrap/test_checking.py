@@ -20,7 +20,6 @@ from sealrun.adapters.stores.s3_errors import translate
 from sealrun.bootstrap.doctor.checking import judge_read
 from sealrun.bootstrap.doctor.findings import Finding
 from sealrun.bootstrap.doctor.folders import (
-    Room,
     check_mirrors,
     check_nested,
     check_rooms,
@@ -49,6 +48,7 @@ from sealrun.domain.errors import (
     UnsafeStoreError,
 )
 from sealrun.domain.mirroring import MirrorSpec
+from sealrun.domain.space import Room
 from sealrun.domain.watch import ReclaimRule, WatchSpec
 from sealrun.services.storage.probing import ProbeReport
 from sealrun.settings.expanding import Surroundings
@@ -76,7 +76,7 @@ def a_registry(url: str = "s3://bucket/x", **more: object) -> RegistrySpec:
 
 
 def a_room(free: int = 100 * GIB, inodes_free: int = 900) -> Room:
-    return Room(device=1, size=200 * GIB, free=free, inodes=1000, inodes_free=inodes_free)
+    return Room(mount="/", size=200 * GIB, free=free, inodes=1000, inodes_free=inodes_free)
 
 
 # folders
@@ -153,8 +153,8 @@ def test_watches_inside_each_other_are_noted(tmp_path: Path) -> None:
         (a_room(free=GIB // 2), "warning"),
         (a_room(free=1000), "error"),
         (a_room(inodes_free=5), "error"),
-        (Room(device=1, size=GIB, free=2 * GIB, inodes=1_000_000, inodes_free=5000), "warning"),
-        (Room(device=1, size=GIB, free=2 * GIB, inodes=0, inodes_free=0), "ok"),
+        (Room(mount="/", size=GIB, free=2 * GIB, inodes=1_000_000, inodes_free=5000), "warning"),
+        (Room(mount="/", size=GIB, free=2 * GIB, inodes=0, inodes_free=0), "ok"),
     ],
 )
 def test_room_is_judged_by_bytes_and_by_inodes(room: Room, level: str) -> None:

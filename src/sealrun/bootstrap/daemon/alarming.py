@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sealrun.adapters.space import Room, room_at
+from sealrun.adapters.space import room_at
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.domain.alarming import AlarmRules, Trouble
 from sealrun.domain.board import Alarm
+from sealrun.domain.space import Room
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import Clock, Journal
 from sealrun.services.daemon.looking import WatchedIntake
@@ -35,11 +36,11 @@ class Disks:
     def __init__(self, places: Iterable[tuple[str, str]]) -> None:
         """Look at these paths, each with what lies there."""
         self._places = list(places)
-        self._last: Mapping[str, tuple[int, int, Sequence[str]]] = {}
+        self._last: Sequence[tuple[Room, Sequence[str]]] = ()
         self._looking: threading.Thread | None = None
 
-    def look(self) -> Mapping[str, tuple[int, int, Sequence[str]]]:
-        """By mount: bytes free, bytes in all, and what of ours lies there."""
+    def look(self) -> Sequence[tuple[Room, Sequence[str]]]:
+        """Each file system's room, and what of ours lies there."""
         if self._looking is None or not self._looking.is_alive():
             self._looking = threading.Thread(target=self._measure, name="sealrun-disks", daemon=True)
             self._looking.start()
@@ -54,7 +55,7 @@ class Disks:
             if room is not None:
                 rooms[room.mount] = room
                 ours.setdefault(room.mount, []).append(what)
-        self._last = {mount: (room.free, room.size, ours[mount]) for mount, room in rooms.items()}
+        self._last = [(room, ours[mount]) for mount, room in rooms.items()]
 
 
 class AlarmRounds:

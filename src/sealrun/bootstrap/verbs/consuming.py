@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
-from sealrun.adapters.destinations import LocalDestination
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.damage import VerifyReport, Window
 from sealrun.domain.errors import UsageError
@@ -129,6 +126,8 @@ class Consumer:
         A run whose bytes are moved meanwhile, as by a repair or a repacking, is begun again; `ConflictError`: it was
         retired, and collected.
         """
+        from sealrun.adapters.destinations import LocalDestination  # noqa: PLC0415 - for who restores
+
         target = self._reader.resolve(ref)
         origin = self._origin() if link else None
 
@@ -145,9 +144,13 @@ class Consumer:
 
         return read_where_it_stands(self._reader, target, attempt)
 
-    def cat(self, ref: str, out: BinaryIO) -> Entry:
+    def cat(self, ref: str, out: BinaryIO) -> None:
         """Write one file's bytes to `out`, in bounded pieces, verified."""
-        view = self._reader.load_files(self._reader.resolve(ref))
+        target = self._reader.resolve(ref)
+        if target.path is not None:
+            out.writelines(self._reader.chunks_at(target, target.path))
+            return
+        view = self._reader.load_files(target)
         entry = self._single(ref, view, sealed=False)
         if entry is None:
             msg = (
@@ -155,7 +158,6 @@ class Consumer:
             )
             raise UsageError(msg)
         out.writelines(self._reader.chunks(view, entry))
-        return entry
 
     def verify(
         self,
@@ -264,8 +266,10 @@ class Mover:
 
 def whoami() -> str:
     """Who moves a pointer, for its history: ``user@host``."""
+    import getpass  # noqa: PLC0415 - for who moves something
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{os.uname().nodename}"

@@ -35,7 +35,16 @@ from sealrun.domain.reference import (
 from sealrun.domain.run import Envelope
 from sealrun.domain.urn import Urn
 from sealrun.ports import Clock, Entropy, Store
-from sealrun.services.access.loading import RunFiles, RunView, load_files, load_view, read_records
+from sealrun.services.access.loading import (
+    OneFile,
+    RunFiles,
+    RunView,
+    load_files,
+    load_one,
+    load_view,
+    nowhere,
+    read_records,
+)
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.pointers import PointerName, Pointers
 from sealrun.services.storage.standing import attempts_of, find_standing
@@ -134,23 +143,29 @@ class Reader:
 
     def chunks(self, view: RunFiles, entry: Entry) -> Iterator[bytes]:
         """Yield an entry's bytes in bounded pieces; at the end `DigestMismatchError` if they are not as sealed."""
-        hasher = hashlib.sha256()
-        for chunk in self._pieces(self.stored(view, entry)):
-            hasher.update(chunk)
-            yield chunk
-        if hasher.hexdigest() != entry.sha256:
-            raise DigestMismatchError(
-                f"{view.ref}:{entry.path}: stored bytes do not match the seal; "
-                f"find the extent with: sealrun verify {view.ref}"
-            )
+        yield from self._verified(OneFile(view.ref, entry.path, entry.sha256, self.stored(view, entry)))
+
+    def chunks_at(self, target: Target, path: str) -> Iterator[bytes]:
+        """Do the same for the file at `path` of a run, and read no more of its records than that takes."""
+        return self._verified(load_one(self._store, target, path))
 
     def stored(self, view: RunFiles, entry: Entry) -> Stored:
         """Where an entry's bytes are."""
         found = view.objects.get(entry.sha256)
         if found is None:
-            msg = f"{view.ref}:{entry.path}: {refs_key(view.target.attempt)} does not say where its bytes are"
-            raise IntegrityError(msg)
+            raise nowhere(view.ref, entry.path, view.target)
         return found
+
+    def _verified(self, file: OneFile) -> Iterator[bytes]:
+        hasher = hashlib.sha256()
+        for chunk in self._pieces(file.stored):
+            hasher.update(chunk)
+            yield chunk
+        if hasher.hexdigest() != file.sha256:
+            raise DigestMismatchError(
+                f"{file.ref}:{file.path}: stored bytes do not match the seal; "
+                f"find the extent with: sealrun verify {file.ref}"
+            )
 
     def _pieces(self, stored: Stored) -> Iterator[bytes]:
         if stored.offset is not None:

@@ -35,6 +35,7 @@ from sealrun.domain.errors import (
     SealrunError,
     UnavailableError,
 )
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Intent, Refs, Retired, Stored
 from sealrun.domain.repacking import LeftAlone, RepackedRun, RepackPlan, RepackReport, RunRepack, Sparse
@@ -223,7 +224,7 @@ class Repacker:
             for stored in places[target.attempt].values():
                 if stored.key in round_.quarantined:
                     return f"{stored.key} is quarantined (sealrun repair)"
-        now = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = rfc3339(self._clock.now())
         pins = pins_on(self._store, run.experiment, run.run_id, now)
         return f"{pins[0].text}: that keeps its packs, too" if pins else None
 

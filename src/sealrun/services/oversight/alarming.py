@@ -15,6 +15,7 @@ import msgspec
 from sealrun.domain.alarming import CLEARED, RAISED, AlarmRules, Kind, Seen, Trouble, help_of, judge, key_of
 from sealrun.domain.alarming import KINDS as _KINDS
 from sealrun.domain.board import Alarm, Severity
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Journal
 
@@ -39,7 +40,7 @@ def raise_alarm(
     key = key_of(kind, subject)
     with _changing:
         before = _read(journal, key)
-        since = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ") if before is None else before.since
+        since = rfc3339(clock.now()) if before is None else before.since
         alarm = Alarm(
             key=key,
             kind=kind,
@@ -101,7 +102,7 @@ def _clear(journal: Journal, clock: Clock, key: str) -> bool:
         if alarm is None:
             return False
         _log.info("alarm is over: %s %s", alarm.kind, alarm.subject)
-        _tell(journal, CLEARED, alarm, at=clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"))
+        _tell(journal, CLEARED, alarm, at=rfc3339(clock.now()))
         journal.facts.drop_fact(_PREFIX + key)
     return True
 
