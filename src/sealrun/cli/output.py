@@ -83,6 +83,29 @@ def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
         click.echo("\r\x1b[K", err=True, nl=False)
 
 
+@contextmanager
+def waiting(label: str, *, quiet: bool) -> Iterator[None]:
+    """Show on a terminal's stderr what is waited for, and for how long; anywhere else, nothing."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    began, over = time.monotonic(), threading.Event()
+
+    def show() -> None:
+        click.echo(f"\r{label} …\x1b[K", err=True, nl=False)
+        while not over.wait(1.0):
+            click.echo(f"\r{label} … {time.monotonic() - began:.0f} s\x1b[K", err=True, nl=False)
+
+    showing = threading.Thread(target=show, name="sealrun-waiting", daemon=True)
+    showing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        showing.join()
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+
 def _plain(value: object) -> str:
     return "" if value is None else printable(str(value))
 

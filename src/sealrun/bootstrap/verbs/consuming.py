@@ -22,7 +22,7 @@ from sealrun.domain.reference import NameReference, parse_reference
 from sealrun.domain.run import Envelope
 from sealrun.ports import Clock, Entropy
 from sealrun.services.access.moved import read_where_it_stands
-from sealrun.services.access.reading import Reader, RunFiles, RunView, check_experiment
+from sealrun.services.access.reading import Reader, RunFiles, RunView, check_experiment, no_such
 from sealrun.services.access.restoring import (
     Origin,
     Restored,
@@ -69,8 +69,11 @@ class Consumer:
         return self._reader.experiments()
 
     def runs(self, experiment: str | None = None) -> list[Row]:
-        """One row per run, oldest first."""
-        return self._reader.runs(experiment)
+        """One row per run, oldest first; `NotFoundError` for an experiment that holds nothing."""
+        rows = self._reader.runs(experiment)
+        if not rows and experiment is not None:
+            check_experiment(self._reader.store, experiment)
+        return rows
 
     def show(self, ref: str) -> RunView:
         """Everything known of the run that `ref` names; `path` of the view is the file, if it names one."""
@@ -191,12 +194,20 @@ class Consumer:
         )
 
     def pointers(self, experiment: str) -> list[Generation]:
-        """Where each pointer of an experiment stands."""
-        return self._reader.pointers(experiment)
+        """Where each pointer of an experiment stands; `NotFoundError` for an experiment that holds nothing."""
+        found = self._reader.pointers(experiment)
+        if not found:
+            check_experiment(self._reader.store, experiment)
+        return found
 
     def pointer_history(self, experiment: str, pointer: str) -> list[Generation]:
-        """A pointer's generations, newest first."""
-        return self._reader.history(experiment, pointer)
+        """A pointer's generations, newest first; `NotFoundError` for a pointer that never stood anywhere."""
+        found = self._reader.history(experiment, pointer)
+        if not found:
+            check_experiment(self._reader.store, experiment)
+            known = [generation.pointer for generation in self._reader.pointers(experiment)]
+            raise no_such("pointer", f"{experiment}@{pointer}", known, self.url)
+        return found
 
     def close(self) -> None:
         """Close the store."""
