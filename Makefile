@@ -7,6 +7,9 @@ ARGS ?=
 # How many tests run at once: many wait, for a server, for a folder to settle, for a process to start.
 WORKERS ?= 4
 
+# Tests start thousands of processes: each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 INSTALLED := $(VENV)/.installed
