@@ -27,6 +27,7 @@ from sealrun.adapters.renaming import rename_new
 from sealrun.adapters.stores.posix_durable import sync_folder
 from sealrun.domain.errors import ConfigurationError, UnavailableError
 from sealrun.domain.mirroring import MirroredRun, MirrorRecord
+from sealrun.domain.moments import rfc3339
 from sealrun.ports import Clock, Entropy
 
 ROOM = ".sealrun-mirror"
@@ -80,7 +81,7 @@ class LocalMirrorPlace:
                 mirror_id=self._entropy.hex(_ID_DIGITS),
                 registry_id=registry_id,
                 owner=self._owner,
-                created_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+                created_at=rfc3339(self._clock.now()),
             )
             self._write_record(record)
         elif record.owner != self._owner:

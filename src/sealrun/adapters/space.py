@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import os
 
-import msgspec
-
-
-class Room(msgspec.Struct, frozen=True):
-    """A file system by where it is mounted: bytes that this process may still use, and all there are."""
-
-    mount: str
-    free: int
-    size: int
+from sealrun.domain.space import Room
 
 
 def room_at(path: str) -> Room | None:
@@ -27,7 +19,13 @@ def room_at(path: str) -> Room | None:
         return None
     if found.f_blocks == 0:  # file systems that do not count, such as some network ones
         return None
-    return Room(_mount_of(place, device), found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+    return Room(
+        mount=_mount_of(place, device),
+        free=found.f_bavail * found.f_frsize,
+        size=found.f_blocks * found.f_frsize,
+        inodes=found.f_files,
+        inodes_free=found.f_favail,
+    )
 
 
 def _mount_of(place: str, device: int) -> str:

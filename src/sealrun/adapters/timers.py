@@ -19,6 +19,7 @@ from sealrun.adapters.schedules import Schedule, cron, every
 from sealrun.domain.board import TimerBoard
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.metering import TIMER_RUNS
+from sealrun.domain.moments import rfc3339
 from sealrun.ports import UNMETERED, Clock, Entropy, Facts, Meters
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class SystemTimers:
 
 
 def _shown(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(when)
 
 
 def _fact(name: str) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from sealrun.cli import exits
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import human_size, print_json, print_rows, printable
-from sealrun.cli.surroundings import Surroundings, shared_options
-from sealrun.domain.errors import SealrunError, UsageError
-from sealrun.settings.quantities import parse_duration
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
+from sealrun.domain.errors import SealrunError
+from sealrun.settings.quantities import read_moment
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.verbs.keeping import Keeper
@@ -190,7 +189,7 @@ def pin(around: Surroundings, ref: str, why: str, expires: str | None, registry:
 
     Example: sealrun pin training@latest -m "figure 3 of the paper" --expires 365d
     """
-    expires_at = None if expires is None else _moment(expires)
+    expires_at = None if expires is None else read_moment(expires, datetime.now(UTC))
     with around.parts() as parts:
         made = parts.keeper(registry).pin(ref, why, expires_at, hold=hold)
     if around.as_json:
@@ -236,15 +235,3 @@ def pins(around: Surroundings, experiment: str | None, registry: str | None) -> 
     ]
     columns = ("kind", "ref", "expires_at", "pinned_at", "by", "why")
     print_rows(rows if around.as_json else shown, columns, as_json=around.as_json)
-
-
-def _moment(text: str) -> str:
-    """Read a time from now on (``30d``); anything else is left to be read as a date."""
-    try:
-        seconds = parse_duration(text)
-        return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except ValueError:
-        return text
-    except OverflowError as error:
-        msg = f"--expires {text}: too far away; leave it out for a pin that does not expire"
-        raise UsageError(msg) from error

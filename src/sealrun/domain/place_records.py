@@ -27,7 +27,10 @@ def write_digests(frame: bytes, digests: Sequence[Digest]) -> Iterator[bytes]:
     head, _, tail = frame.partition(_NO_DIGESTS)
     glue = head + _DIGESTS
     for some in in_groups(digests, _AT_ONCE):
-        yield glue + b",\n".join([f"    {json.dumps(digest)}".encode() for digest in some])
+        joined = "".join(some)
+        plain = joined.isascii() and joined.isalnum()  # else they are no digests, and are escaped
+        names: Sequence[str] = some if plain else [json.dumps(digest)[1:-1] for digest in some]
+        yield glue + ('    "' + '",\n    "'.join(names) + '"').encode()
         glue = b",\n"
     yield b"\n  ]" + tail
 

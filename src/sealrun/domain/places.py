@@ -24,6 +24,10 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     offset: int | None = None
 
 
+PlaceRow = tuple[bytes, Key, int, int | None]
+"""A content and its place: digest, key, size, and where in a pack."""
+
+
 class PackPlaces(msgspec.Struct, frozen=True):
     """Contents that lie in one pack: digests one behind the other, offsets and sizes, in one order or another."""
 
@@ -64,16 +68,22 @@ class PackPlaces(msgspec.Struct, frozen=True):
 
     def ordered(self) -> Iterator[tuple[Digest, int, int]]:
         """Yield the same in order of the digests."""
-        raw = self.digests
-        order = sorted(range(len(self.sizes)), key=lambda at: raw[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
-        for at in array("I", order):
-            digest = Digest(raw[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES].hex())
-            yield digest, self.offsets[at], self.sizes[at]
+        ordered = self._sorted()
+        for begin in range(0, len(ordered), ROWS):
+            some = ordered[begin : begin + ROWS]
+            names = hex_digests(b"".join([raw for raw, _, _ in some]))
+            for name, (_, offset, size) in zip(names, some, strict=True):
+                yield name, offset, size
 
-    def ordered_places(self) -> Iterator[tuple[Digest, Stored]]:
-        """Yield each with its place, in order of the digests."""
-        for digest, offset, size in self.ordered():
-            yield digest, Stored(self.key, size, offset)
+    def ordered_rows(self) -> Iterator[PlaceRow]:
+        """Yield the same with their key, digests as bytes."""
+        key = self.key
+        return ((raw, key, size, offset) for raw, offset, size in self._sorted())
+
+    def _sorted(self) -> list[tuple[bytes, int, int]]:
+        raw = self.digests
+        digests = [raw[at : at + DIGEST_BYTES] for at in range(0, len(raw), DIGEST_BYTES)]
+        return sorted(zip(digests, self.offsets, self.sizes, strict=True))
 
     @classmethod
     def of_members(cls, key: Key, members: Sequence[Member], which: Sequence[int]) -> PackPlaces:
@@ -127,11 +137,9 @@ class Places(Mapping[Digest, Stored]):
         """Return every place."""
         return _Values(self)
 
-    def ordered(self) -> Iterator[tuple[Digest, Stored]]:
+    def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
-        return heapq.merge(
-            sorted(self.others.items()), *(pack.ordered_places() for pack in self.packs), key=lambda pair: pair[0]
-        )
+        return heapq.merge(_rows(self.others), *(pack.ordered_rows() for pack in self.packs))
 
     def __reduce__(self) -> tuple[type[Places], tuple[Mapping[Digest, Stored], tuple[PackPlaces, ...]]]:
         return Places, (self.others, self.packs)
@@ -161,9 +169,20 @@ class _Values(ValuesView[Stored]):
         return (stored for _, stored in self._mapping._pairs())  # noqa: SLF001 - the view of this very class
 
 
-def in_order(places: Mapping[Digest, Stored]) -> Iterator[tuple[Digest, Stored]]:
+def _rows(places: Mapping[Digest, Stored]) -> list[PlaceRow]:
+    return sorted((bytes.fromhex(digest), known.key, known.size, known.offset) for digest, known in places.items())
+
+
+def in_order(places: Mapping[Digest, Stored]) -> Iterator[PlaceRow]:
     """Yield every content with its place, in order of the digests."""
-    return places.ordered() if isinstance(places, Places) else iter(sorted(places.items()))
+    return places.ordered_rows() if isinstance(places, Places) else iter(_rows(places))
+
+
+def all_sizes(places: Mapping[Digest, Stored]) -> set[int]:
+    """Return every size that there is among the contents."""
+    if not isinstance(places, Places):
+        return {stored.size for stored in places.values()}
+    return {stored.size for stored in places.others.values()}.union(*(pack.sizes for pack in places.packs))
 
 
 def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime, timedelta
+
+from sealrun.domain.errors import UsageError
+from sealrun.domain.moments import rfc3339
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZES = {"": 1, "B": 1} | {
@@ -85,3 +89,16 @@ def duration_text(seconds: float) -> str:
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:g}{unit}"
     return f"{seconds:g}s"
+
+
+def read_moment(text: str, now: datetime) -> str:
+    """Read a time from `now` on (``30d``) as RFC 3339; anything else is returned as it is, to be read as a date.
+
+    `UsageError` for a time that lies beyond what a date can say.
+    """
+    try:
+        return rfc3339(now + timedelta(seconds=parse_duration(text)))
+    except ValueError:
+        return text
+    except OverflowError as error:
+        raise UsageError(f"expires {text!r}: too far away; leave it out for a pin that does not expire") from error

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.space import Room, room_at
+from sealrun.adapters.space import room_at
 from sealrun.bootstrap.daemon import alarming
 from sealrun.bootstrap.daemon.alarming import Disks
+from sealrun.domain.space import Room
 
 
 def test_room_is_that_of_the_file_system_and_named_after_its_mount(tmp_path: Path) -> None:
@@ -33,9 +34,9 @@ def test_a_file_system_that_counts_nothing_is_not_judged() -> None:
 def test_what_lies_on_one_disk_is_named_together(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     disks = Disks([("the state folder", str(tmp_path)), ("watch b", str(tmp_path / "b")), ("proc", "/proc")])
-    ((mount, (free, size, ours)),) = disks.look().items()
-    assert os.path.ismount(mount)
-    assert free <= size
+    ((room, ours),) = disks.look()
+    assert os.path.ismount(room.mount)
+    assert room.free <= room.size
     assert ours == ["the state folder", "watch b"]
 
 
@@ -45,15 +46,15 @@ def test_a_disk_that_hangs_keeps_nobody_waiting_and_is_asked_once(monkeypatch: p
     def hang(path: str) -> Room:
         asked.append(path)
         answers.wait(60)
-        return Room(path, 1, 2)
+        return Room(mount=path, free=1, size=2)
 
     monkeypatch.setattr(alarming, "room_at", hang)
     monkeypatch.setattr(alarming, "_PATIENCE_S", 0.01)
     disks = Disks([("x", "/x")])
-    assert disks.look() == {}
-    assert disks.look() == {}
+    assert not disks.look()
+    assert not disks.look()
     assert asked == ["/x"]
     answers.set()
     while not disks.look():
         threading.Event().wait(0.01)
-    assert disks.look() == {"/x": (1, 2, ["x"])}
+    assert disks.look() == [(Room(mount="/x", free=1, size=2), ["x"])]

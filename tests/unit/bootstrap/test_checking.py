@@ -17,10 +17,8 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from sealrun.adapters.installed_units import Unit, has_systemd, read_units
 from sealrun.adapters.stores.s3_errors import translate
-from sealrun.bootstrap.doctor.checking import judge_read
 from sealrun.bootstrap.doctor.findings import Finding
 from sealrun.bootstrap.doctor.folders import (
-    Room,
     check_mirrors,
     check_nested,
     check_rooms,
@@ -49,6 +47,7 @@ from sealrun.domain.errors import (
     UnsafeStoreError,
 )
 from sealrun.domain.mirroring import MirrorSpec
+from sealrun.domain.space import Room
 from sealrun.domain.watch import ReclaimRule, WatchSpec
 from sealrun.services.storage.probing import ProbeReport
 from sealrun.settings.expanding import Surroundings
@@ -76,7 +75,7 @@ def a_registry(url: str = "s3://bucket/x", **more: object) -> RegistrySpec:
 
 
 def a_room(free: int = 100 * GIB, inodes_free: int = 900) -> Room:
-    return Room(device=1, size=200 * GIB, free=free, inodes=1000, inodes_free=inodes_free)
+    return Room(mount="/", size=200 * GIB, free=free, inodes=1000, inodes_free=inodes_free)
 
 
 # folders
@@ -153,8 +152,8 @@ def test_watches_inside_each_other_are_noted(tmp_path: Path) -> None:
         (a_room(free=GIB // 2), "warning"),
         (a_room(free=1000), "error"),
         (a_room(inodes_free=5), "error"),
-        (Room(device=1, size=GIB, free=2 * GIB, inodes=1_000_000, inodes_free=5000), "warning"),
-        (Room(device=1, size=GIB, free=2 * GIB, inodes=0, inodes_free=0), "ok"),
+        (Room(mount="/", size=GIB, free=2 * GIB, inodes=1_000_000, inodes_free=5000), "warning"),
+        (Room(mount="/", size=GIB, free=2 * GIB, inodes=0, inodes_free=0), "ok"),
     ],
 )
 def test_room_is_judged_by_bytes_and_by_inodes(room: Room, level: str) -> None:
@@ -425,10 +424,3 @@ def test_another_journal_beside_the_one_in_use_is_noted(tmp_path: Path) -> None:
 def test_deliveries_to_a_registry_that_is_gone_from_the_settings_are_a_warning() -> None:
     finding = the_one(check_orphans({"old": 3, "main": 1}, {"main": a_registry()}))
     assert (finding.level, finding.detail.split()[0]) == ("warning", "3")
-
-
-def test_settings_that_the_daemon_has_not_read_are_told() -> None:
-    assert not list(judge_read("sealrun.toml", 10.0, 10.0))
-    told = the_one(judge_read("sealrun.toml", 11.0, 10.0))
-    assert told.level == "warning"
-    assert "reload" in told.do

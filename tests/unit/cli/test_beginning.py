@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.builders.commands import Answer, go_to
 
-from sealrun.bootstrap.doctor.folders import Room
 from sealrun.cli.main import run
+from sealrun.domain.space import Room
 
 
 class Folder:
@@ -119,8 +119,8 @@ def test_a_scan_after_init_takes_what_was_counted(project: Folder) -> None:
 def test_init_ends_with_3_and_says_what_to_do_where_something_does_not_work(
     project: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = Room(device=1, size=100 << 30, free=1 << 20, inodes=1000, inodes_free=900)
-    monkeypatch.setattr("sealrun.bootstrap.doctor.folders.read_room", lambda _path: full)
+    full = Room(mount="/", size=100 << 30, free=1 << 20, inodes=1000, inodes_free=900)
+    monkeypatch.setattr("sealrun.bootstrap.doctor.folders.room_at", lambda _path: full)
     answer = project("init", ".")
     assert answer.code == 3
     assert "error      space: " in answer.out

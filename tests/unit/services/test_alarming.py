@@ -12,6 +12,7 @@ from sealrun.domain.alarming import AlarmRules, Trouble
 from sealrun.domain.board import TimerBoard
 from sealrun.domain.cadence import Expectation
 from sealrun.domain.damage import Damage
+from sealrun.domain.space import Room
 from sealrun.ports import FolderRecord
 from sealrun.services.oversight.alarming import Alarms, clear_alarm, raise_alarm, standing
 from sealrun.services.oversight.cadence import Cadence
@@ -46,7 +47,7 @@ def test_an_alarm_keeps_its_beginning_and_a_new_reason_is_no_new_event(journal: 
     clock.advance(600)
     second = raise_alarm(journal, clock, "registry-full", "main", "critical", "still no space")
     assert second.since == first.since == "2026-01-17T15:00:00Z"
-    assert second.help == "docs/runbook.md#registry-full"
+    assert second.help == "sealrun runbook registry-full"
     assert [alarm.reason for alarm in standing(journal)] == ["still no space"]
     assert journal.events.kinds() == ["alarm.raised"]
     assert journal.events.seen[0]["key"] == "registry-full:main"
@@ -157,7 +158,7 @@ def test_roots_and_timers_in_trouble_are_named() -> None:
 
 def test_a_disk_that_was_low_stays_so_until_a_tenth_more_is_free(journal: Faked, clock: FakeClock) -> None:
     def low(free: float, size: float = 10 * GIB, rules: AlarmRules = RULES) -> bool:
-        disks = {"/mnt": (int(free), int(size), ["registry main"])}
+        disks = [(Room(mount="/mnt", free=int(free), size=int(size)), ["registry main"])]
         return bool(list(disks_in_trouble(disks, rules, standing(journal))))
 
     assert [low(0.9 * GIB), low(1.05 * GIB)] == [True, False]
@@ -167,6 +168,16 @@ def test_a_disk_that_was_low_stays_so_until_a_tenth_more_is_free(journal: Faked,
     assert [low(4, 10, declared), low(6, 10, declared)] == [True, False]
     raise_alarm(journal, clock, "low-space", "/mnt", "warning", "")
     assert [low(1.05 * GIB), low(1.15 * GIB)] == [True, False]
+
+
+def test_a_disk_without_inodes_is_low_on_space_however_many_bytes_are_free() -> None:
+    def reasons(inodes: int, free: int) -> list[str]:
+        room = Room(mount="/mnt", free=900 * GIB, size=1000 * GIB, inodes=inodes, inodes_free=free)
+        return [each.reason for each in disks_in_trouble([(room, ["watch a"])], RULES, [])]
+
+    assert reasons(10_000, 99) == ["99 of 10000 inodes are free; here lie watch a"]
+    assert reasons(10_000, 100) == []
+    assert reasons(0, 0) == []
 
 
 def test_damage_stands_until_it_is_looked_at_again_and_gone(journal: Faked, clock: FakeClock) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, timedelta
 from typing import Literal, NamedTuple
 
 from sealrun.bootstrap.parts import Parts
@@ -12,7 +11,7 @@ from sealrun.ports import Clock, Journal
 from sealrun.services.daemon.running import Parts as Running
 from sealrun.services.delivery import pausing
 from sealrun.services.delivery.availability import release_deliveries
-from sealrun.settings.quantities import parse_duration
+from sealrun.settings.quantities import parse_duration, read_moment
 
 _BY = "http"
 _MOST_TEXT = 300
@@ -96,7 +95,7 @@ class Actor:
         """Pin; see the protocol."""
         named = self._run(run)
         ref = f"{named.experiment}/{named.run}"
-        expires = None if "expires" not in given else self._moment(given["expires"])
+        expires = None if "expires" not in given else read_moment(given["expires"], self._clock.now())
         with self._open_parts() as parts:
             made = parts.keeper(named.registry).pin(ref, _text(given, "reason"), expires)
         self._tell("pin", ref, registry=named.registry, expires_at=made.expires_at)
@@ -143,16 +142,6 @@ class Actor:
         for intake in running.intakes if kind == "watch" else ():
             if intake.watch.name == name:
                 intake.mark(None)
-
-    def _moment(self, text: str) -> str:
-        """A time from now on (``30d``), or a date that is left to be read later."""
-        try:
-            later = self._clock.now() + timedelta(seconds=parse_duration(text))
-        except ValueError:
-            return text
-        except OverflowError as error:
-            raise UsageError(f"expires {text!r}: too far away; leave it out for a pin that does not expire") from error
-        return later.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _tell(self, what: str, subject: str, /, **more: object) -> None:
         self._journal.events.record(f"action.{what}", subject, by=_BY, **more)

@@ -1,7 +1,5 @@
 """Folders, as ``sealrun doctor`` looks at them: watches, the state folder, and room on their file systems."""
 
-# ruff: noqa: PTH116 - names go to and from the kernel as they are
-
 from __future__ import annotations
 
 import os
@@ -10,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-import msgspec
-
 from sealrun.adapters.mounts import file_system_of, is_remote
+from sealrun.adapters.space import room_at
 from sealrun.bootstrap.doctor.findings import Finding
 from sealrun.domain.mirroring import MirrorSpec
+from sealrun.domain.space import Room, has_few_inodes, has_next_to_no_inodes, share_of_inodes
 from sealrun.domain.watch import WatchSpec
 
 _MIB = 1 << 20
@@ -23,40 +21,18 @@ _LOOKED_AT = 200
 """So many candidates of a watch are tried for whether they can be read."""
 
 
-class Room(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file system has: bytes and inodes, `inodes` 0 where it does not count them."""
-
-    device: int
-    size: int
-    free: int
-    inodes: int
-    inodes_free: int
-
-
 def nearest(path: Path) -> Path:
     """Return the innermost folder above `path`, or itself, that is there."""
     return next(each for each in (path, *path.parents) if each.exists())
 
 
-def read_room(path: Path) -> Room | None:
-    """Ask the file system on which `path` lies, or would; None if it does not answer."""
-    try:
-        there = nearest(path)
-        told = os.statvfs(there)
-        device = os.stat(there).st_dev
-    except OSError:
-        return None
-    free, files = told.f_bavail * told.f_frsize, told.f_favail
-    return Room(device=device, size=told.f_blocks * told.f_frsize, free=free, inodes=told.f_files, inodes_free=files)
-
-
 def check_rooms(places: Mapping[str, Path], least: int = _GIB) -> Iterator[Finding]:
     """Say how much room there is, once for each file system. Below `least` is a warning, next to nothing an error."""
-    rooms: dict[int, tuple[Room, list[str]]] = {}
+    rooms: dict[str, tuple[Room, list[str]]] = {}
     for what, path in places.items():
-        room = read_room(path)
+        room = room_at(str(path))
         if room is not None:
-            rooms.setdefault(room.device, (room, []))[1].append(what)
+            rooms.setdefault(room.mount, (room, []))[1].append(what)
     for room, names in rooms.values():
         yield judge_room(room, ", ".join(names), least)
 
@@ -65,11 +41,11 @@ def judge_room(room: Room, names: str, least: int = _GIB) -> Finding:
     """Judge what a file system has left for what lies on it."""
     unit, name = (_GIB, "GiB") if room.size >= _GIB else (_MIB, "MiB")
     free = f"{room.free / unit:.1f} of {room.size / unit:.1f} {name} free"
-    inodes = f", {room.inodes_free / room.inodes:.0%} of the inodes free" if room.inodes else ""
+    inodes = f", {share_of_inodes(room):.0%} of the inodes free" if room.inodes else ""
     detail = f"{free}{inodes} (for {names})"
-    if room.free < min(least, 64 * _MIB, room.size // 10) or (room.inodes and room.inodes_free < 100):  # noqa: PLR2004 - next to none
+    if room.free < min(least, 64 * _MIB, room.size // 10) or has_next_to_no_inodes(room):
         return Finding(level="error", what="space", detail=detail, do=_MORE_ROOM)
-    if room.free < min(least, room.size // 10) or (room.inodes and room.inodes_free < room.inodes // 100):
+    if room.free < min(least, room.size // 10) or has_few_inodes(room):
         return Finding(level="warning", what="space", detail=detail, do=_MORE_ROOM)
     return Finding(level="ok", what="space", detail=detail)
 

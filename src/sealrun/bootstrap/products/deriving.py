@@ -21,6 +21,7 @@ from sealrun.bootstrap.verbs.consuming import whoami
 from sealrun.domain.building import DEFAULT_LEASE_S, BuildStep
 from sealrun.domain.deriving import KIND, Derivation, Failure, Rule, described, failed_again, filled_in, in_order
 from sealrun.domain.errors import BuildFailedError, HeldError
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.records import canonical_json
 from sealrun.recording.completing import declare
 from sealrun.recording.masking import masked_text
@@ -225,4 +226,4 @@ class Deriver(Workshop):
         return Outcome(derivation, "failed", reason=reason)
 
     def _moment(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(self._clock.now())

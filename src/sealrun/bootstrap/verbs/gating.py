@@ -13,6 +13,7 @@ from sealrun.bootstrap.verbs.consuming import Consumer
 from sealrun.bootstrap.verbs.governing import Governor
 from sealrun.domain.errors import RequirementError, UsageError
 from sealrun.domain.gating import Gate, evidence_of, judge_checks
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.pointing import Target
 from sealrun.domain.records import JsonObject
 from sealrun.domain.validating import Finding
@@ -51,7 +52,7 @@ class Gatekeeper:
             ref = f"{target.experiment}/{target.run_id}"
             msg = f"{place} was not moved: {ref} does not pass what it requires: {told}{more}"
             raise RequirementError(msg)
-        return evidence_of(findings, self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")) if findings else None
+        return evidence_of(findings, rfc3339(self._clock.now())) if findings else None
 
     def _validated(self, target: Target) -> list[Finding]:
         """Look at what validating looks at, if any of it is required. The seal is: a broken one proves nothing else."""

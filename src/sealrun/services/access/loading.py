@@ -9,7 +9,7 @@ import msgspec
 
 from sealrun.domain.address import Digest, Key, refs_key, run_key
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
+from sealrun.domain.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums, sum_line
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
@@ -19,6 +19,7 @@ from sealrun.services.threads.fanning import fan_out
 
 _REFS = "refs"
 _ROOT = b"# ROOT_SHA256 "
+_DIGEST = re.compile(rb"[0-9a-f]{64}")
 _RECORD_LINE = re.compile(rb"^([0-9a-f]{64}) [ *](run\.json|manifest\.json)$", re.MULTILINE)
 
 
@@ -42,10 +43,9 @@ class RunFiles(msgspec.Struct, frozen=True, kw_only=True):
     def entry(self, path: str) -> Entry:
         """Return the entry at `path`, or raise `NotFoundError`."""
         entry = self.manifest.find(path)
-        if entry is not None:
-            return entry
-        msg = f"{self.ref} holds no file {path!r}; list its files with: sealrun show {self.ref}"
-        raise NotFoundError(msg)
+        if entry is None:
+            raise no_such_file(self.ref, path)
+        return entry
 
 
 class RunView(RunFiles, frozen=True, kw_only=True):
@@ -63,6 +63,41 @@ class RunView(RunFiles, frozen=True, kw_only=True):
     def sums(self) -> Sums:
         """MANIFEST.sha256, decoded anew each time."""
         return Sums.decode(self.sums_file, SUMS_FILE)
+
+
+class OneFile(msgspec.Struct, frozen=True):
+    """One file of a sealed run: its digest, which ROOT_SHA256 covers, and where its bytes are."""
+
+    ref: str
+    path: str
+    sha256: Digest
+    stored: Stored
+
+
+def load_one(store: Store, target: Target, path: str) -> OneFile:
+    """Read of the records what one file's bytes take: MANIFEST.sha256 and refs. Its executable bit stays unknown.
+
+    `NotFoundError`: the run holds no such file. `IntegrityError` as for `load_files`.
+    """
+    records = _Records(store, target, None, (SUMS_FILE, _REFS))
+    ref = f"{target.experiment}/{target.run_id}"
+    digest = _digest_of(records.lines(), path)
+    if digest is None:
+        raise no_such_file(ref, path)
+    stored = Refs.decode(records.take(_REFS), records.keys[_REFS]).objects.get(digest)
+    if stored is None:
+        raise nowhere(ref, path, target)
+    return OneFile(ref, path, digest, stored)
+
+
+def no_such_file(ref: str, path: str) -> NotFoundError:
+    """Return the error for a path that a run does not hold."""
+    return NotFoundError(f"{ref} holds no file {path!r}; list its files with: sealrun show {ref}")
+
+
+def nowhere(ref: str, path: str, target: Target) -> IntegrityError:
+    """Return the error for a file that the attempt's refs leave out."""
+    return IntegrityError(f"{ref}:{path}: {refs_key(target.attempt)} does not say where its bytes are")
 
 
 def load_files(store: Store, target: Target, kept: MutableMapping[str, bytes] | None = None) -> RunFiles:
@@ -125,8 +160,8 @@ class _Records:
             self._kept[name] = body
         return body
 
-    def listed(self) -> Mapping[str, Digest]:
-        """Read the other records' digests out of MANIFEST.sha256, whose own is the ROOT_SHA256 that was sealed."""
+    def lines(self) -> bytes:
+        """Return the lines of MANIFEST.sha256, whose own digest is the ROOT_SHA256 that was sealed."""
         where, body = self.keys[SUMS_FILE], self.take(SUMS_FILE)
         head, mark, tail = body.rpartition(_ROOT)
         root = sha256(head)
@@ -136,7 +171,11 @@ class _Records:
         if root != self._target.root_sha256:
             msg = f"{where}: ROOT_SHA256 is {root}, but the attempt sealed {self._target.root_sha256}"
             raise IntegrityError(msg)
-        return {found[2].decode(): Digest(found[1].decode()) for found in _RECORD_LINE.finditer(head)}
+        return head
+
+    def listed(self) -> Mapping[str, Digest]:
+        """Read the other records' digests out of it."""
+        return {found[2].decode(): Digest(found[1].decode()) for found in _RECORD_LINE.finditer(self.lines())}
 
     def checked(self, name: str, listed: Mapping[str, Digest]) -> bytes:
         """Return a record whose digest is the one that is listed."""
@@ -145,3 +184,16 @@ class _Records:
             msg = f"{self.keys[name]}: its bytes are not those in {SUMS_FILE}"
             raise DigestMismatchError(msg)
         return body
+
+
+def _digest_of(lines: bytes, path: str) -> Digest | None:
+    """Return the digest of the entry at `path` out of the lines of MANIFEST.sha256, or None if there is none."""
+    line = sum_line("", ARTIFACTS + path).encode()
+    mark, rest = (b"\\", line[1:]) if line.startswith(b"\\") else (b"", line)
+    at = lines.find(rest)
+    while at >= 0:  # what is found may be the end of a longer name
+        digest = _DIGEST.fullmatch(lines[lines.rfind(b"\n", 0, at) + 1 : at].removeprefix(mark))
+        if digest is not None:
+            return Digest(digest[0].decode())
+        at = lines.find(rest, at + 1)
+    return None

@@ -9,6 +9,7 @@ import msgspec
 from sealrun.domain.address import CONDEMNED, Digest, Key, attempt_id, batch_key, batch_of, condemned_key
 from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError
+from sealrun.domain.moments import rfc3339
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.storage.certainty import Certainty
 
@@ -103,7 +104,7 @@ class Batches:
         return Verdict.decode(self._certainty.create(key, proposed.encode()), key)
 
     def _stamp(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(self._clock.now())
 
 
 def checked(verdict: Verdict, condemned: Digest) -> Verdict:

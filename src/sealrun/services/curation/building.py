@@ -27,6 +27,7 @@ from sealrun.domain.building import (
     step_of,
 )
 from sealrun.domain.errors import BuildFailedError, HeldError, NotFoundError, SealrunError
+from sealrun.domain.moments import rfc3339
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.storage.certainty import Certainty
@@ -177,7 +178,7 @@ class BuildLog:
             step=1 if after is None else after.step + 1,
             state=state,
             by=self._by,
-            at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            at=rfc3339(self._clock.now()),
             nonce=nonce,
             error=error,
             reason=reason,

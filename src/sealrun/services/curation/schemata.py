@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sealrun.domain.errors import ConflictError, NotFoundError
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.records import JsonObject, canonical_json, sha256
 from sealrun.domain.schemas.user import SCHEMAS, UserSchema, schema_key, schemas_prefix
 from sealrun.domain.types import parse_schema_id
@@ -32,7 +33,7 @@ class Schemata:
             version=version,
             schema=schema,
             schema_sha256=sha256(canonical_json(schema)),
-            added_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            added_at=rfc3339(self._clock.now()),
             by=by,
             nonce=self._entropy.hex(32),
         )

@@ -11,6 +11,7 @@ import msgspec
 from sealrun.domain.address import attempt_id
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.manifest import Entry
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.retrying import CAP_S
 from sealrun.domain.sealed import Published, SealedRun
@@ -153,7 +154,7 @@ def ticket_of(delivery: Delivery, journal: Journal, clock: Clock, entropy: Entro
     ticket = AttemptTicket(
         attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), entropy.hex(16)),
         nonce=entropy.hex(32),
-        created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created_at=rfc3339(now),
         owner=owner,
         fresh=True,
     )

@@ -10,12 +10,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC
 
 from sealrun.domain.board import InFlight
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.hearing import HeardSource
 from sealrun.domain.manifest import Entry
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.sealed import SealedRun
 from sealrun.ports import Clock, Source
 
@@ -76,7 +76,7 @@ class Travels:
     def trip(self, registry: str, run: SealedRun) -> Iterator[Trip]:
         """A run is on its way while this lasts."""
         ref, total = _described(run)
-        started = self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        started = rfc3339(self._clock.now())
         trip = Trip(ref, started, total, lambda size: self._passed(registry, size))
         with self._lock:
             self._trips.setdefault(registry, []).append(trip)

@@ -20,6 +20,7 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.pointing import LATEST, Generation, Target
 from sealrun.domain.publication import Intent, Outcome, Proposal, Refs
 from sealrun.domain.records import JsonObject
@@ -168,8 +169,8 @@ class PointerMover:
             purpose="move",
             experiment=target.experiment,
             run_id=target.run_id,
-            created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            heartbeat_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created_at=rfc3339(now),
+            heartbeat_at=rfc3339(now),
             digests=digests,
             proposal=proposal,
         )
@@ -198,7 +199,7 @@ class PointerMover:
             attempt=intent.attempt,
             nonce=intent.nonce,
             decision=decision,
-            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            decided_at=rfc3339(self._clock.now()),
             by=self._owner,
             why=why,
         )

@@ -24,6 +24,7 @@ from sealrun.domain.address import (
     pointers_prefix,
 )
 from sealrun.domain.errors import IntegrityError, NotFoundError, UnsupportedFormatError
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.pointing import Generation, Target, should_advance
 from sealrun.domain.publication import Proposal
 from sealrun.domain.records import JsonObject, sha256
@@ -250,7 +251,7 @@ class Pointers:
             generation=head[0].generation + 1 if head else 1,
             target=target,
             previous_sha256=sha256(head[1]) if head else None,
-            moved_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            moved_at=rfc3339(self._clock.now()),
             by=self._by,
             why=why,
             nonce=self._entropy.hex(32),

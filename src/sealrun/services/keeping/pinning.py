@@ -14,6 +14,7 @@ from sealrun.domain.address import (
 from sealrun.domain.declarations import parse_time
 from sealrun.domain.errors import UsageError
 from sealrun.domain.keeping import Lifted, Pin
+from sealrun.domain.moments import rfc3339
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.access.reading import no_such_run
 from sealrun.services.storage.certainty import Certainty
@@ -117,4 +118,4 @@ class Pins:
         return expiry
 
     def _stamp(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(self._clock.now())

@@ -20,6 +20,7 @@ from sealrun.domain.errors import UsageError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.indexing import Dropped, Row
 from sealrun.domain.manifest import RUN_FILE
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.publication import Outcome, Retired
 from sealrun.domain.retention import STILL_LISTED, Judged, Policy, RetentionPlan, RunFacts, plan_retention
 from sealrun.domain.run import Envelope
@@ -262,4 +263,4 @@ def _has_sealed(outcome: Outcome | None) -> bool:
 
 
 def _stamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(now)

@@ -45,6 +45,7 @@ from sealrun.domain.mending import (
     RepairReport,
     RunRepair,
 )
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import AttemptTicket, Intent, Seal
 from sealrun.domain.run import Envelope
@@ -241,4 +242,4 @@ class Repairer:
         self._store.discard(intent_key(old))
 
     def _stamp(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(self._clock.now())

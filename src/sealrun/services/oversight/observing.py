@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sealrun.domain.alarming import AlarmRules, Kind, Trouble, key_of, several
 from sealrun.domain.board import Alarm, TimerBoard
+from sealrun.domain.space import Room, has_few_inodes
 from sealrun.ports import FolderState, Journal
 from sealrun.services.delivery.availability import read_standing
 
@@ -55,15 +56,19 @@ def timers_in_trouble(timers: Iterable[TimerBoard]) -> Iterable[Trouble]:
 
 
 def disks_in_trouble(
-    disks: Mapping[str, tuple[int, int, Sequence[str]]], rules: AlarmRules, standing: Iterable[Alarm]
+    disks: Iterable[tuple[Room, Sequence[str]]], rules: AlarmRules, standing: Iterable[Alarm]
 ) -> Iterable[Trouble]:
-    """File systems with little room: of each, by its mount, what is free, what there is, and what of ours lies there.
+    """File systems with little room, or few inodes: of each its room, and what of ours lies there.
 
-    One that was low stays so until a tenth more is free.
+    One that was low on bytes stays so until a tenth more is free.
     """
     known = {alarm.key for alarm in standing}
-    for mount, (free, size, ours) in disks.items():
-        least = min(max(float(rules.low_bytes), rules.low_share * size), rules.low_most * size)
-        if free < least * (_MORE_TO_CLEAR if key_of("low-space", mount) in known else 1.0):
-            reason = f"{free / _GIB:.2f} GiB of {size / _GIB:.2f} GiB are free; here lie {', '.join(ours)}"
-            yield Trouble(kind="low-space", subject=mount, reason=reason)
+    for room, ours in disks:
+        least = min(max(float(rules.low_bytes), rules.low_share * room.size), rules.low_most * room.size)
+        if room.free < least * (_MORE_TO_CLEAR if key_of("low-space", room.mount) in known else 1.0):
+            left = f"{room.free / _GIB:.2f} GiB of {room.size / _GIB:.2f} GiB"
+        elif has_few_inodes(room):
+            left = f"{room.inodes_free} of {room.inodes} inodes"
+        else:
+            continue
+        yield Trouble(kind="low-space", subject=room.mount, reason=f"{left} are free; here lie {', '.join(ours)}")

@@ -8,6 +8,7 @@ import msgspec
 
 from sealrun.domain.address import ATTEMPTS, AttemptId, attempt_of, intent_key, outcome_key, retired_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.publication import Intent, Outcome, Resolution, plan_resolution
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.index.pointers import Pointers
@@ -115,7 +116,7 @@ class Recovery:
             attempt=attempt,
             nonce=self._entropy.hex(32),
             decision="void",
-            decided_at=self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            decided_at=rfc3339(self._clock.now()),
             by=self._owner,
             why=f"silent for {found.silent_s:.0f} s",
         )

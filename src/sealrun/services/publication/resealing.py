@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from sealrun.domain.address import AttemptId, RunId, attempt_id, intent_key, outcome_key, retired_key
 from sealrun.domain.indexing import Dropped
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.publication import AttemptTicket, Outcome, Retired
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.indexing import Index
@@ -88,4 +89,4 @@ class Succession:
         return standing
 
     def _stamp(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(self._clock.now())

@@ -9,6 +9,7 @@ import msgspec
 from sealrun.domain.address import Digest, Key, intent_key, object_key
 from sealrun.domain.contents import Contents, Marked
 from sealrun.domain.manifest import Entry, Manifest
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.places import Places
 from sealrun.domain.publication import Intent, Stored
 from sealrun.ports import Clock, Source, StagedPack, Store
@@ -82,7 +83,7 @@ class Uploader:
     ) -> Mapping[Digest, Stored]:
         packed = Marked({}) if packer is None else packer.fit(missing, sizes, run.staged, run.named)
         alone: dict[Digest, Entry] = {}
-        for entry in missing:
+        for entry in missing if packed.count < len(sizes) else ():
             if entry.sha256 not in packed:
                 alone.setdefault(entry.sha256, entry)
         keys = {digest: object_key(digest, intent.attempt) for digest in alone}
@@ -105,7 +106,7 @@ class Uploader:
             if self._clock.monotonic() - last[0] < _HEARTBEAT_S:
                 return
             last[0] = self._clock.monotonic()
-            now = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            now = rfc3339(self._clock.now())
             self._store.put(intent_key(intent.attempt), msgspec.structs.replace(intent, heartbeat_at=now).encode())
 
         return beat

@@ -8,6 +8,7 @@ import msgspec
 
 from sealrun.domain.address import REGISTRY
 from sealrun.domain.errors import NoRegistryError
+from sealrun.domain.moments import rfc3339
 from sealrun.domain.records import JsonObject, Record
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.storage.certainty import Certainty
@@ -51,7 +52,7 @@ def create_registry(store: Store, clock: Clock, entropy: Entropy, options: JsonO
     """Make `store` a registry, or return the record of the one that is there. Durable on return."""
     proposed = RegistryRecord(
         registry_id=entropy.hex(32),
-        created_at=clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created_at=rfc3339(clock.now()),
         options=options or {},
     )
     body = Certainty(store, clock, entropy).create(REGISTRY, proposed.encode())
