@@ -32,7 +32,7 @@ demo: $(INSTALLED) ## see sealrun seal, publish and resolve a run, in a temporar
 test: $(DEVELOPING) ## run every test; choose with ARGS="-k pointer"
 	@scratch=$$(mktemp -d -p "$$(tests/scratch)" sealrun-tests-XXXXXX) && \
 	  trap 'rm -rf "$$scratch"' EXIT && trap 'exit 130' INT && trap 'exit 143' TERM && \
-	  TMPDIR=$$scratch $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 300 $(ARGS)
+	  TMPDIR=$$scratch $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 900 $(ARGS)
 
 browser: $(DEVELOPING) ## open every page in Chromium, which has to be installed
 	@$(BIN)/python -m pytest tests/browser -m browser --timeout 300 $(ARGS)
