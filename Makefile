@@ -7,6 +7,9 @@ ARGS ?=
 # How many tests run at once: many wait, for a server, for a folder to settle, for a process to start.
 WORKERS ?= 4
 
+# Tests start thousands of processes: each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 INSTALLED := $(VENV)/.installed
@@ -29,7 +32,7 @@ demo: $(INSTALLED) ## see sealrun seal, publish and resolve a run, in a temporar
 test: $(DEVELOPING) ## run every test; choose with ARGS="-k pointer"
 	@scratch=$$(mktemp -d -p "$$(tests/scratch)" sealrun-tests-XXXXXX) && \
 	  trap 'rm -rf "$$scratch"' EXIT && trap 'exit 130' INT && trap 'exit 143' TERM && \
-	  TMPDIR=$$scratch $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 300 $(ARGS)
+	  TMPDIR=$$scratch $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 900 $(ARGS)
 
 browser: $(DEVELOPING) ## open every page in Chromium, which has to be installed
 	@$(BIN)/python -m pytest tests/browser -m browser --timeout 300 $(ARGS)

@@ -47,6 +47,8 @@ class Digests:
 
     def set_all(self, numbers: Sequence[int], digests: bytearray) -> None:
         """Keep the digests of some files, which stand one behind the other. The numbers ascend: mostly neighbours."""
+        if not numbers:  # each is remembered
+            return
         if numbers[-1] - numbers[0] + 1 != len(numbers):
             for at, number in enumerate(numbers):
                 self.set(number, digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
