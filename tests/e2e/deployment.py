@@ -104,9 +104,10 @@ class Deployment:
         return [json.loads(line) for line in self.run(*arguments, "--json").stdout.splitlines()]
 
     def runs(self, registry: str) -> list[dict[str, Any]]:
-        """Runs that one registry lists: none where it, or the experiment, is not there yet or cannot be reached."""
-        done = self.asked("ls", str(self.watch["experiment"]), "--registry", registry, "--json")
-        if done.returncode in {5, 10} or '"NotFoundError"' in done.stderr:
+        """Runs that one registry lists: none where a daemon has not made the registry yet, or it cannot be reached."""
+        awaited = ("ls", str(self.watch["experiment"]), "--error-on-nothing")
+        done = self.asked(*awaited, "--registry", registry, "--json")
+        if done.returncode in {4, 5, 10}:
             return []
         if done.returncode:
             msg = f"ls: exit code {done.returncode}: {done.stderr}"

@@ -81,7 +81,7 @@ def load_one(store: Store, target: Target, path: str) -> OneFile:
     """
     records = _Records(store, target, None, (SUMS_FILE, _REFS))
     ref = f"{target.experiment}/{target.run_id}"
-    digest = _digest_of(records.lines(), path)
+    digest = _digest_of(records.lines(), ARTIFACTS + path)
     if digest is None:
         raise no_such_file(ref, path)
     stored = Refs.decode(records.take(_REFS), records.keys[_REFS]).objects.get(digest)
@@ -175,7 +175,11 @@ class _Records:
 
     def listed(self) -> Mapping[str, Digest]:
         """Read the other records' digests out of it."""
-        return {found[2].decode(): Digest(found[1].decode()) for found in _RECORD_LINE.finditer(self.lines())}
+        head = self.lines()
+        found = {name: _digest_of(head, name) for name in (RUN_FILE, MANIFEST_FILE)}
+        if None in found.values():  # perhaps written another way, which takes a look at every line
+            return {line[2].decode(): Digest(line[1].decode()) for line in _RECORD_LINE.finditer(head)}
+        return {name: digest for name, digest in found.items() if digest is not None}
 
     def checked(self, name: str, listed: Mapping[str, Digest]) -> bytes:
         """Return a record whose digest is the one that is listed."""
@@ -187,8 +191,8 @@ class _Records:
 
 
 def _digest_of(lines: bytes, path: str) -> Digest | None:
-    """Return the digest of the entry at `path` out of the lines of MANIFEST.sha256, or None if there is none."""
-    line = sum_line("", ARTIFACTS + path).encode()
+    """Return the digest of the file at `path` in a run folder out of the lines of MANIFEST.sha256, or None."""
+    line = sum_line("", path).encode()
     mark, rest = (b"\\", line[1:]) if line.startswith(b"\\") else (b"", line)
     at = lines.find(rest)
     while at >= 0:  # what is found may be the end of a longer name
