@@ -133,7 +133,7 @@ class LocalFolder:
         known, packs = digests.known, copying.packs if copying is not None else ()
         unknown = _unknown_bytes(files, known)
         if any(known):
-            packs = [array("L", [number for number in pack if not known[number]]) for pack in packs]
+            packs = [array("I", [number for number in pack if not known[number]]) for pack in packs]
         moved = self._moving() or nobody_asks
         found = Hashing(self._root, self._workers, Staging(copying), moved).run(files, digests, packs)
         self._hashed(unknown)

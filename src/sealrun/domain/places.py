@@ -37,8 +37,8 @@ class PackPlaces(msgspec.Struct, frozen=True):
         """Return members, given as digest: (offset, size); None if they say what cannot be true."""
         try:
             digests = bytes.fromhex("".join(members))
-            offsets = array("Q", [offset for offset, _ in members.values()])
-            sizes = array("Q", [size for _, size in members.values()])
+            offsets = _narrow([offset for offset, _ in members.values()])
+            sizes = _narrow([size for _, size in members.values()])
         except (ValueError, OverflowError):
             return None
         if hex_digests(digests) != list(members):
@@ -85,6 +85,11 @@ class PackPlaces(msgspec.Struct, frozen=True):
             return cls(key, digests, offsets, sizes)
         whole = cls(key, members.digests, members.offsets, members.sizes)
         return whole if len(which) == len(members) else whole.among(which)
+
+
+def _narrow(numbers: Sequence[int]) -> array[int]:
+    """Return numbers in four bytes each, or in eight if there are larger ones."""
+    return array("I" if max(numbers, default=0) < 1 << 32 else "Q", numbers)
 
 
 class Places(Mapping[Digest, Stored]):
@@ -138,7 +143,12 @@ class Places(Mapping[Digest, Stored]):
 
     @cached_property
     def _index(self) -> DigestIndex:
-        return DigestIndex([b"".join(pack.digests for pack in self.packs)])
+        return DigestIndex((pack.digests for pack in self.packs), self._length, self._raw)
+
+    def _raw(self, number: int) -> bytes:
+        at = bisect_right(self._starts, number) - 1
+        begin = (number - self._starts[at]) * DIGEST_BYTES
+        return self.packs[at].digests[begin : begin + DIGEST_BYTES]
 
     def _pairs(self) -> Iterator[tuple[Digest, Stored]]:
         yield from self.others.items()
