@@ -14,11 +14,11 @@ from sealrun.domain.errors import NoSpaceError
 class FileShelf:
     """`domain.shelves.Shelf` in one unnamed temporary file."""
 
-    def __init__(self, folder: str) -> None:
-        """Keep the bytes on the disk of `folder`, which is there."""
-        self._folder = folder
+    def __init__(self, folder: str | None = None) -> None:
+        """Keep the bytes on the disk of `folder`, which is there, or where temporary files go."""
+        self._folder = folder or tempfile.gettempdir()
         try:
-            with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
                 self._descriptor = os.dup(file.fileno())
         except OSError as error:
             raise self._no_space(error) from error

@@ -28,7 +28,9 @@ class DigestIndex:
     that hardly any other one is ever read again to be compared.
     """
 
-    def __init__(self, columns: Iterable[bytes | bytearray], count: int, raw: Callable[[int], bytes | bytearray]):
+    def __init__(
+        self, columns: Iterable[bytes | bytearray], count: int, raw: Callable[[int], bytes | bytearray]
+    ) -> None:
         """Index the `count` digests in `columns`; `raw` returns one by its number."""
         self._raw = raw
         self._last = max(8, 1 << (count * 3 // 2).bit_length()) - 1

@@ -111,7 +111,7 @@ class Entries(Sequence[Entry]):
 
     def __init__(self, blocks: Sequence[EntryBlock]) -> None:
         """Hold `blocks`, of which each but the last has `ROWS` rows."""
-        self._blocks = blocks if isinstance(blocks, Blocks) else Blocks(blocks)
+        self._blocks: Blocks[EntryBlock] = blocks if isinstance(blocks, Blocks) else Blocks(blocks)
         self._length = self._blocks.rows
         self._firsts: list[str] | None = None
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from sealrun.domain.cutting import Cutter
 from sealrun.domain.entries import Entry, rows_of
+from sealrun.domain.pieces import Pieces
 from sealrun.domain.ready import ready
 from sealrun.domain.records import canonical_json_without_floats
 
@@ -17,7 +19,9 @@ _END = b"\n  ]"
 """Nowhere else in a record: a line feed inside a string is escaped, and what is deeper stands further to the right."""
 _BEFORE, _AFTER = b'{\n  "entries": [\n', b"\n  ]\n}\n"
 _BETWEEN = b"\n    },\n"
+_LAST = b"\n    }" + _END
 _READ_AT_ONCE = 128 << 10
+_MOST_AROUND = 16 << 20
 
 
 def written(frame: bytes, entries: Sequence[Entry]) -> Iterator[bytes]:
@@ -33,6 +37,28 @@ def written(frame: bytes, entries: Sequence[Entry]) -> Iterator[bytes]:
         yield glue + some[len(_BEFORE) : -len(_AFTER)]
         glue = b",\n"
     yield _END + tail
+
+
+class Apart:
+    """A record as `written` writes it, gone through once: first its entries, then what is around them.
+
+    What is written otherwise raises one of `records.UNREADABLE`.
+    """
+
+    def __init__(self, body: Pieces) -> None:
+        """Begin with `body`."""
+        self._cutter = Cutter(body)
+        self._around: list[bytes] = []
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries."""
+        self._around.append(self._cutter.through(_ENTRIES, _MOST_AROUND))
+        for part in self._cutter.parts(_BETWEEN, _LAST, len(b"\n    }")):
+            yield from _decoder().decode(b"[" + part + b"]")
+
+    def frame(self) -> bytes:
+        """Return the record without its entries, which were gone through."""
+        return b"".join((*self._around, _END, self._cutter.rest(_MOST_AROUND)))
 
 
 def read_apart(body: bytes) -> tuple[bytes, Iterator[Entry]] | None:

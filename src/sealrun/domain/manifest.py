@@ -21,7 +21,7 @@ import msgspec
 from sealrun.domain.address import Digest, parse_digest
 from sealrun.domain.contents import FEW, Contents
 from sealrun.domain.entries import Entries, Entry, add_parents, ascend, check_digests, columns_of, in_columns, sizes_of
-from sealrun.domain.entry_records import read_apart, written
+from sealrun.domain.entry_records import Apart, read_apart, written
 from sealrun.domain.errors import IntegrityError, RunRejectedError, UnsupportedFormatError, UsageError
 from sealrun.domain.links import links_problem
 from sealrun.domain.pieces import Body, Pieces
@@ -169,6 +169,21 @@ class Manifest(Record, frozen=True, kw_only=True):
             msg = f"{where}: the size does not match the entries"
             raise IntegrityError(msg)
         return msgspec.structs.replace(self, entries=entries)
+
+    @classmethod
+    def read(cls, body: Body, where: str) -> Self:
+        """Do the same as `decode`; of a long record, some entries are in memory at a time."""
+        if isinstance(body, bytes):
+            return cls.decode(body, where)
+        apart = Apart(body)
+        try:
+            entries = in_columns(apart.entries())
+            frame = super()._at_once(apart.frame())
+        except UNREADABLE:
+            frame = None
+        if frame is None or frame.entries:
+            return cls.decode(bytes(body), where)
+        return msgspec.structs.replace(frame, entries=entries).checked(where)
 
     @classmethod
     def _at_once(cls, body: bytes) -> Self | None:

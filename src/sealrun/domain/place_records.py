@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key
+from sealrun.domain.cutting import Cutter, OtherwiseError
 from sealrun.domain.grouping import in_groups
+from sealrun.domain.pieces import Pieces
 from sealrun.domain.places import PackPlaces, Places, Stored
 from sealrun.domain.ready import ready
 
 _NO_DIGESTS, _DIGESTS = b'\n  "digests": []', b'\n  "digests": [\n'
 _NO_PACKS, _PACKS = b'\n  "packs": {}', b'\n  "packs": {\n'
+_OBJECTS = b'\n  "objects": {'
+_PACKS_END = b"\n  }"
 _AT_ONCE = 1024
+_MOST_AROUND = 1 << 20
 
 
 def write_digests(frame: bytes, digests: Sequence[Digest]) -> Iterator[bytes]:
@@ -57,6 +63,47 @@ _MANY_BYTES = 2 << 20
 """Refs of some twenty thousand contents: more are kept in columns."""
 
 
+def read_places(body: Pieces) -> tuple[bytes, Mapping[Digest, Stored]]:
+    """Return a long record of refs without its places, and those; what holds them is read some at a time.
+
+    What is not written as here raises one of `records.UNREADABLE`.
+    """
+    cutter = Cutter(body)
+    head = cutter.through(_OBJECTS, _MOST_AROUND)
+    others: dict[Digest, Stored] = {}
+    packs: list[PackPlaces] = []
+    if (then := cutter.take(1)) == b"\n":
+        for part in cutter.parts(b"\n    },\n", b"\n    }\n  }", len(b"\n    }")):
+            others.update(_objects_decoder().decode(b"{" + part + b"}"))
+        then = b"}"
+    if then != b"}":
+        raise OtherwiseError
+    if (then := cutter.take(1)) == b",":
+        if cutter.take(len(_PACKS)) != _PACKS:
+            raise OtherwiseError
+        while then == b",":
+            key = json.loads(cutter.through(b": {\n", _MOST_AROUND).removesuffix(b": {\n"))
+            packs.append(_read_pack(key, cutter))
+            if (then := cutter.take(1)) == b"," and cutter.take(1) != b"\n":
+                raise OtherwiseError
+        if then + cutter.take(len(_PACKS_END) - 1) != _PACKS_END:
+            raise OtherwiseError
+        then = cutter.take(1)
+    return head + b"}" + then + cutter.rest(_MOST_AROUND), Places(others, packs) if packs else others
+
+
+def _read_pack(key: Key, cutter: Cutter) -> PackPlaces:
+    digests, offsets, sizes = bytearray(), array("I"), array("I")
+    for part in cutter.parts(b"\n      ],\n", b"\n      ]\n    }", len(b"\n      ]")):
+        some = PackPlaces.of(key, _members_decoder().decode(b"{" + part + b"}"))
+        if some is None or some.offsets.typecode != "I" or some.sizes.typecode != "I":
+            raise OtherwiseError
+        digests += some.digests
+        offsets += some.offsets
+        sizes += some.sizes
+    return PackPlaces(key, bytes(digests), offsets, sizes)
+
+
 class WrittenRefs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Refs as they are written. What packs hold is left as it is."""
 
@@ -82,6 +129,11 @@ def places_of(written: WrittenRefs, body_size: int) -> Mapping[Digest, Stored]:
             members[digest] = Stored(key, size, offset)
         objects = objects | members if objects else members
     return Places(objects, in_columns) if in_columns else objects
+
+
+@functools.cache
+def _objects_decoder() -> msgspec.json.Decoder[dict[Digest, Stored]]:
+    return msgspec.json.Decoder(ready(dict[Digest, Stored]))
 
 
 @functools.cache

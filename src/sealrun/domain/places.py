@@ -209,3 +209,11 @@ def pack_keys(places: Mapping[Digest, Stored]) -> set[Key]:
     keys = {pack.key for pack in places.packs} if isinstance(places, Places) else set[Key]()
     others = places.others if isinstance(places, Places) else places
     return keys | {stored.key for stored in others.values() if stored.offset is not None}
+
+
+def used_keys(places: Mapping[Digest, Stored]) -> Iterator[Key]:
+    """Yield the keys of all objects and packs that contents are in; one of a pack more than once if need be."""
+    if isinstance(places, Places):
+        yield from (pack.key for pack in places.packs)
+        places = places.others
+    yield from (stored.key for stored in places.values())

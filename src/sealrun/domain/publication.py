@@ -21,7 +21,7 @@ from sealrun.domain.address import AttemptId, Digest, Key, RunId
 from sealrun.domain.contents import FEW, sorted_digests
 from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.pieces import Body, Pieces
-from sealrun.domain.place_records import places_of, write_digests, write_packs, written_refs
+from sealrun.domain.place_records import places_of, read_places, write_digests, write_packs, written_refs
 from sealrun.domain.places import Places, Stored
 from sealrun.domain.records import FORMAT, UNREADABLE, JsonObject, Record, canonical_json_without_floats
 
@@ -187,6 +187,20 @@ class Refs(Record, frozen=True, kw_only=True):
         for key, members in packs.items():
             objects.update({digest: Stored(key, size, offset) for digest, (offset, size) in members.items()})
         return msgspec.structs.replace(refs, objects=objects)
+
+    @classmethod
+    def read(cls, body: Body, where: str) -> Self:
+        """Do the same as `decode`; a long record is never in memory as a whole."""
+        if isinstance(body, bytes):
+            return cls.decode(body, where)
+        try:
+            frame, places = read_places(body)
+            refs = cls._at_once(frame)
+        except (*UNREADABLE, ValueError):
+            refs = None
+        if refs is None or refs.objects:
+            return cls.decode(bytes(body), where)
+        return msgspec.structs.replace(refs, objects=places)
 
     @classmethod
     def _at_once(cls, body: bytes) -> Self | None:

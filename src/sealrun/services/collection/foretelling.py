@@ -13,6 +13,7 @@ from sealrun.domain.publication import Refs
 from sealrun.ports import Store
 from sealrun.services.collection.collecting import CollectionPlan
 from sealrun.services.collection.tallying import RunShare
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.threads.fanning import fan_through
 
 _AT_ONCE = 100_000
@@ -87,7 +88,7 @@ def _paths(store: Store, ref: str, attempts: Iterable[AttemptId], packs: Collect
     experiment, _, run_id = ref.partition("/")
     key = run_key(experiment, RunId(run_id), MANIFEST_FILE)
     try:
-        manifest = Manifest.decode(store.read(key), key)
+        manifest = Manifest.read(read_body(store, key), key)
     except (NotFoundError, IntegrityError):
         return {}
     members = _members(store, attempts)
@@ -105,7 +106,7 @@ def _members(store: Store, attempts: Iterable[AttemptId]) -> dict[Digest, frozen
     for attempt in attempts:
         key = refs_key(attempt)
         try:
-            places = Refs.decode(store.read(key), key).objects
+            places = Refs.read(read_body(store, key), key).objects
         except (NotFoundError, IntegrityError):
             continue
         for digest, stored in places.items():

@@ -49,6 +49,7 @@ from sealrun.services.publication.announcing import sealed_run_of
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.publishing import Publisher
 from sealrun.services.publication.resealing import Succession
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import read_outcome
 from sealrun.services.threads.fanning import fan_out, fan_through
 
@@ -90,7 +91,7 @@ def _places(store: Store, attempt: AttemptId) -> Mapping[Digest, Stored]:
     """Where an attempt's bytes are; nowhere if its refs are gone by now."""
     key = refs_key(attempt)
     try:
-        return Refs.decode(store.read(key), key).objects
+        return Refs.read(read_body(store, key), key).objects
     except NotFoundError:
         return {}
 

@@ -275,7 +275,7 @@ class Publisher:
         key, body = refs_key(ticket.attempt), Refs(attempt=ticket.attempt, objects=objects).body()
         stands = self._certainty.create(key, body)
         # If not ours: an earlier life of this attempt came this far. Its choices stand, and its intent pinned them.
-        return objects if stands == body else Refs.decode(bytes(stands), key).objects
+        return objects if stands == body else Refs.read(stands, key).objects
 
     def _decide(self, records: RunRecords, ticket: AttemptTicket, *, root: Digest | None, sealed: bool) -> Outcome:
         """Propose an outcome and return the one that stands: the commit point."""

@@ -28,6 +28,7 @@ from sealrun.domain.errors import NotFoundError, UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.publication import Hint, Refs, Stored
 from sealrun.ports import Hints, ObjectStat, Store
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import read_outcome
 from sealrun.services.threads.fanning import fan_out
 
@@ -135,7 +136,7 @@ class Reuse:
         try:
             if self._decision(attempt) != "sealed":
                 return {}
-            return Refs.decode(self._store.read(key), key).objects
+            return Refs.read(read_body(self._store, key), key).objects
         except (NotFoundError, UnsupportedFormatError):
             return {}
 

@@ -17,9 +17,11 @@ from sealrun.domain.address import Key, outcome_key, refs_key, retired_key
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.marking import Uses
+from sealrun.domain.places import used_keys
 from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.repacking import PackUses
 from sealrun.ports import Store
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.listed import Ending, ListedAttempt, ReadAttempt, ReadRefs
 from sealrun.services.threads.fanning import fan_out, fan_through
 
@@ -133,10 +135,10 @@ class AttemptReader:
 
 def read_refs(store: Store, key: Key, *, packs: bool = False) -> ReadRefs:
     """Read refs. Decoded they take many times what they take packed: so one at a time, and not for long."""
-    body = store.read(key)
+    body = read_body(store, key)
     with _decoding:
-        objects = Refs.decode(body, key).objects
-        keys = Uses(stored.key for stored in objects.values())
+        objects = Refs.read(body, key).objects
+        keys = Uses(used_keys(objects))
         return ReadRefs(keys, PackUses(objects.values()) if packs else None)
 
 

@@ -1,0 +1,43 @@
+"""Records that may be long, read back: a short one as it is, a long one some at a time, and never as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from sealrun.domain.address import Key
+from sealrun.domain.pieces import Body, Pieces
+from sealrun.domain.shelves import new_shelf
+from sealrun.ports import Store
+
+_LONG = 4 << 20
+_PIECE = 256 << 10
+
+
+def read_body(store: Store, key: Key) -> Body:
+    """Return a record that never changes; `NotFoundError` if there is none.
+
+    A long one is read again each time it is gone through: from where it is, if that is near, else from a shelf of this
+    process, once it was fetched.
+    """
+    begin = store.read(key, 0, _LONG)
+    if len(begin) < _LONG:
+        return begin
+    if store.capabilities.links:
+        return Pieces(lambda: _nearby(store, key))
+    shelf = new_shelf()
+    if shelf is None:
+        return store.read(key)
+    size = 0
+    while begin:
+        shelf.append(begin)
+        size += len(begin)
+        begin = store.read(key, size, _LONG) if len(begin) == _LONG else b""
+    bounds = [*range(0, size, _PIECE), size]
+    return Pieces(lambda: (shelf.read(first, last - first) for first, last in pairwise(bounds)))
+
+
+def _nearby(store: Store, key: Key) -> Iterator[bytes]:
+    with store.open(key) as file:
+        while piece := file.read(_PIECE):
+            yield piece
