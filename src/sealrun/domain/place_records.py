@@ -13,6 +13,7 @@ import msgspec
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.cutting import Cutter, OtherwiseError
 from sealrun.domain.grouping import in_groups
+from sealrun.domain.object_places import Gathered
 from sealrun.domain.pieces import Pieces
 from sealrun.domain.places import PackPlaces, Places, Stored
 from sealrun.domain.ready import ready
@@ -59,6 +60,22 @@ def write_packs(frame: bytes, packs: Iterable[PackPlaces]) -> Iterator[bytes]:
     yield b"\n  }" + tail
 
 
+def write_places(
+    frame: bytes, objects: Iterable[tuple[Digest, Stored]], packs: Iterable[PackPlaces]
+) -> Iterator[bytes]:
+    """Do the same with `objects`, of which there are some, in order of their digests."""
+    head, _, tail = frame.partition(_OBJECTS + b"}")
+    glue = head + _OBJECTS + b"\n"
+    for some in in_groups(objects, _AT_ONCE):
+        lines = [
+            f'    "{digest}": {{\n      "key": {json.dumps(stored.key)},\n      "size": {stored.size}\n    }}'
+            for digest, stored in some
+        ]
+        yield glue + ",\n".join(lines).encode()
+        glue = b",\n"
+    yield from write_packs(b"\n  }" + tail, packs)
+
+
 _MANY_BYTES = 2 << 20
 """Refs of some twenty thousand contents: more are kept in columns."""
 
@@ -70,26 +87,42 @@ def read_places(body: Pieces) -> tuple[bytes, Mapping[Digest, Stored]]:
     """
     cutter = Cutter(body)
     head = cutter.through(_OBJECTS, _MOST_AROUND)
-    others: dict[Digest, Stored] = {}
+    others = _read_objects(cutter)
+    then = cutter.take(1)
     packs: list[PackPlaces] = []
-    if (then := cutter.take(1)) == b"\n":
-        for part in cutter.parts(b"\n    },\n", b"\n    }\n  }", len(b"\n    }")):
-            others.update(_objects_decoder().decode(b"{" + part + b"}"))
-        then = b"}"
-    if then != b"}":
-        raise OtherwiseError
-    if (then := cutter.take(1)) == b",":
-        if cutter.take(len(_PACKS)) != _PACKS:
-            raise OtherwiseError
-        while then == b",":
-            key = json.loads(cutter.through(b": {\n", _MOST_AROUND).removesuffix(b": {\n"))
-            packs.append(_read_pack(key, cutter))
-            if (then := cutter.take(1)) == b"," and cutter.take(1) != b"\n":
-                raise OtherwiseError
-        if then + cutter.take(len(_PACKS_END) - 1) != _PACKS_END:
-            raise OtherwiseError
+    if then == b",":
+        packs = _read_packs(cutter)
         then = cutter.take(1)
     return head + b"}" + then + cutter.rest(_MOST_AROUND), Places(others, packs) if packs else others
+
+
+def _read_objects(cutter: Cutter) -> Mapping[Digest, Stored]:
+    found = Gathered()
+    if (then := cutter.take(1)) != b"\n":
+        if then != b"}":
+            raise OtherwiseError
+        return found.places()
+    for part in cutter.parts(b"\n    },\n", b"\n    }\n  }", len(b"\n    }")):
+        for digest, stored in _objects_decoder().decode(b"{" + part + b"}").items():
+            if stored.offset is not None:
+                raise OtherwiseError
+            found.add(digest, stored)
+    return found.places()
+
+
+def _read_packs(cutter: Cutter) -> list[PackPlaces]:
+    packs: list[PackPlaces] = []
+    if cutter.take(len(_PACKS)) != _PACKS:
+        raise OtherwiseError
+    while True:
+        key = json.loads(cutter.through(b": {\n", _MOST_AROUND).removesuffix(b": {\n"))
+        packs.append(_read_pack(key, cutter))
+        then = cutter.take(2)
+        if then == b",\n":
+            continue
+        if then + cutter.take(len(_PACKS_END) - 2) != _PACKS_END:
+            raise OtherwiseError
+        return packs
 
 
 def _read_pack(key: Key, cutter: Cutter) -> PackPlaces:

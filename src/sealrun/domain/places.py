@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from abc import abstractmethod
 from array import array
 from bisect import bisect_right
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
@@ -92,7 +93,29 @@ def _narrow(numbers: Sequence[int]) -> array[int]:
     return array("I" if max(numbers, default=0) < 1 << 32 else "Q", numbers)
 
 
-class Places(Mapping[Digest, Stored]):
+class InColumns(Mapping[Digest, Stored]):
+    """Places that are kept in columns. Never change."""
+
+    whole = False
+    """Whether each is an object of its own."""
+
+    def items(self) -> ItemsView[Digest, Stored]:
+        """Return every content with its place."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Stored]:
+        """Return every place."""
+        return _Values(self)
+
+    @abstractmethod
+    def ordered(self) -> Iterator[tuple[Digest, Stored]]:
+        """Yield every content with its place, in order of the digests."""
+
+    @abstractmethod
+    def _pairs(self) -> Iterator[tuple[Digest, Stored]]: ...
+
+
+class Places(InColumns):
     """Where contents are, those in packs in columns. Each is in one place. Never changes."""
 
     def __init__(self, others: Mapping[Digest, Stored], packs: Iterable[PackPlaces]) -> None:
@@ -124,18 +147,10 @@ class Places(Mapping[Digest, Stored]):
         at = bisect_right(self._starts, number) - 1
         return self.packs[at].place(number - self._starts[at])
 
-    def items(self) -> ItemsView[Digest, Stored]:
-        """Return every content with its place."""
-        return _Items(self)
-
-    def values(self) -> ValuesView[Stored]:
-        """Return every place."""
-        return _Values(self)
-
     def ordered(self) -> Iterator[tuple[Digest, Stored]]:
         """Yield every content with its place, in order of the digests."""
         return heapq.merge(
-            sorted(self.others.items()), *(pack.ordered_places() for pack in self.packs), key=lambda pair: pair[0]
+            in_order(self.others), *(pack.ordered_places() for pack in self.packs), key=lambda pair: pair[0]
         )
 
     def __reduce__(self) -> tuple[type[Places], tuple[Mapping[Digest, Stored], tuple[PackPlaces, ...]]]:
@@ -158,14 +173,14 @@ class Places(Mapping[Digest, Stored]):
 
 
 class _Items(ItemsView[Digest, Stored]):
-    _mapping: Places
+    _mapping: InColumns
 
     def __iter__(self) -> Iterator[tuple[Digest, Stored]]:
         return self._mapping._pairs()  # noqa: SLF001 - the view of this very class
 
 
 class _Values(ValuesView[Stored]):
-    _mapping: Places
+    _mapping: InColumns
 
     def __iter__(self) -> Iterator[Stored]:
         return (stored for _, stored in self._mapping._pairs())  # noqa: SLF001 - the view of this very class
@@ -173,7 +188,7 @@ class _Values(ValuesView[Stored]):
 
 def in_order(places: Mapping[Digest, Stored]) -> Iterator[tuple[Digest, Stored]]:
     """Yield every content with its place, in order of the digests."""
-    return places.ordered() if isinstance(places, Places) else iter(sorted(places.items()))
+    return places.ordered() if isinstance(places, InColumns) else iter(sorted(places.items()))
 
 
 def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:
@@ -181,6 +196,9 @@ def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:
     if isinstance(places, Places):
         yield from ((pack.key, len(pack.sizes), sum(pack.sizes)) for pack in places.packs)
         places = places.others
+    if isinstance(places, InColumns):
+        yield from ((stored.key, 1, stored.size) for stored in places.values())
+        return
     counts: dict[Key, list[int]] = {}
     for stored in places.values():
         count = counts.setdefault(stored.key, [0, 0])
@@ -201,6 +219,8 @@ def joined(some: Mapping[Digest, Stored], others: Mapping[Digest, Stored]) -> Ma
 def whole_objects(places: Mapping[Digest, Stored]) -> Mapping[Digest, Stored]:
     """Return the places that are objects of their own, and no parts of packs."""
     others = places.others if isinstance(places, Places) else places
+    if isinstance(others, InColumns):
+        return others
     return {digest: stored for digest, stored in others.items() if stored.offset is None}
 
 
@@ -208,6 +228,8 @@ def pack_keys(places: Mapping[Digest, Stored]) -> set[Key]:
     """Return the keys of the packs that contents are in."""
     keys = {pack.key for pack in places.packs} if isinstance(places, Places) else set[Key]()
     others = places.others if isinstance(places, Places) else places
+    if isinstance(others, InColumns):
+        return keys
     return keys | {stored.key for stored in others.values() if stored.offset is not None}
 
 

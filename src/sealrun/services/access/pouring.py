@@ -28,7 +28,7 @@ _WIDTH = 8
 _LARGE_AT_ONCE = 3
 _FOR_SMALL = 2
 _TOGETHER = 64
-_AT_ONCE = 20_000
+_AT_ONCE = 8_192
 
 
 def pour(reader: Reader, view: RunFiles, entries: Sequence[Entry], write: Write, begun: Begun = lambda _: None) -> None:

@@ -32,7 +32,7 @@ from sealrun.services.mending.comparing import (
 )
 from sealrun.services.mending.rereading import Advance, Looker, Outside, Rereader
 
-_LOOKED_AT_ONCE = 20_000
+_LOOKED_AT_ONCE = 8_192
 
 
 class Verifier:
