@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, ItemsView, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import chain, islice
 from typing import overload
@@ -143,12 +143,39 @@ class _Items(ItemsView[Digest, int]):
         return self._mapping._pairs()  # noqa: SLF001 - the view of this very class
 
 
+class Rest(Mapping[Digest, int]):
+    """The contents of a run without some of them. What is left out is counted once, and never looked at again."""
+
+    def __init__(self, contents: Contents, without: Container[Digest]) -> None:
+        """Leave out what is in `without`."""
+        self._contents = contents
+        self._left = Marked(contents)
+        for digest in contents:
+            if digest not in without:
+                self._left.add(digest)
+        self.row, self.span = contents.row, contents.span
+
+    def __len__(self) -> int:
+        return self._left.count
+
+    def __iter__(self) -> Iterator[Digest]:
+        return (digest for digest in self._contents if digest in self._left)
+
+    def __contains__(self, digest: object) -> bool:
+        return isinstance(digest, str) and Digest(digest) in self._left
+
+    def __getitem__(self, digest: Digest) -> int:
+        if digest not in self._left:
+            raise KeyError(digest)
+        return self._contents[digest]
+
+
 class Marked:
     """Some of the contents of a run: a byte for each of its files. What the run does not have is never marked."""
 
     def __init__(self, contents: Mapping[Digest, int]) -> None:
         """Mark none of `contents`."""
-        if isinstance(contents, Contents):
+        if isinstance(contents, Contents | Rest):
             self._row, span = contents.row, contents.span
         else:
             rows = {digest: row for row, digest in enumerate(contents)}

@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 
 import msgspec
 
@@ -166,3 +167,21 @@ def uploaded(creator: AttemptId, contents: Iterable[tuple[Digest, int]]) -> Mapp
         sizes.append(size)
     places = ObjectPlaces([ObjectColumns(creator, bytes(digests), sizes)])
     return places if len(places) > FEW else dict(places)
+
+
+def joined(some: Mapping[Digest, Stored], others: Mapping[Digest, Stored]) -> Mapping[Digest, Stored]:
+    """Return the places of both; none is in `some` that is in `others`."""
+    if not some:
+        return others
+    packs = [pack for places in (some, others) if isinstance(places, Places) for pack in places.packs]
+    rests = [places.others if isinstance(places, Places) else places for places in (some, others)]
+    if not any(isinstance(rest, ObjectPlaces) for rest in rests):
+        rest: Mapping[Digest, Stored] = {**rests[0], **rests[1]}
+        return Places(rest, packs) if packs else rest
+    both = Gathered()
+    for digest, stored in chain(*(rest.items() for rest in rests)):
+        both.add(digest, stored)
+    made = both.places()
+    if isinstance(made, Places):  # members of packs that no columns had held
+        packs, made = [*made.packs, *packs], made.others
+    return Places(made, packs) if packs else made

@@ -207,15 +207,6 @@ def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:
     yield from ((key, count, size) for key, (count, size) in counts.items())
 
 
-def joined(some: Mapping[Digest, Stored], others: Mapping[Digest, Stored]) -> Mapping[Digest, Stored]:
-    """Return the places of both; none is in `some` that is in `others`."""
-    if not some:
-        return others
-    if isinstance(others, Places):
-        return Places({**some, **others.others}, others.packs)
-    return {**some, **others}
-
-
 def whole_objects(places: Mapping[Digest, Stored]) -> Mapping[Digest, Stored]:
     """Return the places that are objects of their own, and no parts of packs."""
     others = places.others if isinstance(places, Places) else places
