@@ -14,7 +14,7 @@ from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_obj
 from sealrun.domain.contents import FEW, DigestIndex
 from sealrun.domain.entries import DIGEST_BYTES, ROWS, hex_digests
 from sealrun.domain.errors import UnsupportedFormatError
-from sealrun.domain.places import InColumns, PackPlaces, Places, Stored
+from sealrun.domain.places import InColumns, PackPlaces, Places, Stored, narrow
 
 
 class ObjectColumns(msgspec.Struct, frozen=True):
@@ -131,9 +131,17 @@ class Gathered:
             self._others[digest] = stored
 
     def places(self) -> Mapping[Digest, Stored]:
-        """Return all that came."""
-        packs = [PackPlaces(key, bytes(digests), *rest) for key, (digests, *rest) in self._packs.items()]
-        columns = [ObjectColumns(creator, bytes(digests), sizes) for creator, (digests, sizes) in self._objects.items()]
+        """Return all that came, and forget it."""
+        packs: list[PackPlaces] = []
+        while self._packs:  # one after the other, so that nothing is there twice
+            key = next(iter(self._packs))
+            digests, offsets, sizes = self._packs.pop(key)
+            packs.append(PackPlaces(key, bytes(digests), narrow(offsets), narrow(sizes)))
+        columns: list[ObjectColumns] = []
+        while self._objects:
+            creator = next(iter(self._objects))
+            digests, sizes = self._objects.pop(creator)
+            columns.append(ObjectColumns(creator, bytes(digests), narrow(sizes)))
         if columns and self._others:  # strange keys, which are few
             others: Mapping[Digest, Stored] = {**dict(ObjectPlaces(columns)), **self._others}
         else:

@@ -38,8 +38,8 @@ class PackPlaces(msgspec.Struct, frozen=True):
         """Return members, given as digest: (offset, size); None if they say what cannot be true."""
         try:
             digests = bytes.fromhex("".join(members))
-            offsets = _narrow([offset for offset, _ in members.values()])
-            sizes = _narrow([size for _, size in members.values()])
+            offsets = narrow([offset for offset, _ in members.values()])
+            sizes = narrow([size for _, size in members.values()])
         except (ValueError, OverflowError):
             return None
         if hex_digests(digests) != list(members):
@@ -66,8 +66,8 @@ class PackPlaces(msgspec.Struct, frozen=True):
     def ordered(self) -> Iterator[tuple[Digest, int, int]]:
         """Yield the same in order of the digests."""
         raw = self.digests
-        order = sorted(range(len(self.sizes)), key=lambda at: raw[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
-        for at in array("I", order):
+        width = DIGEST_BYTES
+        for at in array("I", sorted(range(len(self.sizes)), key=lambda at: raw[at * width : (at + 1) * width])):
             digest = Digest(raw[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES].hex())
             yield digest, self.offsets[at], self.sizes[at]
 
@@ -88,7 +88,7 @@ class PackPlaces(msgspec.Struct, frozen=True):
         return whole if len(which) == len(members) else whole.among(which)
 
 
-def _narrow(numbers: Sequence[int]) -> array[int]:
+def narrow(numbers: Sequence[int]) -> array[int]:
     """Return numbers in four bytes each, or in eight if there are larger ones."""
     return array("I" if max(numbers, default=0) < 1 << 32 else "Q", numbers)
 

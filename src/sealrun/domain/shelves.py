@@ -13,6 +13,8 @@ from typing import Protocol, Self, TypeVar, overload
 
 _NEAR = 32
 """So many blocks stay in memory in any case."""
+_NEAR_BYTES = 4 << 20
+"""So many bytes of a long value stay there."""
 
 
 class Shelf(Protocol):
@@ -136,6 +138,39 @@ class Blocks(Sequence[B]):
         block = self._kind.unpack(self._shelf.read(self._begins[number], self._sizes[number]))
         self._last = number, block  # one assignment: another thread sees the old pair or the new one
         return block
+
+
+class Pile:
+    """Pieces of a long value one after the other, all but the first few on a shelf if there is one."""
+
+    def __init__(self, pieces: Iterable[bytes] = ()) -> None:
+        """Hold `pieces`."""
+        self._near: list[bytes] = []
+        self._shelf: Shelf | None = None
+        self._sizes = array("Q")
+        self.size = 0
+        """How many bytes they are."""
+        for piece in pieces:
+            self.add(piece)
+
+    def add(self, piece: bytes) -> None:
+        """Append a piece."""
+        if self._shelf is None and self.size + len(piece) > _NEAR_BYTES:
+            self._shelf = new_shelf()
+        self.size += len(piece)
+        if self._shelf is None:
+            self._near.append(piece)
+            return
+        self._shelf.append(piece)
+        self._sizes.append(len(piece))
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._near
+        begin = 0
+        for size in self._sizes:
+            if self._shelf is not None:
+                yield self._shelf.read(begin, size)
+            begin += size
 
 
 def pack_columns(*columns: bytes | bytearray) -> bytes:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from sealrun.domain.address import Key
 from sealrun.domain.pieces import Body, Pieces
-from sealrun.domain.shelves import new_shelf
+from sealrun.domain.shelves import Pile
 from sealrun.ports import Store
 
 _LONG = 4 << 20
@@ -25,16 +24,12 @@ def read_body(store: Store, key: Key) -> Body:
         return begin
     if store.capabilities.links:
         return Pieces(lambda: _nearby(store, key))
-    shelf = new_shelf()
-    if shelf is None:
-        return store.read(key)
-    size = 0
+    pile = Pile()
     while begin:
-        shelf.append(begin)
-        size += len(begin)
-        begin = store.read(key, size, _LONG) if len(begin) == _LONG else b""
-    bounds = [*range(0, size, _PIECE), size]
-    return Pieces(lambda: (shelf.read(first, last - first) for first, last in pairwise(bounds)))
+        for at in range(0, len(begin), _PIECE):
+            pile.add(begin[at : at + _PIECE])
+        begin = store.read(key, pile.size, _LONG) if len(begin) == _LONG else b""
+    return Pieces(lambda: pile)
 
 
 def _nearby(store: Store, key: Key) -> Iterator[bytes]:
