@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DIST ?= dist
 ARGS ?=
+# How many tests run at once: many wait, for a server, for a folder to settle, for a process to start.
+WORKERS ?= 4
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
@@ -13,17 +15,21 @@ BENCHING := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test browser machine check format-check lint types arrows spec format bench profile build clean security audit fuzz
+.PHONY: help install demo test browser machine check format-check lint types arrows spec format bench profile build clean security audit fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | \
 	  while IFS='|' read -r target text; do printf '  %-14s %s\n' "$$target" "$$text"; done
 
+install: $(DEVELOPING) ## install everything that developing needs into $(VENV)
+
 demo: $(INSTALLED) ## see sealrun seal, publish and resolve a run, in a temporary folder
 	@$(BIN)/sealrun demo $(ARGS)
 
 test: $(DEVELOPING) ## run every test; choose with ARGS="-k pointer"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300 $(ARGS)
+	@scratch=$$(mktemp -d -p "$$(tests/scratch)" sealrun-tests-XXXXXX) && \
+	  trap 'rm -rf "$$scratch"' EXIT && trap 'exit 130' INT && trap 'exit 143' TERM && \
+	  TMPDIR=$$scratch $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 300 $(ARGS)
 
 browser: $(DEVELOPING) ## open every page in Chromium, which has to be installed
 	@$(BIN)/python -m pytest tests/browser -m browser --timeout 300 $(ARGS)

@@ -17,6 +17,8 @@ _PACKED_OVERHEAD = 94 + 110
 """Bytes of a pack that each member costs beside its own."""
 _MEMBER_HEADER = 94
 _PIECE = 4 << 20
+_FAR_SPAN = 8 << 20
+"""So much of a pack is restored by one read."""
 _PROVED_BY_ATTEMPT = 3
 _WORTH_A_LISTING = 25
 _LISTED_PER_QUESTION = 20
@@ -146,7 +148,7 @@ def requests_of_publish_again() -> Requests:
     return Requests().plus(
         Requests(get=1),  # the run's place
         Requests(list=1, get=1, head=1),  # its seals, the outcome of the newest, no retirement
-        Requests(get=3),  # run.json, manifest, refs
+        Requests(get=2),  # manifest, refs
         Requests(head=1),  # is its announcement finished?
     )
 
@@ -166,6 +168,11 @@ def requests_of_show() -> Requests:
     return requests_of_resolve_run().plus(Requests(get=4))
 
 
+def requests_of_cat(reads: int = 1) -> Requests:
+    """One file of a run that a pointer names: the sums of its folder, its refs, and as many reads of its bytes."""
+    return requests_of_resolve_pointer().plus(Requests(get=2 + reads))
+
+
 def requests_of_get(reads: int) -> Requests:
     """A run's records and its files: one read for each object of up to 4 MiB (`reads_of`), few for many in a pack."""
     return requests_of_show().plus(Requests(get=reads))
@@ -176,9 +183,12 @@ def reads_of(size: int) -> int:
     return 1 if size <= _PIECE else size // _PIECE + 1
 
 
-def reads_of_packed(files: int, size: int, packs: int = 1) -> int:
-    """How many reads take `files` small files of `size` bytes each, shared out evenly over `packs`."""
-    together = (_PIECE - size) // (size + _MEMBER_HEADER) + 1
+def reads_of_packed(files: int, size: int, packs: int = 1, *, restored: bool = False) -> int:
+    """How many reads take `files` small files of `size` bytes each, shared out evenly over `packs`.
+
+    They are verified, or `restored` from a store that is not a directory.
+    """
+    together = ((_FAR_SPAN if restored else _PIECE) - size) // (size + _MEMBER_HEADER) + 1
     return packs * -(-(files // packs) // together)
 
 
@@ -191,7 +201,7 @@ class Extent(NamedTuple):
     """A registry: everything that is looked at by whoever looks at all of it.
 
     `attempts` have left `records` keys each in ``attempts/`` (outcome and refs; a retired one has three). `moves` are
-    generations of all pointers and names together.
+    generations of all pointers and names together. `below_experiments` and `below_names` are all keys that begin so.
     """
 
     objects: int
@@ -207,6 +217,8 @@ class Extent(NamedTuple):
     pins: int = 0
     heads: int = 0
     in_base: int = 0
+    below_experiments: int = _PAGE
+    below_names: int = _PAGE
 
     @property
     def attempt_keys(self) -> int:
@@ -219,35 +231,54 @@ class Extent(NamedTuple):
         return pages(self.attempt_keys)
 
 
-def requests_of_mark(extent: Extent, *, fresh: int | None = None) -> Requests:
-    """One mark that reads `fresh` attempts (by default all of them, for the first time, and the indexes before).
+def requests_of_mark(extent: Extent, *, kept: bool = False) -> Requests:
+    """The first mark of a collection, which reads all attempts; where records are `kept` on this machine, none.
 
-    `heads`: how many attempts pointers stand on that are retired. `in_base`: how many that are not are in a base.
+    Nor does it then read bases of indexes, pins and heads of logs, where few keys are listed at once. `heads`: how many
+    attempts pointers stand on that are retired. `in_base`: how many that are not are in a base.
     """
-    first = fresh is None
-    read = extent.attempts if fresh is None else fresh
     each = extent.experiments
-    index = Requests(list=each * (pages(extent.pending // each) + 1), get=each) if first else Requests()
-    again = 0 if first and extent.attempt_keys < _HELD else extent.attempt_pages
-    return index.plus(
-        Requests(list=pages(each) + 1),  # experiments, names
+    again = 0 if extent.attempt_keys < _HELD else extent.attempt_pages
+    looks = Requests(list=2)  # one page of each, which is all where there are few keys
+    if extent.below_experiments >= _PAGE:
+        looks = looks.plus(
+            Requests(list=pages(each)),
+            Requests(list=each * (pages(extent.pending // each) + 1)),  # index
+            Requests(list=each * pages(extent.pins // each)),
+            Requests(list=each + extent.pointers),
+        )
+    if extent.below_names >= _PAGE:
+        looks = looks.plus(Requests(list=1 + extent.names))
+    bases_and_heads = 0
+    if not kept or extent.below_experiments >= _PAGE:
+        bases_and_heads += each + extent.pins + extent.pointers
+    if not kept or extent.below_names >= _PAGE:
+        bases_and_heads += extent.names
+    return looks.plus(
         Requests(list=again, get=2 * extent.intents),  # intents, and the outcome of each
-        Requests(list=each * pages(extent.pins // each), get=extent.pins),
-        Requests(list=each),  # pointers
-        Requests(list=1, get=1).times(extent.pointers + extent.names),
-        Requests(get=extent.heads if first else 0),
-        Requests(list=extent.attempt_pages, get=2 * read),  # outcome and refs
-        Requests(get=-extent.in_base if first else 0),  # a row says what the outcome would
+        Requests(list=extent.attempt_pages),
+        Requests(get=extent.heads),
+        Requests(get=bases_and_heads),
+        Requests(get=0 if kept else 2 * extent.attempts - extent.in_base),  # outcome, if no row says it, and refs
     )
 
 
-def _listed(pending: int, experiments: int) -> Requests:
-    return Requests(list=experiments * (pages(pending // experiments) + 1), get=pending + experiments)
+def requests_of_second_mark(extent: Extent, *, fresh: int = 0) -> Requests:
+    """A mark that reads `fresh` attempts, and nothing from what was seen or kept before."""
+    each = extent.experiments
+    return Requests().plus(
+        Requests(list=pages(each) + 1),  # experiments, names
+        Requests(list=extent.attempt_pages, get=2 * extent.intents),  # intents, and the outcome of each
+        Requests(list=each * pages(extent.pins // each), get=extent.pins),
+        Requests(list=each),  # pointers
+        Requests(list=1, get=1).times(extent.pointers + extent.names),
+        Requests(list=extent.attempt_pages, get=2 * fresh),  # outcome and refs
+    )
 
 
-def requests_of_plan(extent: Extent, history: History = NO_HISTORY) -> Requests:
+def requests_of_plan(extent: Extent, history: History = NO_HISTORY, *, kept: bool = False) -> Requests:
     """What a collection would delete: the store's time, the mark, all objects and packs."""
-    return requests_of_mark(extent).plus(
+    return requests_of_mark(extent, kept=kept).plus(
         Requests(put=1, head=1, delete=1),  # the store's time
         Requests(list=1 + pages(history.quarantined)),
         Requests(list=pages(extent.objects) + pages(extent.packs)),
@@ -259,7 +290,7 @@ def requests_of_sweep(extent: Extent, deleted: int, *, batch: int = 50_000) -> R
     whole, rest = divmod(deleted, batch)
     sizes = [batch] * whole + [rest] * (rest > 0)
     per_batch = Requests(put=3, head=1, delete=1)  # condemned, verdict, does it stand, log; its end
-    per_mark = Requests(list=1).plus(requests_of_mark(extent, fresh=0))  # and quarantine
+    per_mark = Requests(list=1).plus(requests_of_second_mark(extent))  # and quarantine
     return Requests(list=1).plus(
         per_batch.times(len(sizes)),
         per_mark.times(-(-len(sizes) // _TOGETHER)),
@@ -284,17 +315,31 @@ def requests_of_look(objects: int, asked: int, deleted: int) -> Requests:
 
 
 def requests_of_verify(extent: Extent, reads: int) -> Requests:
-    """Read everything again: records of every run, objects and packs (a look and its `reads`), indexes and logs."""
+    """Read everything again: records of every run, objects and packs (`reads`), indexes and logs.
+
+    First all keys of attempts are listed, which tells which are retired, and a page of experiments and of names: where
+    that is all, nothing else is listed.
+    """
     logs = extent.pointers + extent.names
-    return Requests(list=pages(extent.experiments)).plus(
-        Requests(list=extent.experiments * pages(extent.attempts // extent.experiments)),  # runs
-        Requests(list=1, get=1, head=1).times(extent.attempts),  # who holds it
-        Requests(get=4).times(extent.attempts),  # its records
-        Requests(head=extent.objects + extent.packs, get=reads),
-        _listed(extent.pending, extent.experiments),
-        Requests(list=pages(extent.experiments) + extent.experiments + 1),
-        Requests(list=pages(extent.moves // max(1, logs)), get=1, head=1).times(logs),
+    told = extent.attempt_keys < _HELD
+    looks = Requests(list=2 + pages(min(extent.attempt_keys, _HELD)))
+    if extent.below_experiments >= _PAGE:
+        each = extent.experiments
+        looks = looks.plus(
+            Requests(list=2 * pages(each)),  # for runs, and for pointers
+            Requests(list=each * pages(extent.attempts // each) + extent.attempts),  # runs, who seals each
+            Requests(list=each * (pages(extent.pending // each) + 1)),
+            Requests(list=each + extent.pointers * pages(extent.moves // max(1, logs))),
+        )
+    if extent.below_names >= _PAGE:
+        looks = looks.plus(Requests(list=1 + extent.names * pages(extent.moves // max(1, logs))))
+    return looks.plus(
+        Requests(get=5).times(extent.attempts),  # outcome and records
+        Requests(get=reads),
+        Requests(get=extent.pending + extent.experiments),  # rows and bases
         Requests(get=extent.moves),
+        Requests() if told else Requests(head=1).times(extent.attempts),  # retired?
+        Requests() if told else Requests(get=1, head=1).times(logs),  # the outcome of each, once more
     )
 
 
@@ -316,6 +361,7 @@ def _rows(files: int, *, packed: bool) -> list[str]:
     stored = objects + packs
     acts = {
         "plan": requests_of_plan(extent),
+        "plan again": requests_of_plan(extent, kept=True),
         "sweep": requests_of_sweep(extent._replace(objects=stored), stored // 5),
         "wrecks": requests_of_recovery(extent),
         "verify": requests_of_verify(extent, stored),
@@ -338,7 +384,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "resolve a run": requests_of_resolve_run(),
         "show": requests_of_show(),
         "get 1,000 objects": requests_of_get(1_000),
-        "get 10,000 files of 10 KiB, packed": requests_of_get(reads_of_packed(10_000, 10_240, 4)),
+        "get 10,000 files of 10 KiB, packed": requests_of_get(reads_of_packed(10_000, 10_240, 4, restored=True)),
         "list an experiment, 100 rows pending": requests_of_list(100),
     }
     if options.json:
@@ -350,7 +396,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"| {act} | " + " | ".join(f"{one:,}" for one in (*asked, asked.total)) + f" | {asked.cost(Prices()):.5f} |"
         )
     print()
-    print("| files | form | plan ($) | sweep of a fifth ($) | look for wrecks ($) | verify ($) |\n" + "|---" * 6 + "|")
+    print(
+        "| files | form | plan ($) | plan again ($) | sweep of a fifth ($) | look for wrecks ($) | verify ($) |\n"
+        + "|---" * 7
+        + "|"
+    )
     for power in (5, 6, 7, 8, 9):
         for packed in (False, True):
             print(f"| {' | '.join(_rows(10**power, packed=packed))} |")

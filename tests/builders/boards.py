@@ -29,6 +29,7 @@ from sealrun.domain.board import (
     FileRow,
     Health,
     InFlight,
+    InForce,
     Overview,
     Pause,
     PendingFolder,
@@ -52,7 +53,7 @@ from sealrun.domain.board import (
     TimerBoard,
     WatchBoard,
 )
-from sealrun.domain.errors import NotFoundError, UnavailableError, UsageError
+from sealrun.domain.errors import NotFoundError, RetiredError, UnavailableError, UsageError
 from sealrun.web.board import Opened
 
 T = TypeVar("T")
@@ -156,6 +157,8 @@ class InventedBoard:
     def __init__(self, runs: int = 120) -> None:
         """Invent `runs` runs in ``main`` and a tenth of them in ``cold``."""
         self.down: set[str] = set()
+        self.retired: set[str] = set()
+        self.unread: str | None = None
         self.asked: list[str] = []
         self._lock = Lock()
         tags = {number: (name,) for number, name in enumerate(HOSTILE_NAMES)}
@@ -192,6 +195,7 @@ class InventedBoard:
             registries=tuple(self.registry_list),
             timers=some_timers(),
             events=tuple(self.event_list[-20:]),
+            settings=InForce(file="/etc/sealrun/sealrun.toml", read_at=moment(timedelta(days=3)), unread=self.unread),
         )
 
     def alarms(self) -> Sequence[Alarm]:
@@ -236,6 +240,8 @@ class InventedBoard:
     def run(self, registry: str, experiment: str, run_id: str) -> RunDetail:
         row = self._row(registry, experiment, run_id)
         self._note("run", row.ref)
+        if row.ref in self.retired:
+            raise RetiredError(f"{row.ref} was retired from {registry} by ada ({SCRIPT})")
         return a_detail(row)
 
     def files(self, registry: str, experiment: str, run_id: str, page: int = 1, size: int = 200) -> FilePage:
@@ -265,7 +271,8 @@ class InventedBoard:
             raise UsageError(f"{path} is no table that can be shown")
         head, *lines = body.decode().splitlines()
         rows = tuple(tuple(line.split(",")) for line in lines[:20])
-        return TablePreview(columns=tuple(head.split(",")), rows=rows, rows_total=len(lines), truncated=True)
+        columns = tuple(head.split(","))
+        return TablePreview(columns=columns, rows=rows, rows_total=len(lines), truncated=True, verified=False)
 
     def text(self, registry: str, experiment: str, run_id: str, path: str) -> TextPreview:
         _, body, _, _ = self._file(registry, experiment, run_id, path)
@@ -413,7 +420,8 @@ def some_alarms() -> Sequence[Alarm]:
             severity="critical",
             reason="s3://invented-cold/sealrun: connection refused",
             since=moment(timedelta(hours=3)),
-            help="registry-unreachable",
+            help="sealrun runbook registry-unreachable",
+            quiet_since=moment(timedelta(minutes=1)),
         ),
         Alarm(
             key="run-stale:outbox",
@@ -422,7 +430,7 @@ def some_alarms() -> Sequence[Alarm]:
             severity="warning",
             reason="unchanged and incomplete for 72 hours",
             since=moment(timedelta(hours=9)),
-            help="run-stale",
+            help="sealrun runbook run-stale",
         ),
     )
 

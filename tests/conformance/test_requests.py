@@ -16,8 +16,8 @@ from tests.servers.seaweedfs import SeaweedFS
 NEW_RUN = 17
 """registry.json; run.json looked for; intent; pack; run.json, manifest, MANIFEST.sha256; refs; OUTCOME; seal; row;
 `latest`: list, read, next generation, projection, list; intent deleted."""
-SAME_RUN = 9
-"""registry.json; run.json; seals; outcome; retired; and what is learnt: run.json, manifest, refs; intent sought."""
+SAME_RUN = 8
+"""registry.json; run.json; seals; outcome, retired; and what is learnt: manifest, refs; intent sought."""
 NAME = 6
 PROBE = 110
 """A registry that this state folder has never seen is probed, once a day."""

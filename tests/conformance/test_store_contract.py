@@ -105,6 +105,19 @@ def test_what_was_created_is_listed_and_described_at_once(store: Store) -> None:
         assert (found.key, found.size) == (key(f"new/{number}"), number)
 
 
+def test_an_md5_that_is_told_is_that_of_the_bytes_and_listings_tell_it_too(store: Store) -> None:
+    bodies = {key(f"told/{number}"): b"told %d" % number * (1 + 9999 * number) for number in range(3)}
+    for at, body in bodies.items():
+        store.create(at, body)
+        described = store.stat(at)
+        assert described is not None
+        assert described.md5 in {None, hashlib.md5(body, usedforsecurity=False).hexdigest()}
+    listed = [found for found in store.list("experiments/") if found.key in bodies]
+    assert [found.md5 for found in listed] == [
+        described.md5 for found in listed if (described := store.stat(found.key)) is not None
+    ]
+
+
 # ---------------------------------------------------------------- many at once
 
 

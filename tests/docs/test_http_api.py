@@ -28,7 +28,7 @@ ROUTES = {
     for method, operation in item.items()
 }
 _SECTION = re.compile(r"(?ms)^### ((?:GET|POST) /\S+)\n(.*?)(?=^#|\Z)")
-_ROW = re.compile(r"(?m)^\| `(\w+)` \|")
+_ROW = re.compile(r"(?m)^\| `([\w-]+)` \|")
 SECTIONS = dict(_SECTION.findall(PAGE.read_text()))
 
 

@@ -8,7 +8,9 @@ import pytest
 from tests.docs.pages import DOCS
 from tests.docs.test_pages import anchors
 
+from sealrun.adapters.runbook import runbook_text
 from sealrun.domain.alarming import KINDS, help_of
+from sealrun.domain.headings import section
 
 RUNBOOK = DOCS / "runbook.md"
 
@@ -27,9 +29,10 @@ def test_every_alarm_has_its_section_and_every_section_its_alarm() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_help_of_an_alarm_leads_there(kind: str) -> None:
-    page, _, anchor = help_of(kind).partition("#")
-    assert page == str(RUNBOOK.relative_to(DOCS.parent))
+    command, _, anchor = help_of(kind).rpartition(" ")
+    assert command == "sealrun runbook"
     assert anchor in anchors(RUNBOOK)
+    assert section(runbook_text(), anchor) == f"### {anchor}\n{alarms()[anchor].rstrip()}\n"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -159,6 +159,38 @@ def test_a_large_file_is_sent_whole_and_for_head_not_at_all(house: House, url: s
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("asked", "begin", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=300000-", 300_000, LARGE),
+        ("bytes=-7", LARGE - 7, LARGE),
+        (f"bytes=5-{LARGE * 2}", 5, LARGE),
+        (f"bytes=-{LARGE * 2}", 0, LARGE),
+        ("bytes=262143-262145", 262_143, 262_146),
+    ],
+)
+def test_one_range_of_a_file_is_sent(house: House, url: str, asked: str, begin: int, end: int) -> None:
+    path = f"{run_of(house, 'eval')}/file?path=large"
+    status, headers, body = get(f"{url}{path}", Range=asked)
+    assert (status, len(body)) == (206, end - begin)
+    assert headers["Content-Range"] == f"bytes {begin}-{end - 1}/{LARGE}"
+    assert get(f"{url}{path}", Range=asked, **{"If-Range": headers["ETag"]})[0] == 206
+    assert get(f"{url}{path}", Range=asked, **{"If-Range": '"another"'})[0] == 200
+
+
+def test_the_bytes_of_a_range_are_those_of_the_file(house: House, url: str) -> None:
+    path = f"{run_of(house)}/file?path=log.txt"
+    whole = A_RUN["log.txt"]
+    assert get(f"{url}{path}", Range="bytes=1-3")[2] == whole[1:4]
+    assert get(f"{url}{path}", Range="bytes=-2")[2] == whole[-2:]
+    status, headers, _ = get(f"{url}{path}", Range=f"bytes={len(whole)}-")
+    assert (status, headers["Content-Range"]) == (416, f"bytes */{len(whole)}")
+    for asked in ("bytes=0-1,3-4", "bytes=-", "bytes=3-1", "lines=0-1", "bytes=a-b", "bytes=0-99999999999999999999"):
+        status, _, body = get(f"{url}{path}", Range=asked)
+        assert (status, body) == (200, whole)
+
+
 def test_no_more_files_than_there_is_memory_for_are_sent_at_once(house: House) -> None:
     path = f"{run_of(house, 'eval')}/file?path=large"
     with served(house.board, downloads=0) as url:
@@ -176,8 +208,9 @@ def test_a_damaged_file_never_arrives_whole(house: House, url: str) -> None:
     with found.open("r+b") as file:
         file.seek(LARGE - 1)
         file.write(b"!")
-    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-        get(f"{url}/api/v1/registries/main/runs/{made}/file?path=rotten")
+    for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=100-"}):
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            get(f"{url}/api/v1/registries/main/runs/{made}/file?path=rotten", **headers)
 
 
 def holds(path: Path) -> bool:

@@ -50,7 +50,7 @@ def test_a_folder_that_no_run_can_be_is_rejected_with_the_reason_and_the_rest_go
     make_run(outputs / "good", {"fine.txt": b"fine"})
     deployment.start()
     wait_for("the good run", lambda: len(deployment.runs("main")) == 1)
-    wait_for("the rejection shows in status", lambda: "rejected" in deployment.run("status").stdout)
+    wait_for("the rejection shows in status", lambda: "rejected" in deployment.asked("status").stdout)
     status = deployment.run("status").stdout
     deployment.stop()
     assert word in status
@@ -67,7 +67,7 @@ def test_a_full_disk_is_reported_and_the_run_is_published_when_there_is_room_aga
         make_run(tmp_path / "outputs" / "big", {"big.bin": os.urandom(8_000_000)})
         deployment.start()
         wait_for("the other registry has it", lambda: len(deployment.runs("main")) == 1)
-        wait_for("status tells", lambda: "space" in deployment.run("status").stdout.lower())
+        wait_for("status tells", lambda: "space" in deployment.asked("status").stdout.lower())
         assert deployment.runs("tiny") == []
         subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
         deployment.stop()
@@ -90,7 +90,7 @@ def test_wrong_credentials_are_named_without_showing_them_and_the_rest_goes_on(
     make_run(tmp_path / "outputs" / "one", {"a": b"a"})
     deployment.start()
     wait_for("the other registry has it", lambda: len(deployment.runs("main")) == 1)
-    wait_for("status tells", lambda: "credentials" in deployment.run("status").stdout.lower())
+    wait_for("status tells", lambda: "credentials" in deployment.asked("status").stdout.lower())
     deployment.stop()
     done = deployment.run("ls", "train", "--registry", "cloud", check=12)
     assert "not-the-right-secret" not in done.stderr + done.stdout + deployment.log.read_text()

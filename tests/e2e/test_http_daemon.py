@@ -140,7 +140,7 @@ def test_a_taken_port_stops_no_run_and_is_an_alarm(tmp_path: Path) -> None:
         served.start()
         make_run(tmp_path / "outbox/run-1", {"a.txt": b"first"})
         wait_for("the run is published", lambda: len(served.runs("main")) == 1)
-        wait_for("the alarm stands", lambda: "http-unavailable" in served.run("status").stdout)
+        wait_for("the alarm stands", lambda: "http-unavailable" in served.asked("status").stdout)
     served.stop()
 
 

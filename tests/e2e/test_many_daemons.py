@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_four_daemons_on_one_folder_and_one_bucket_make_each_run_once(
         make_run(outputs / f"run-{number}", {"a": str(number).encode() * 1000, "b": b"shared" * 1000})
 
     def done(daemon: Deployment) -> bool:
-        status = daemon.json("status")
+        status = json.loads(daemon.asked("status", "--json").stdout)
         return all(registry["queued"] == 0 for registry in status["registries"]) and len(daemon.runs("cloud")) == RUNS
 
     for daemon in daemons:

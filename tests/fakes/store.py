@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import threading
@@ -89,7 +90,7 @@ class ModelStore:
     """Everything in one dictionary. Also a `ports.Remover`, for tests that play the collector.
 
     `history` keeps the first bytes of every write-once key and object for ever, so that any later change is seen, but
-    for records that may be cleared away.
+    for records that may be cleared away. Listings tell digests while it `tells_md5`.
     `log` tells in which order keys were written and deleted. With `stages` bytes may wait in it, as in a directory.
     """
 
@@ -100,6 +101,7 @@ class ModelStore:
         self.modified: dict[str, float] = {}
         self.history: dict[str, bytes] = {}
         self.log: list[Change] = []
+        self.tells_md5 = False
         self._now = now
         self._stages = stages
         self._lock = threading.Lock()
@@ -155,14 +157,19 @@ class ModelStore:
     def stat(self, key: Key) -> ObjectStat | None:
         with self._lock:
             body = self.bodies.get(key)
-            return None if body is None else ObjectStat(key, len(body), self.modified[key])
+            return None if body is None else self._stat(key)
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectStat]:
         if prefix and not prefix.endswith("/"):
             raise BrokenRuleError(f"{prefix}: a prefix ends in '/'")
         with self._lock:
             found = sorted((key for key in self.bodies if key.startswith(prefix)), key=str.encode)
-            return iter([ObjectStat(Key(key), len(self.bodies[key]), self.modified[key]) for key in found[:limit]])
+            return iter([self._stat(key) for key in found[:limit]])
+
+    def _stat(self, key: str) -> ObjectStat:
+        body = self.bodies[key]
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest() if self.tells_md5 else None
+        return ObjectStat(Key(key), len(body), self.modified[key], md5)
 
     def list_folders(self, prefix: str) -> Iterator[str]:
         with self._lock:

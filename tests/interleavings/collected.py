@@ -12,6 +12,7 @@ import msgspec
 from tests.builders.runs import BytesSource
 from tests.builders.worlds import REGISTRY_ID
 from tests.fakes.clock import FakeEntropy
+from tests.fakes.record_cache import LyingCache
 from tests.fakes.store import Kind, kind_of
 from tests.faults.scenarios import kill_before, planned
 from tests.interleavings.baton import Task
@@ -95,6 +96,29 @@ class OldPlan(Collected):
         """Execute the old plan."""
         collector = Collector(store, cast("Remover", store), self.world.clock, FakeEntropy(3), "c1", AT_ONCE)
         return collector.execute(self.plan)
+
+
+class CollectedFromKept(Collected):
+    """The same with collectors that keep records, and kept what everybody left before; some of it is damaged since.
+
+    What they find instead of some refs are others, of a run without a single byte.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        store = self.world.store
+        store.tells_md5 = True
+        self.cache = LyingCache()
+        planned_by(Collector(store, store, self.world.clock, FakeEntropy(3), "c0", AT_ONCE, cache=self.cache))
+        assert self.cache.kept
+        self.cache.damage()
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {
+            "m1": self.publishes("m1", OLD),
+            "c1": collects(self.world, "c1", echo=True, cache=self.cache),
+            "c2": collects(self.world, "c2", cache=self.cache),
+        }
 
 
 class CollectedEcho(Collected):

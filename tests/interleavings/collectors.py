@@ -16,7 +16,7 @@ from tests.interleavings.baton import Task
 from sealrun.domain.address import AttemptId, Key, RunId, retired_key
 from sealrun.domain.indexing import Dropped
 from sealrun.domain.publication import Retired
-from sealrun.ports import Remover, Store, Unfinished
+from sealrun.ports import RecordCache, Remover, Store, Unfinished
 from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, Collector
 from sealrun.services.index.indexing import Index
 
@@ -51,14 +51,21 @@ def planned_by(collector: Collector) -> CollectionPlan:
     return msgspec.structs.replace(collector.plan(write=False), by_store_clock=True)
 
 
-def collects(world: World, name: str, policy: CollectionPolicy = AT_ONCE, *, echo: bool = False) -> Task:
-    """Let `name` plan and execute one collection."""
+def collects(
+    world: World,
+    name: str,
+    policy: CollectionPolicy = AT_ONCE,
+    *,
+    echo: bool = False,
+    cache: RecordCache | None = None,
+) -> Task:
+    """Let `name` plan and execute one collection, with what `cache` keeps of the records."""
 
     def task(store: Store) -> object:
         gated = cast("Remover", store)
         echoing = _Echo(gated)
         collector = Collector(
-            store, echoing if echo else gated, world.clock, FakeEntropy(sum(name.encode())), name, policy
+            store, echoing if echo else gated, world.clock, FakeEntropy(sum(name.encode())), name, policy, cache=cache
         )
         report = collector.execute(planned_by(collector))
         if echo:

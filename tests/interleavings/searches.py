@@ -24,6 +24,7 @@ EXHAUSTIVE: list[tuple[type[Play], int]] = [
     (plays.TwoCompactors, 1),
     (collected.Collected, 1),
     (collected.OldPlan, 2),
+    (collected.CollectedFromKept, 1),
     (collected.CollectedEcho, 1),
     (collected.SharedMark, 1),
     (collected.OneMarkEach, 1),

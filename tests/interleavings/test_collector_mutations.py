@@ -7,7 +7,7 @@ records of a collection tell the truth (I4, I5, I7) is switched off, since it wo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -45,8 +45,9 @@ from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.marking import Uses, part_of_digest
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import AttemptTicket, Hint, Intent, Outcome, Proposal, Refs, Stored
-from sealrun.ports import Store
+from sealrun.ports import ObjectStat, Store
 from sealrun.services.collection.batches import VERDICT_FILE, Batches
+from sealrun.services.collection.collecting import Collector
 from sealrun.services.collection.marking import Marker
 from sealrun.services.collection.marks import Marks
 from sealrun.services.collection.sweeping import Sweeper, Swept
@@ -55,6 +56,7 @@ from sealrun.services.publication.placing import RunRecords
 from sealrun.services.publication.publishing import Publisher
 from sealrun.services.publication.reusing import Reuse, _Sealed, read_condemned
 from sealrun.services.storage.certainty import Certainty
+from sealrun.services.storage.overview import Overview, Records
 
 Patch = pytest.MonkeyPatch
 
@@ -289,6 +291,42 @@ def _no_second_mark(patch: Patch) -> None:
     patch.setattr(Marker, "mark", once)
 
 
+class _SeenBefore:
+    """A store that lists what it listed once: for a mark that does not look anew."""
+
+    def __init__(self, store: Store, overview: Overview) -> None:
+        self._store = store
+        self.list, self.list_folders = overview.list, overview.list_folders
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a store has
+        return getattr(self._store, name)
+
+
+def _second_mark_from_the_first_look(patch: Patch) -> None:
+    make = Collector._marker
+    first: dict[Collector, Overview] = {}
+
+    def marker(self: Collector, now: float, read_attempts: Any = None, overview: Any = None) -> Marker:  # noqa: ANN401
+        made = make(self, now, read_attempts, overview)
+        if overview is not None:
+            first[self] = overview
+        else:
+            made._store = cast("Store", _SeenBefore(made._store, first[self]))
+        return made
+
+    patch.setattr(Collector, "_marker", marker)
+
+
+def _kept_believed(patch: Patch) -> None:
+    read = Records.read
+
+    def believe(self: Records, stat: ObjectStat) -> bytes:
+        kept = None if self._cache is None or stat.md5 is None else self._cache.find(stat.key, stat.md5, stat.size)
+        return read(self, stat) if kept is None else kept
+
+    patch.setattr(Records, "read", believe)
+
+
 def _marks_in_order(*order: str) -> Callable[[Patch], None]:
     def mark(self: Marker, marks: Marks) -> None:
         pinned = self._pinned()
@@ -415,6 +453,8 @@ THE_TWELVE = [
 ]
 MORE = [
     Omission("a key is looked at", _no_stat, collected.Collected, 1),
+    Omission("what is kept is compared with the listing", _kept_believed, collected.CollectedFromKept, 1),
+    Omission("a second mark looks anew", _second_mark_from_the_first_look, collected.CollectedFromKept, 1),
     Omission("another's verdict is obeyed", _own_verdict_believed, collected.TakenOver, 1),
     Omission("a mover pins its target", _move_without_intent, collected.MovedWhileRetired, 1),
     Omission("pointers are roots", _marks_in_order("intents", "outcomes"), collected.MovedWhileRetired, 1),

@@ -53,7 +53,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(dist: Path) 
     with wheel_of(dist) as wheel:
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert ours - packed == set()
-    assert packed - ours <= {"sealrun/web/runbook.md"}
+    assert packed - ours <= {"sealrun/runbook.md"}
     assert {Path(name).suffix for name in packed} >= {".py", ".json", ".html", ".css", ".js", ".typed"} - {""}
 
 

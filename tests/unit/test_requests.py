@@ -16,6 +16,7 @@ from benchmarks.requests import (
     packs_of,
     pages,
     reads_of_packed,
+    requests_of_cat,
     requests_of_get,
     requests_of_list,
     requests_of_plan,
@@ -32,18 +33,21 @@ from benchmarks.sealed_records import EXPERIMENT, OWNER
 from tests.builders.runs import Sources, a_run
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
+from tests.fakes.record_cache import FakeCache
 
 from sealrun.adapters.destinations import LocalDestination
 from sealrun.adapters.spooling import SpoolStage
 from sealrun.adapters.stores.memory import MemoryRemover, MemoryStore
-from sealrun.domain.address import QUARANTINE, attempt_id, retired_key
+from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.bootstrap.verbs.verification import verify
+from sealrun.domain.address import EXPERIMENTS, NAMES, QUARANTINE, attempt_id, retired_key
+from sealrun.domain.damage import VerifyReport, Window
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.services.access.reading import Reader
 from sealrun.services.access.restoring import restore
 from sealrun.services.collection.collecting import CollectionPolicy, Collector
-from sealrun.services.mending.verifying import Verifier
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.publishing import Publisher
 from sealrun.services.publication.recovering import Recovery
@@ -74,6 +78,11 @@ class Bench:
         """Rows that no base holds."""
         return sum(1 for _ in self.held.list(f"experiments/{EXPERIMENT}/index/pending/"))
 
+    def extent(self, known: Extent) -> Extent:
+        """Add how many keys there are below experiments and names."""
+        below = {f"below_{at[:-1]}": sum(1 for _ in self.held.list(at)) for at in (EXPERIMENTS, NAMES)}
+        return known._replace(**below)
+
     def publish(self, run: SealedRun, sources: Sources) -> Published:
         """Publish as a new attempt."""
         self._attempts += 1
@@ -98,6 +107,12 @@ class Bench:
         counts = Requests(**{kind: self.store.counts[kind] for kind in Requests._fields})
         self.store.counts.clear()
         return counts
+
+
+def verify_all(bench: Bench) -> VerifyReport:
+    """Verify the registry as the command does."""
+    spec = RegistrySpec(name="main", url=bench.held.url)
+    return verify(spec, bench.reader(), None, None, read_bytes=True, window=Window(), advance=None, engine=None)
 
 
 @pytest.fixture
@@ -171,6 +186,16 @@ def test_resolving_and_showing_ask_for_a_fixed_number(bench: Bench) -> None:
     assert bench.asked() == requests_of_show()
 
 
+def test_one_file_takes_two_records_beside_the_pointer_and_its_bytes(bench: Bench) -> None:
+    reader = bench.reader()
+    target = reader.resolve(f"{EXPERIMENT}@latest")
+    path = reader.load(target).manifest.entries[0].path
+    bench.asked()
+
+    assert b"".join(reader.chunks_at(reader.resolve(f"{EXPERIMENT}@latest"), path))
+    assert bench.asked() == requests_of_cat()
+
+
 def test_restoring_asks_for_each_object(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     bench = Bench(request.node.name, files=30)
     reader = bench.reader()
@@ -191,6 +216,8 @@ def test_packed_files_are_restored_and_verified_by_few_reads(
     bench.publish(*a_run(bodies, experiment=EXPERIMENT, name="packed", finished_at=_LATER))
     reads = reads_of_packed(files, size)
     assert reads == (1 if files < 100 else 2)
+    restoring = reads_of_packed(files, size, restored=True)
+    assert restoring == 1
     bench.asked()
 
     reader = bench.reader()
@@ -198,10 +225,10 @@ def test_packed_files_are_restored_and_verified_by_few_reads(
         reader, reader.load(reader.resolve(f"{EXPERIMENT}@latest")), LocalDestination(tmp_path / "got"), sealed=False
     )
     resolved = requests_of_resolve_pointer().plus(Requests(get=4))
-    assert bench.asked() == resolved.plus(Requests(get=reads))
+    assert bench.asked() == resolved.plus(Requests(get=restoring))
 
-    Verifier(reader).everything()
-    extent = Extent(objects=0, packs=1, attempts=1, moves=1, pending=1)
+    assert not verify_all(bench).damages
+    extent = bench.extent(Extent(objects=0, packs=1, attempts=1, moves=1, pending=1))
     without_base = Requests(get=-1)
     assert bench.asked() == requests_of_verify(extent, reads).plus(without_base)
 
@@ -222,13 +249,15 @@ def test_a_look_for_wrecks_lists_every_attempt(request: pytest.FixtureRequest, r
     assert bench.asked() == requests_of_recovery(Extent(objects=runs, attempts=runs))
 
 
-@pytest.mark.parametrize("runs", [10, 100])
+@pytest.mark.parametrize("runs", [10, 400])
 def test_verifying_asks_for_every_record_and_every_file(request: pytest.FixtureRequest, runs: int) -> None:
     bench = Bench(request.node.name, runs)
-    report = Verifier(bench.reader()).everything()
+    report = verify_all(bench)
     assert (report.runs, report.objects) == (runs, 3 * runs)
 
-    extent = Extent(objects=3 * runs, attempts=runs, pointers=1, names=1, moves=2 * runs, pending=bench.pending)
+    known = Extent(objects=3 * runs, attempts=runs, pointers=1, names=1, moves=2 * runs, pending=bench.pending)
+    extent = bench.extent(known)
+    assert (extent.below_experiments < 1000) == (runs < 100)
     assert bench.asked() == requests_of_verify(extent, 3 * runs)
 
 
@@ -242,16 +271,19 @@ def test_a_collection_asks_as_the_formulas_say(request: pytest.FixtureRequest, r
     deleted, batch = 3 * len(retired), 40
     records = 2 + len(retired) / runs
     extent = Extent(objects=3 * runs, attempts=runs, records=records, names=1, pending=bench.pending)
-    extent = extent._replace(in_base=runs - bench.pending - len(retired))
-    history = bench.history
+    extent = bench.extent(extent._replace(in_base=runs - bench.pending - len(retired)))
+    assert (extent.below_experiments < 1000) == (runs < 100)
+    history, cache = bench.history, FakeCache()
     clock, policy = FakeClock(), CollectionPolicy(grace_s=0.0, batch=batch)
-    collector = Collector(
-        bench.store, CountingRemover(MemoryRemover(bench.held), bench.store), clock, FakeEntropy(), OWNER, policy
-    )
+    remover = CountingRemover(MemoryRemover(bench.held), bench.store)
+    collector = Collector(bench.store, remover, clock, FakeEntropy(), OWNER, policy, cache=cache)
 
     plan = collector.plan()
     assert plan.doomed.objects == deleted
     assert bench.asked() == requests_of_plan(extent, history)
+    plan = collector.plan()
+    assert plan.doomed.objects == deleted
+    assert bench.asked() == requests_of_plan(extent, history, kept=True)
     report = collector.execute(plan)
     assert report.objects == deleted
     swept = requests_of_sweep(extent, deleted, batch=batch)

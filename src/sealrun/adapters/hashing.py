@@ -47,9 +47,18 @@ class Digests:
         self._blocks[block][row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES] = digest
 
     def set_all(self, numbers: Sequence[int], digests: bytearray) -> None:
-        """Keep the digests of some files, which stand one behind the other."""
-        for at, number in enumerate(numbers):
-            self.set(number, digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
+        """Keep the digests of some files, which stand one behind the other. The numbers ascend: mostly neighbours."""
+        if numbers[-1] - numbers[0] + 1 != len(numbers):
+            for at, number in enumerate(numbers):
+                self.set(number, digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
+            return
+        begin, block = 0, numbers[0] // ROWS
+        while begin < len(digests):
+            kept = self._blocks[block]
+            first = (numbers[0] + begin // DIGEST_BYTES) % ROWS * DIGEST_BYTES
+            count = min(len(kept) - first, len(digests) - begin)
+            kept[first : first + count] = digests[begin : begin + count]
+            begin, block = begin + count, block + 1
 
     def __iter__(self) -> Iterator[str]:
         for block in self._blocks:
@@ -121,7 +130,7 @@ class Hashing:
                 raise translate(error, os.path.join(self._root, path)) from error
 
     def _pack(self, number: int, files: FileTable, digests: Digests, pack: Sequence[int]) -> None:
-        bodies = read_small_files(self._root, files.pick(pack), self._is_stopped)
+        bodies = read_small_files(self._root, files.pick_columns(pack), self._is_stopped)
         digests.set_all(pack, self._staging.pack(number, bodies))
 
     def _is_stopped(self) -> bool:

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from stat import S_ISREG
 
-from sealrun.adapters.beneath import facts_of, opened_folder, printable, translate
-from sealrun.adapters.tables import FileTable, TableBuilder
+from sealrun.adapters.beneath import opened_folder, printable, translate
+from sealrun.adapters.tables import FileBlock, FileTable, Listing
 from sealrun.domain.errors import RunRejectedError
 from sealrun.domain.links import is_left_out, link_problem
-from sealrun.domain.manifest import Link, path_problem
+from sealrun.domain.manifest import Link, are_plain, path_problem
 from sealrun.domain.patterns import Patterns
-from sealrun.ports import FileFacts, Survey, Tree
+from sealrun.domain.shelves import Blocks
+from sealrun.ports import Survey, Tree
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -25,47 +27,54 @@ _KINDS = {
 
 
 class _Found:
-    """What a look has found so far. Files come in order of their paths."""
+    """What a look has found so far. Files come in order of their paths; `done` gets them a block at a time."""
 
-    def __init__(self) -> None:
-        self._files = TableBuilder()
+    def __init__(self, done: Callable[[FileBlock], object]) -> None:
+        self.files = Listing(done)
         self.empty: list[str] = []
         self.links: list[Link] = []
         self.problems: list[tuple[str, str]] = []
 
-    def take(self, path: str, facts: FileFacts) -> None:
-        self._files.add(path, facts)
 
-    def tree(self) -> Tree:
-        return Tree(self._files.table(), tuple(sorted(self.empty)), tuple(sorted(self.links)))
+class _Kept:
+    """A look of which everything is kept."""
+
+    def __init__(self) -> None:
+        self._blocks = Blocks[FileBlock]()
+        self.found = _Found(self._blocks.add)
 
     def survey(self) -> Survey:
-        return Survey(self.tree(), min(self.problems)[1] if self.problems else None)
+        found = self.found
+        found.files.close()
+        tree = Tree(FileTable(self._blocks), tuple(sorted(found.empty)), tuple(sorted(found.links)))
+        return Survey(tree, min(found.problems)[1] if found.problems else None)
 
 
-class _Compared(_Found):
+class _Compared:
     """Keeps no file, and says whether they are those expected: a second look must not need the memory of the first."""
 
-    def __init__(self, expected: Iterable[tuple[str, FileFacts]]) -> None:
-        super().__init__()
+    def __init__(self, expected: Iterable[FileBlock]) -> None:
         self._expected = iter(expected)
         self._same = True
+        self.found = _Found(self._take)
 
-    def take(self, path: str, facts: FileFacts) -> None:
-        if self._same and next(self._expected, None) != (path, facts):
+    def _take(self, block: FileBlock) -> None:
+        if self._same and next(self._expected, None) != block:
             self._same = False
 
     def is_same(self) -> bool:
-        return self._same and next(self._expected, None) is None and not self.problems
+        self.found.files.close()
+        return self._same and next(self._expected, None) is None and not self.found.problems
 
 
 class _Folder:
-    """A folder whose names were listed, the last one first. Those of folders end in ``/``."""
+    """A folder whose names were listed, the last one first. Those of folders end in ``/``. `plain`: all of them are."""
 
-    def __init__(self, path: str, names: list[str]) -> None:
+    def __init__(self, path: str, names: list[str], *, plain: bool) -> None:
         self.path = path
         self.prefix = f"{path}/" if path else ""
         self.left = names
+        self.plain = plain
 
 
 def survey_folder(root: str, patterns: Patterns) -> Survey:
@@ -73,17 +82,17 @@ def survey_folder(root: str, patterns: Patterns) -> Survey:
 
     Memory grows with the result only. `RunChangedError` if something vanishes meanwhile.
     """
-    found = _Found()
-    _list_all(root, patterns, found)
-    return found.survey()
+    look = _Kept()
+    _list_all(root, patterns, look.found)
+    return look.survey()
 
 
 def is_unchanged(root: str, patterns: Patterns, tree: Tree) -> bool:
     """Tell whether everything below `root` is what an earlier survey found. Memory does not grow with what there is."""
-    found = _Compared(FileTable.of(tree.files).rows())
-    _list_all(root, patterns, found)
-    others = tuple(sorted(found.empty)), tuple(sorted(found.links))
-    return found.is_same() and others == (tree.directories, tree.links)
+    look = _Compared(FileTable.of(tree.files).blocks)
+    _list_all(root, patterns, look.found)
+    others = tuple(sorted(look.found.empty)), tuple(sorted(look.found.links))
+    return look.is_same() and others == (tree.directories, tree.links)
 
 
 def _list_all(root: str, patterns: Patterns, found: _Found) -> None:
@@ -98,7 +107,7 @@ def _list_all(root: str, patterns: Patterns, found: _Found) -> None:
         try:
             if inner is not None:
                 with opened_folder(root, inner) as descriptor:
-                    open_folders.append(_Folder(inner, _names(descriptor, inner, patterns, found)))
+                    open_folders.append(_names(descriptor, inner, patterns, found))
                     inner = _add_files(root, open_folders[-1], found, descriptor)
             else:
                 inner = _go_on(root, open_folders[-1], found)
@@ -114,21 +123,24 @@ def _list_all(root: str, patterns: Patterns, found: _Found) -> None:
             open_folders.pop()
 
 
-def _names(descriptor: int, path: str, patterns: Patterns, found: _Found) -> list[str]:
-    """Names of what `patterns` show in an opened folder, the last one first; those of folders end in ``/``."""
+def _names(descriptor: int, path: str, patterns: Patterns, found: _Found) -> _Folder:
+    """List what `patterns` show in an opened folder."""
     prefix = f"{path}/" if path else ""
     names: list[str] = []
+    bare: list[str] = []
     choosy = not path or not patterns.show_all
     with os.scandir(descriptor) as listing:
         for item in listing:
             folder = item.is_dir(follow_symlinks=False)
-            if choosy and patterns.excludes(prefix + item.name, folder=folder):
+            name = item.name
+            if choosy and patterns.excludes(prefix + name, folder=folder):
                 continue
-            names.append(f"{item.name}/" if folder else item.name)
+            bare.append(name)
+            names.append(f"{name}/" if folder else name)
     if path and not names and not patterns.include:
         found.empty.append(path)
     names.sort(reverse=True)
-    return names
+    return _Folder(path, names, plain=are_plain(bare))
 
 
 def _go_on(root: str, folder: _Folder, found: _Found) -> str | None:
@@ -141,7 +153,8 @@ def _go_on(root: str, folder: _Folder, found: _Found) -> str | None:
 
 def _add_files(root: str, folder: _Folder, found: _Found, descriptor: int) -> str | None:
     """Add what lies directly in an opened folder, up to the first folder in it; return the path of that, if any."""
-    prefix, left, stat_of = folder.prefix, folder.left, os.stat
+    prefix, left, plain = folder.prefix, folder.left, folder.plain
+    stat_of, add = os.stat, found.files.add  # twice for each file there is: nothing is called that need not be
     while left:
         name = left.pop()
         path = prefix + name
@@ -149,26 +162,30 @@ def _add_files(root: str, folder: _Folder, found: _Found, descriptor: int) -> st
             path, name = path[:-1], name[:-1]
             if not path_problem(path):
                 return path
-        _add(found, root, path, name, stat_of(name, dir_fd=descriptor, follow_symlinks=False), descriptor)
+        status = stat_of(name, dir_fd=descriptor, follow_symlinks=False)
+        if plain and S_ISREG(status.st_mode):
+            add(path, status)
+        else:
+            _add(found, root, path, name, status, descriptor)
     return None
 
 
 def survey_file(folder: str, name: str) -> Survey:
     """Look at the one file of a file unit, directly below `folder`."""
-    found = _Found()
+    look = _Kept()
     try:
         with opened_folder(folder) as descriptor:
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
     except OSError as error:
         raise translate(error, os.path.join(folder, name)) from error
-    _add(found, folder, name, name, status)
-    return found.survey()
+    _add(look.found, folder, name, name, status)
+    return look.survey()
 
 
 def _add(found: _Found, root: str, path: str, name: str, status: os.stat_result, folder: int | None = None) -> None:
     problem = path_problem(name)
-    if not problem and stat.S_ISREG(status.st_mode):
-        found.take(path, facts_of(status))
+    if not problem and S_ISREG(status.st_mode):
+        found.files.add(path, status)
     elif problem:
         found.problems.append((path, f"{printable(os.path.join(root, path))}: {problem}; rename or exclude it"))
     elif stat.S_ISLNK(status.st_mode) and folder is not None:

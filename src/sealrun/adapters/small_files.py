@@ -9,49 +9,47 @@ for all of its files, each takes open, read, fstat and close, and nothing is cal
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from contextlib import ExitStack
+from stat import S_ISREG
 
-from sealrun.adapters.beneath import FILE_FLAGS, changed, opened_folder, split, translate
-from sealrun.ports import FileFacts
+from sealrun.adapters.beneath import FILE_FLAGS, changed, opened_folder, translate
+
+Expected = tuple[str, int, int, int, int]
+"""Path, inode, size, and when it was written and changed, in nanoseconds."""
 
 
-def read_small_files(
-    root: str, files: Iterable[tuple[str, FileFacts]], stopped: Callable[[], bool]
-) -> Iterator[tuple[str, bytes]]:
-    """Yield path and bytes of `files` below `root`; those of one folder should be neighbours.
+def read_small_files(root: str, files: Iterable[Expected], stopped: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield the bytes of `files` below `root`; those of one folder should be neighbours.
 
-    `RunChangedError` if one is not what its facts say after it was read, or as soon as the work is `stopped`.
+    `RunChangedError` if one is not what is expected after it was read, or as soon as the work is `stopped`.
     """
-    for folder, group in groupby(files, key=lambda item: split(item[0])[0]):
-        path = folder
+    at, here, descriptor = "", None, -1
+    with ExitStack() as opened:
         try:
-            with opened_folder(root, folder) as descriptor:
-                for path, facts in group:
-                    body, status = _read(descriptor, path[len(folder) + 1 :] if folder else path, facts.size)
-                    # read(2) returns less only at the end of a regular file
-                    if len(body) != facts.size or not _unchanged(status, facts) or stopped():
-                        raise changed(os.path.join(root, path))
-                    yield path, body
+            for path, inode, size, written_ns, changed_ns in files:
+                cut = path.rfind("/") + 1
+                if path[:cut] != here:
+                    opened.close()
+                    here = path[:cut]
+                    at = here[:-1]
+                    descriptor = opened.enter_context(opened_folder(root, at))
+                at = path
+                file = os.open(path[cut:], FILE_FLAGS, dir_fd=descriptor)
+                try:
+                    body, status = os.read(file, size + 1), os.fstat(file)  # the one byte more shows that it grew
+                finally:
+                    os.close(file)
+                if (
+                    len(body) != size  # read(2) returns less only at the end of a regular file
+                    or status.st_ctime_ns != changed_ns
+                    or status.st_mtime_ns != written_ns
+                    or status.st_size != size
+                    or status.st_ino != inode
+                    or not S_ISREG(status.st_mode)
+                    or stopped()
+                ):
+                    raise changed(os.path.join(root, path))
+                yield body
         except OSError as error:
-            raise translate(error, os.path.join(root, path)) from error
-
-
-def _read(folder: int, name: str, size: int) -> tuple[bytes, os.stat_result]:
-    """Read at most one byte more than `size`; say what the file was afterwards."""
-    descriptor = os.open(name, FILE_FLAGS, dir_fd=folder)
-    try:
-        return os.read(descriptor, size + 1), os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unchanged(status: os.stat_result, facts: FileFacts) -> bool:
-    return (
-        status.st_ctime_ns == facts.ctime_ns
-        and status.st_mtime_ns == facts.mtime_ns
-        and status.st_size == facts.size
-        and status.st_ino == facts.inode
-        and stat.S_ISREG(status.st_mode)
-    )
+            raise translate(error, os.path.join(root, at)) from error

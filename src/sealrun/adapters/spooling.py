@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import threading
 from typing import BinaryIO
 
@@ -25,6 +24,8 @@ class SpoolStage:
 
     def receive(self) -> SpoolIncoming:
         """Begin receiving one file; see the port."""
+        import tempfile  # noqa: PLC0415 - with its archives; needed only where the store has no stage
+
         try:
             with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
                 descriptor = os.dup(file.fileno())

@@ -14,6 +14,8 @@ from sealrun.domain.address import Digest
 from sealrun.domain.packing import PackWriter
 from sealrun.ports import Copying, FileFacts, Source, StagedPack
 
+FEW = 8192
+
 
 class Digested(msgspec.Struct, frozen=True):
     """What waits in the stage."""
@@ -52,14 +54,14 @@ class Staging:
             incoming.drop()
         return digest
 
-    def pack(self, number: int, files: Iterable[tuple[str, bytes]]) -> bytearray:
-        """Digest small files, given with their bytes, and copy the new ones into the pack of that number.
+    def pack(self, number: int, bodies: Iterable[bytes]) -> bytearray:
+        """Digest small files, given by their bytes, and copy the new ones into the pack of that number.
 
         Return the digests one behind the other, as bytes.
         """
         digests = bytearray()
         if self._copying is None:
-            for _, body in files:
+            for body in bodies:
                 digests += hashlib.sha256(body).digest()
             return digests
         knows, promise = self._copying.knows, self._promised.add
@@ -67,7 +69,7 @@ class Staging:
         output = Behind(incoming.write)
         try:
             writer = PackWriter(output)
-            for _, body in files:
+            for body in bodies:
                 raw = hashlib.sha256(body).digest()
                 digests += raw
                 if promise(raw):
@@ -86,25 +88,39 @@ class Staging:
 class Promises:
     """Which bytes somebody copies already. Used from many threads.
 
-    Eight bytes are kept of each digest, in a table with open addressing: of a million, 16 MiB instead of 200. Two
-    digests that share those bytes count as one: the second is not copied, and read again when it is to be stored.
+    Some thousand digests are kept as they are, which is quicker; of more, eight bytes each in a table with open
+    addressing: of a million, 16 MiB instead of 200. Two digests that share those bytes count as one: the second is not
+    copied, and read again when it is to be stored.
     """
 
     def __init__(self) -> None:
         """Nobody copies anything."""
         self._lock = threading.Lock()
-        self._table = array("Q", bytes(8 << 10))
+        self._few: set[bytes] = set()
+        self._table = array("Q")
         self._count = 0
 
     def add(self, digest: bytes) -> bool:
         """Tell whether nobody else copies these bytes; from now on somebody does."""
-        mark = int.from_bytes(digest[:8], "big") or 1
         with self._lock:
-            if self._count * 3 >= len(self._table) * 2:
-                self._grow()
-            if not self._put(self._table, mark):
+            if self._table:
+                return self._add_to_table(_mark(digest))
+            if digest in self._few:
                 return False
-            self._count += 1
+            self._few.add(digest)
+            if len(self._few) > FEW:
+                self._table = array("Q", bytes(32 * FEW))
+                for known in self._few:
+                    self._add_to_table(_mark(known))
+                self._few = set()
+        return True
+
+    def _add_to_table(self, mark: int) -> bool:
+        if self._count * 3 >= len(self._table) * 2:
+            self._grow()
+        if not self._put(self._table, mark):
+            return False
+        self._count += 1
         return True
 
     def _grow(self) -> None:
@@ -123,3 +139,7 @@ class Promises:
             at = (at + 1) & last
         table[at] = mark
         return True
+
+
+def _mark(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big") or 1

@@ -5,14 +5,17 @@ Rows are in order of their paths, as `domain.entries` keeps what becomes of them
 
 from __future__ import annotations
 
+import os
+import stat
 from array import array
 from bisect import bisect_right
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from itertools import chain
 
 import msgspec
 
 from sealrun.domain.entries import ROWS, join_paths, split_paths
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.shelves import Blocks, numbers, pack_columns, unpack_columns
 from sealrun.ports import FileFacts
 
@@ -41,6 +44,20 @@ class FileBlock(msgspec.Struct, frozen=True, gc=False):
             written,
             written if written == changed else changed,
             bytes([found.executable for found in facts]),
+        )
+
+    @classmethod
+    def of_statuses(cls, paths: Sequence[str], statuses: Sequence[os.stat_result]) -> FileBlock:
+        """Return the same of what the system says of each file, without an object for each in between."""
+        written = array("q", [status.st_mtime_ns for status in statuses])
+        changed = array("q", [status.st_ctime_ns for status in statuses])
+        return cls(
+            join_paths(paths),
+            array("Q", [status.st_ino for status in statuses]),
+            array("q", [status.st_size for status in statuses]),
+            written,
+            written if written == changed else changed,
+            bytes([status.st_mode & stat.S_IXUSR != 0 for status in statuses]),
         )
 
     @property
@@ -89,10 +106,8 @@ class FileTable(Mapping[str, FileFacts]):
         """Return files as a table."""
         if isinstance(files, FileTable):
             return files
-        builder = TableBuilder()
-        for path, facts in sorted(files.items()):
-            builder.add(path, facts)
-        return builder.table()
+        groups = in_groups(sorted(files.items()), ROWS)
+        return cls([FileBlock.of([path for path, _ in rows], [facts for _, facts in rows]) for rows in groups])
 
     def __len__(self) -> int:
         return self._length
@@ -141,6 +156,17 @@ class FileTable(Mapping[str, FileFacts]):
             )
             yield paths[row], facts
 
+    def pick_columns(self, numbers: Iterable[int]) -> Iterator[tuple[str, int, int, int, int]]:
+        """Yield path, inode, size and both times, written and changed, of these numbers, which ascend."""
+        known, paths = -1, list[str]()
+        for number in numbers:
+            at, row = divmod(number, ROWS)
+            if at != known:
+                known, block = at, self.blocks[at]
+                paths = split_paths(block.paths)
+                inodes, sizes, written, changed = block.inodes, block.sizes, block.written, block.changed
+            yield paths[row], inodes[row], sizes[row], written[row], changed[row]
+
 
 class _Items(ItemsView[str, FileFacts]):
     _mapping: FileTable
@@ -156,28 +182,26 @@ class _Values(ValuesView[FileFacts]):
         return self._mapping.facts()
 
 
-class TableBuilder:
-    """Makes a table of files that come in order of their paths. Belongs to one thread."""
+class Listing:
+    """Files on their way into blocks, as they are found: in order of their paths. Belongs to one thread."""
 
-    def __init__(self) -> None:
-        """Nothing came yet."""
-        self._blocks = Blocks[FileBlock]()
+    def __init__(self, done: Callable[[FileBlock], object]) -> None:
+        """Give each block to `done`, the last one at `close`."""
+        self._done = done
         self._paths: list[str] = []
-        self._facts: list[FileFacts] = []
+        self._statuses: list[os.stat_result] = []
 
-    def add(self, path: str, facts: FileFacts) -> None:
-        """Append a file."""
+    def add(self, path: str, status: os.stat_result) -> None:
+        """Append a regular file."""
         self._paths.append(path)
-        self._facts.append(facts)
+        self._statuses.append(status)
         if len(self._paths) == ROWS:
-            self._close()
+            self.close()
 
-    def table(self) -> FileTable:
-        """Return the table of all that came."""
+    def close(self) -> None:
+        """Make a block of what has come since the last one."""
         if self._paths:
-            self._close()
-        return FileTable(self._blocks)
-
-    def _close(self) -> None:
-        self._blocks.add(FileBlock.of(self._paths, self._facts))
-        self._paths, self._facts = [], []
+            block = FileBlock.of_statuses(self._paths, self._statuses)
+            self._paths.clear()
+            self._statuses.clear()
+            self._done(block)

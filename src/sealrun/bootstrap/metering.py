@@ -103,7 +103,7 @@ class Metering:
         targets: Iterable[str] = (),
     ) -> None:
         """Show what these settings name, from now on, in place of what was known before."""
-        self._folders = {name: path for name, spec in registries.items() if (path := _folder_of(spec.url)) is not None}
+        self._folders = {name: spec.folder for name, spec in registries.items() if spec.folder is not None}
         self._roots = {watch.name: watch.path for watch in watches}
         self._quiet = {name: spec.quiet for name, spec in registries.items()}
         self._known = Known(
@@ -176,11 +176,3 @@ class Metering:
             labels = zip(each.metric.labels, each.labels, strict=True)
             if all(value in known.get(label, (value,)) for label, value in labels):
                 yield each
-
-
-def _folder_of(url: str) -> str | None:
-    """The directory that a registry lies in, or None for one elsewhere."""
-    scheme, mark, path = url.partition("://")
-    if not mark:
-        return None if "::" in url else url
-    return path.removeprefix("localhost") if scheme.lower() == "file" else None

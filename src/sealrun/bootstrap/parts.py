@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import JOURNAL_FILE, SqliteJournal, open_journal
@@ -174,7 +174,7 @@ class Parts:
         if dry_run:
             store = open_reader(spec, self._clock, self._entropy).store
             self._closing.callback(store.close)
-            return Keeper(spec, store, self._keeping, self._clock, self._entropy)
+            return Keeper(spec, store, self._keeping, self._clock, self._entropy, state=self.state)
         opener = Opener(self.journal, self._clock, self._entropy)
         opened = opener.for_collecting(spec) if collecting else opener.for_publishing(spec)
         self._closing.callback(opened.close)
@@ -228,15 +228,20 @@ class Parts:
 
         return Mirrors(self.state, self.journal, self.registries, self._mirror_specs, self._clock, self._entropy)
 
-    def status(self, events: int = 10) -> StatusReport:
-        """Everything at a glance, with the last few events."""
+    def status(self, events: int = 10, file: Path | None = None) -> StatusReport:
+        """Everything at a glance, with the last few events; `file` is where these settings are from."""
+        from sealrun.bootstrap.verbs.in_force import in_force
         from sealrun.services.oversight.reporting import status
 
-        urls = {name: spec.shown_url for name, spec in self.registries.items()}
-        state, daemon = str(self.state), holder(self.state)
-        return status(
-            self.journal, self.watches, urls, state=state, daemon=daemon, events=events, paused=self.pauses.find
-        )
+        urls, journal = {name: spec.shown_url for name, spec in self.registries.items()}, self.journal
+        told = {"daemon": self.daemon, "settings": in_force(journal.facts, file) if self.daemon else None}
+        more: Any = {"state": str(self.state), "events": events, "paused": self.pauses.find, **told}
+        return status(journal, self.watches, urls, **more)
+
+    @property
+    def daemon(self) -> int | None:
+        """The process of the daemon that holds the state folder."""
+        return holder(self.state)
 
     @property
     def pauses(self) -> Pauses:

@@ -62,6 +62,14 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
         place, slash, path = rest.partition("/")
         return self.url if not mark else f"{scheme}://{place.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
+    @property
+    def folder(self) -> str | None:
+        """The directory that it lies in; None for one elsewhere."""
+        scheme, mark, path = self.url.partition("://")
+        if not mark:
+            return None if "::" in self.url else self.url
+        return path.removeprefix("localhost") if scheme.lower() == "file" else None
+
     def __repr__(self) -> str:
         return f"<registry {self.name}: {self.shown_url}>"
 

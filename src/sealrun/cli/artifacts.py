@@ -10,10 +10,8 @@ import click
 import msgspec
 
 from sealrun.cli import exits
-from sealrun.cli.consuming import registry_option
-from sealrun.cli.output import human_size, print_json, print_rows, printable
-from sealrun.cli.surroundings import Surroundings, shared_options
-from sealrun.cli.working import published_json
+from sealrun.cli.output import human_size, print_json, print_rows, printable, published_json
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.domain.errors import SealrunError, UsageError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from sealrun.cli import exits
-from sealrun.cli.output import print_json, printable
+from sealrun.cli.output import print_json, printable, waiting
 from sealrun.cli.surroundings import Surroundings, shared_options
 from sealrun.domain.address import is_name, parse_name
 from sealrun.domain.errors import ConfigurationError, UsageError
@@ -120,14 +120,18 @@ def _settings_text(
 
 
 def _create_registries(around: Surroundings) -> dict[str, str]:
+    made = {}
     with around.parts() as parts:
-        return {registry: parts.create_registry(registry) for registry in parts.registries}
+        for name, spec in parts.registries.items():
+            with waiting(f"making and probing registry {name} ({printable(spec.shown_url)})", quiet=around.quiet):
+                made[name] = parts.create_registry(name)
+    return made
 
 
 def _check(around: Surroundings) -> list[Finding]:
     from sealrun.bootstrap.doctor.checking import check_everything  # noqa: PLC0415 - heavy
 
-    with around.parts() as parts:
+    with around.parts() as parts, waiting("checking it all", quiet=around.quiet):
         return check_everything(parts, around.settings())
 
 

@@ -9,11 +9,10 @@ import click
 import msgspec
 
 from sealrun.cli import exits
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.keeping import dry_run_option
 from sealrun.cli.output import human_size, print_json, printable, progress
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.domain.errors import UsageError
 from sealrun.domain.moments import shown_time
 from sealrun.settings.quantities import parse_duration, parse_share

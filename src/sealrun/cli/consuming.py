@@ -14,7 +14,7 @@ from sealrun.cli import exits
 from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.output import human_size, print_json, printable, progress
 from sealrun.cli.signing import as_rows, refuse_signer_alone, say_signatures, say_signed, signed_by_options
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from sealrun.domain.publication import Stored
     from sealrun.domain.signing import SignedRun
     from sealrun.services.mending.scrubbing import ScrubReport
-
-registry_option = click.option(
-    "--registry", metavar="NAME|URL", help="Which registry to read (default: the first in the settings)."
-)
 
 
 @click.command()
@@ -54,6 +50,7 @@ def show(around: Surroundings, ref: str, registry: str | None) -> None:
         facts = {
             "run": view.ref,
             "name": envelope.name,
+            "called": envelope.called,
             "status": envelope.status,
             "finished": envelope.finished_at,
             "completed by": f"{envelope.completion.method} ({envelope.completion.evidence})",
@@ -181,6 +178,7 @@ def verify(  # noqa: PLR0913, PLR0917 - an option each
             report, signed = with_signers(report, consumer.reader, target or experiment, checker)
         whole = not no_bytes and share >= 1.0 and not in_rounds
         parts.verified(registry, report.damages, _looked_at(parts, registry, ref, experiment, whole=whole))
+        place = _place(parts, registry)
     if around.as_json:
         more: dict[str, Any] = (
             {}
@@ -189,7 +187,7 @@ def verify(  # noqa: PLR0913, PLR0917 - an option each
         )
         if signed_by is not None:
             more["signed"] = signed
-        print_json({**msgspec.structs.asdict(report), **more})
+        print_json({**place, **msgspec.structs.asdict(report), **more})
     else:
         for damage in report.damages:
             click.echo(f"{printable(damage.place)}: {damage.kind}: {printable(damage.detail)}")
@@ -198,11 +196,20 @@ def verify(  # noqa: PLR0913, PLR0917 - an option each
         damaged = len(report.damages) - unsigned
         verdict = (f"{damaged} damaged" if damaged else "no damage") + (f", {unsigned} not signed" if unsigned else "")
         say_signed(signed)
-        click.echo(f"{report.runs} runs, {report.objects} objects{read}: {verdict}")
+        where = " ".join(dict.fromkeys(place.values()))
+        click.echo(f"{printable(where)}: {report.runs} runs, {report.objects} objects{read}: {verdict}")
         if scrubbed is not None and not around.quiet:
             state = "verified" if scrubbed.complete else "begun, and cut short by the budget"
             click.echo(f"{scrubbed.window.share:.3g} of the registry was {state}; the next round goes on", err=True)
     return exits.DAMAGE if report.damages else exits.OK
+
+
+def _place(parts: Parts, registry: str | None) -> dict[str, str]:
+    """Say which registry is meant, and where it is."""
+    from sealrun.bootstrap.registries import find_spec  # noqa: PLC0415 - --help needs nothing of it
+
+    spec = find_spec(parts.registries, registry)
+    return {"registry": spec.name, "url": spec.shown_url}
 
 
 def _looked_at(

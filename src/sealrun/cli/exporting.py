@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import print_json, progress
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
+from sealrun.domain.errors import UsageError
+from sealrun.domain.exporting import FORMATS
 
 _STATEMENT = "in-toto"
 
@@ -16,16 +17,20 @@ _STATEMENT = "in-toto"
 @click.command()
 @click.argument("ref")
 @click.argument("destination", type=click.Path(path_type=Path), required=False)
-@click.option("--format", "kind", type=click.Choice(["bagit", "ro-crate", _STATEMENT]), required=True)
+@click.option("--format", "kind", metavar="FORMAT", help="bagit, ro-crate or in-toto. Required.")
 @registry_option
 @shared_options
-def export(around: Surroundings, ref: str, destination: Path | None, kind: str, registry: str | None) -> None:
+def export(around: Surroundings, ref: str, destination: Path | None, kind: str | None, registry: str | None) -> None:
     """Write the run that REF names to DESTINATION as a bag or a crate, verified; or print a statement about its seal.
 
     Example: sealrun export training@latest ./bag --format bagit
     """
     from sealrun.bootstrap.products.exporting import Exporter  # noqa: PLC0415 - --help needs nothing of it
 
+    if kind is None or kind not in FORMATS:
+        wrong = "which format?" if kind is None else f"no format {kind!r}."
+        lines = "".join(f"\n   --format {name:9} {text}" for name, text in FORMATS.items())
+        raise UsageError(f"{wrong} There are:{lines}")
     if (destination is None) != (kind == _STATEMENT):
         msg = "bagit and ro-crate need a DESTINATION; in-toto is printed"
         raise click.UsageError(msg)

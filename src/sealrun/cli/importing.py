@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sealrun.cli import exits
-from sealrun.cli.output import human_size, print_json, printable
+from sealrun.cli.output import human_size, print_json, printable, published_json
 from sealrun.cli.surroundings import Surroundings, shared_options
-from sealrun.cli.working import published_json
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.verbs.importing import Imported

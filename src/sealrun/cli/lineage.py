@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import print_json
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.domain.drawing import as_dot, as_mermaid, as_svg, as_text
 from sealrun.domain.lineage import as_json
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sealrun.cli import exits
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import human_size, print_json, print_rows, printable
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.domain.comparing import Comparison, Difference, FileChange, compare
 from sealrun.domain.errors import UsageError
 from sealrun.domain.tabulating import (
@@ -202,6 +200,8 @@ def _diff_texts(
     names = [f"{view.ref}:{path}" for view, path in (before, after)]
     lines: list[str] = []
     if not same:
+        import difflib  # noqa: PLC0415 - `ls` compares nothing
+
         old, new = (_text(consumer, view, path) for view, path in (before, after))
         lines = list(difflib.unified_diff(old, new, printable(names[0]), printable(names[1])))
     if around.as_json:

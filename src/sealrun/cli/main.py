@@ -27,6 +27,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "scan": ("sealrun.cli.working:scan", "Take what is complete now, once."),
     "status": ("sealrun.cli.working:status", "Which folder waits for what; how far each registry is."),
     "alarms": ("sealrun.cli.alarming:alarms", "List what stands, and what to do about it."),
+    "runbook": ("sealrun.cli.alarming:runbook", "What to do about each kind of alarm."),
     "pause": ("sealrun.cli.pausing:pause", "Hold deliveries to a registry, or a watch, back."),
     "resume": ("sealrun.cli.pausing:resume", "Let what was paused go on."),
     "detect": ("sealrun.cli.working:detect", "Tell whether a folder is complete, and why."),

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sealrun.cli import exits
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import human_size, print_json, printable, progress
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 
 if TYPE_CHECKING:
     from sealrun.domain.mending import Remaining, RepairPlan, RepairReport

@@ -8,10 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+
+if TYPE_CHECKING:
+    from sealrun.bootstrap.verbs.reports import PublishReport
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _KIBI = 1024
@@ -80,5 +83,44 @@ def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
         click.echo("\r\x1b[K", err=True, nl=False)
 
 
+@contextmanager
+def waiting(label: str, *, quiet: bool) -> Iterator[None]:
+    """Show on a terminal's stderr what is waited for, and for how long; anywhere else, nothing."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    began, over = time.monotonic(), threading.Event()
+
+    def show() -> None:
+        click.echo(f"\r{label} …\x1b[K", err=True, nl=False)
+        while not over.wait(1.0):
+            click.echo(f"\r{label} … {time.monotonic() - began:.0f} s\x1b[K", err=True, nl=False)
+
+    showing = threading.Thread(target=show, name="sealrun-waiting", daemon=True)
+    showing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        showing.join()
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+
 def _plain(value: object) -> str:
     return "" if value is None else printable(str(value))
+
+
+def published_json(run: PublishReport) -> dict[str, Any]:
+    """What became of a run, for programs."""
+    return {
+        "ref": run.ref,
+        "experiment": run.experiment,
+        "run_id": run.run_id,
+        "root_sha256": run.root_sha256,
+        "files": run.files,
+        "size": run.size,
+        "registries": {
+            done.registry: {"error": str(done.error)} if done.published is None else msgspec.to_builtins(done.published)
+            for done in run.deliveries
+        },
+    }

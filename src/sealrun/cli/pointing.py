@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import print_json, print_rows, printable
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.services.index.moving import PlannedMove
 
 if TYPE_CHECKING:

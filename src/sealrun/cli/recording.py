@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from pathlib import Path
 
 import click
 
 from sealrun.cli.output import print_json, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.domain.errors import SealrunError
 
 
 @click.command("exec", context_settings={"allow_interspersed_args": False})
@@ -90,7 +93,29 @@ def mark(around: Surroundings, path: Path, status: str, tags: tuple[str, ...], w
     from sealrun.recording import mark_complete  # noqa: PLC0415 - not needed by `--help`
 
     written = mark_complete(path, status, tags=tags, reason=why, seal=seal)
+    awaited = _awaited(around, path)
     if around.as_json:
-        print_json({"path": str(path), "status": status, "declaration": str(written.path), "sealed": seal})
+        said = {"path": str(path), "status": status, "declaration": str(written.path), "sealed": seal}
+        print_json({**said, "awaited": awaited})
     elif not around.quiet:
         click.echo(f"{printable(str(path))}: {status}", err=True)
+        for reason in awaited or ():
+            click.echo(f"waiting: {printable(reason)}", err=True)
+
+
+def _awaited(around: Surroundings, path: Path) -> tuple[str, ...] | None:
+    """What the watch that the folder lies in still waits for; None where it lies in none that is known here.
+
+    The declaration is written: whatever is wrong with settings is no matter of whoever marks a run.
+    """
+    from sealrun.bootstrap.verbs.awaiting import explain_path, watch_of  # noqa: PLC0415 - not needed by `--help`
+
+    try:
+        watches = around.settings().watches
+        if watch_of(os.path.realpath(path), watches) is None:
+            return None
+        said = explain_path(str(path), watches)
+    except (SealrunError, OSError) as error:
+        logging.getLogger("sealrun").info("what is still awaited is not known: %s", error)
+        return None
+    return said.awaited if said.rejected is None else (*said.awaited, f"rejected: {said.rejected}")

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import print_json, print_rows
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 
 
 @click.group()

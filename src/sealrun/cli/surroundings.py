@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from sealrun.domain.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from sealrun.bootstrap.parts import Parts
     from sealrun.settings import Settings
@@ -64,6 +66,24 @@ class Surroundings(msgspec.Struct):
             metrics=settings.metrics,
         )
 
+    def journal_parts(self, problem: ConfigurationError) -> Parts:
+        """Build what the journal knows by itself, where settings are wrong: by those that a daemon took last.
+
+        Raises `problem` where that is nothing.
+        """
+        from sealrun.adapters.journal import JOURNAL_FILE  # noqa: PLC0415 - where settings are wrong only
+        from sealrun.bootstrap.parts import Parts  # noqa: PLC0415 - as above
+        from sealrun.bootstrap.verbs.in_force import taken_settings  # noqa: PLC0415 - as above
+        from sealrun.settings.loading import state_folder  # noqa: PLC0415 - as above
+
+        state = state_folder(self.config, os.environ, Path.cwd())
+        if state is None or not (state / JOURNAL_FILE).exists():
+            raise problem
+        with Parts(state, {}, ()) as bare:
+            taken = taken_settings(bare.journal.facts)
+        registries, watches = ({}, []) if taken is None else taken.specs()
+        return Parts(state, registries, watches)
+
     def set_up_logging(self) -> None:
         """Log to stderr: warnings, or more with ``-v``; a daemon's news by default."""
         level = logging.WARNING if not self.verbose else logging.INFO if self.verbose == 1 else logging.DEBUG
@@ -101,3 +121,8 @@ def _options() -> list[Callable[[F], F]]:
         click.option("-q", "--quiet", is_flag=True, help="Say less on stderr."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON (JSON Lines for lists)."),
     ]
+
+
+registry_option = click.option(
+    "--registry", metavar="NAME|URL", help="Which registry to read (default: the first in the settings)."
+)

@@ -9,9 +9,8 @@ import click
 import msgspec
 
 from sealrun.cli import exits
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import print_json, printable
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.parts import Parts

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from sealrun.cli import exits
-from sealrun.cli.consuming import registry_option
 from sealrun.cli.output import human_size, print_json, printable, progress
-from sealrun.cli.surroundings import Surroundings, shared_options
+from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.domain.galleries import check_patterns
 from sealrun.domain.tabulating import parse_condition
 

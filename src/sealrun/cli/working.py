@@ -12,16 +12,16 @@ import click
 import msgspec
 
 from sealrun.cli import exits
-from sealrun.cli.output import print_json, printable
+from sealrun.cli.alarming import since
+from sealrun.cli.output import print_json, printable, published_json
 from sealrun.cli.surroundings import NO_SETTINGS, Surroundings, shared_options
-from sealrun.domain.alarming import advice
+from sealrun.domain.alarming import RELOAD, advice
 from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.moments import shown_time
 
 if TYPE_CHECKING:
-    from sealrun.bootstrap.verbs.reports import PublishReport
     from sealrun.domain.board import Pause
-    from sealrun.services.oversight.reporting import RegistryStatus, WatchStatus
+    from sealrun.services.oversight.reporting import RegistryStatus, StatusReport, WatchStatus
     from sealrun.settings import Settings
 
 _OFTEN = (700, 10, 10)  # Python's own thresholds: a daemon lives long, and memory counts for more than its start
@@ -45,6 +45,7 @@ def daemon(around: Surroundings) -> int:
     from sealrun.bootstrap.daemon.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
     from sealrun.bootstrap.daemon.running import Described, run_daemon  # noqa: PLC0415 - as above
     from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
+    from sealrun.bootstrap.verbs.in_force import Source  # noqa: PLC0415 - as above
     from sealrun.web.site import Site  # noqa: PLC0415 - as above
 
     latest = settings
@@ -63,6 +64,7 @@ def daemon(around: Surroundings) -> int:
             said.targets,
             said.alarms,
             said.metrics,
+            Source(said.file, said.digest),
         )
 
     return_large_buffers()
@@ -84,8 +86,11 @@ def scan(around: Surroundings, *, once: bool, error_on_nothing: bool) -> int:  #
 
     Example: sealrun scan --once
     """
+    from sealrun.bootstrap.daemon.alarming import judge_once  # noqa: PLC0415 - not needed by `--help`
+
     with around.parts() as parts:
         report = parts.scan_once()
+        judge_once(parts, around.settings().alarms, report)
     failed = [(run, bad) for run in report.published for bad in run.deliveries if bad.error is not None]
     if around.as_json:
         print_json(
@@ -122,17 +127,31 @@ def status(around: Surroundings, events: int) -> None:
 
     Example: sealrun status
     """
-    around.tell_if_unset()
-    with around.parts() as parts:
-        report = parts.status(events)
+    problem: ConfigurationError | None = None
+    try:
+        around.tell_if_unset()
+        parts, file = around.parts(), around.settings().file
+    except ConfigurationError as error:
+        problem, parts, file = error, around.journal_parts(error), None
+    with parts:
+        report = parts.status(events, file)
     if around.as_json:
         print_json(report)
-        return
+    else:
+        _tell_status(report)
+    if problem is not None:
+        raise problem  # last: what the journal knows is shown whatever is wrong with the settings
+
+
+def _tell_status(report: StatusReport) -> None:
     for alarm in report.alarms:
-        click.echo(f"ALARM     {alarm.kind} {printable(alarm.subject)}, since {alarm.since}: {printable(alarm.reason)}")
+        click.echo(f"ALARM     {alarm.kind} {printable(alarm.subject)}, {since(alarm)}: {printable(alarm.reason)}")
         click.echo(f"  do        {advice(alarm.kind)}")
         click.echo(f"  runbook   {alarm.help}")
     click.echo(f"daemon    {f'running, process {report.daemon}' if report.daemon else 'not running'}")
+    if report.settings is not None and report.settings.unread is not None:
+        click.echo(f"  settings  {printable(report.settings.unread)}")
+        click.echo(f"  do        {RELOAD}")
     for watch in report.watches:
         _tell_watch(watch)
     for registry in report.registries:
@@ -151,8 +170,9 @@ def detect(around: Surroundings, path: Path, watch: str | None, *, everything: b
 
     Example: sealrun detect outbox/run-7 --explain
     """
-    with around.parts() as parts:
-        said = parts.producer.explain(str(path), watch)
+    from sealrun.bootstrap.verbs.awaiting import explain_path  # noqa: PLC0415 - not needed by `--help`
+
+    said = explain_path(str(path), around.settings().watches, watch)
     if around.as_json:
         print_json(said)
         return
@@ -189,22 +209,6 @@ def seal(around: Surroundings, path: Path, experiment: str, run_id: str | None, 
         print_json({**said, "tree_digest": envelope.tree_digest, "files": envelope.files, "size": envelope.size})
     else:
         click.echo(f"{experiment}/{sealing.envelope.run_id} {root}")
-
-
-def published_json(run: PublishReport) -> dict[str, Any]:
-    """What became of a run, for programs."""
-    return {
-        "ref": run.ref,
-        "experiment": run.experiment,
-        "run_id": run.run_id,
-        "root_sha256": run.root_sha256,
-        "files": run.files,
-        "size": run.size,
-        "registries": {
-            done.registry: {"error": str(done.error)} if done.published is None else msgspec.to_builtins(done.published)
-            for done in run.deliveries
-        },
-    }
 
 
 def _tell_watch(watch: WatchStatus) -> None:

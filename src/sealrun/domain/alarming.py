@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from sealrun.domain.board import Alarm, Severity
+from sealrun.domain.moments import read_time
 
 Kind = Literal[
     "registry-unreachable",
@@ -31,7 +32,8 @@ Kind = Literal[
     "timer-failing",
 ]
 RAISED, CLEARED = "alarm.raised", "alarm.cleared"
-RUNBOOK = "docs/runbook.md"
+RELOAD = "have it reload: systemctl reload sealrun, with --user for a service of your own, or SIGHUP to it"
+"""What to do about a daemon that goes by other settings than those that are written."""
 _NAMED = 3
 
 
@@ -80,8 +82,8 @@ def key_of(kind: str, subject: str) -> str:
 
 
 def help_of(kind: str) -> str:
-    """Return the section of the runbook about a kind."""
-    return f"{RUNBOOK}#{kind}"
+    """Return the command that prints the section of the runbook about a kind: it is there wherever sealrun is."""
+    return f"sealrun runbook {kind}"
 
 
 def advice(kind: str) -> str:
@@ -129,11 +131,13 @@ class Seen(msgspec.Struct, frozen=True):
 class Judged(msgspec.Struct, frozen=True):
     """What changes: trouble that is an alarm now (or still, perhaps with another reason), keys of alarms that are over.
 
-    `seen` is to be remembered until the next time.
+    `quiet`: keys of alarms that are over unless they come back soon, and when each was last seen. `seen` is to be
+    remembered until the next time.
     """
 
     stands: tuple[Trouble, ...]
     over: tuple[str, ...]
+    quiet: Mapping[str, float]
     seen: Mapping[str, Seen]
 
 
@@ -155,17 +159,20 @@ def judge(
         trouble for key, trouble in there.items() if key in known or now - memory[key].first >= _lasts(trouble, rules)
     )
     over: list[str] = []
+    quiet: dict[str, float] = {}
     for alarm in standing:
         nature = next((nature for kind, nature in KINDS.items() if kind == alarm.kind), None)
         if alarm.key in there or nature is None or not nature.judged:
             continue
-        last = memory.setdefault(alarm.key, Seen(now, now)).last
+        last = memory.setdefault(alarm.key, Seen(now, min(now, read_time(alarm.quiet_since) or now))).last
         if not nature.flaps or now - last >= rules.clear_after_s:
             over.append(alarm.key)
+        else:
+            quiet[alarm.key] = last
     kept = {
         key: each for key, each in memory.items() if key not in over and now - each.last < _longest(key, known, rules)
     }
-    return Judged(stands, tuple(over), kept)
+    return Judged(stands, tuple(over), quiet, kept)
 
 
 def _lasts(trouble: Trouble, rules: AlarmRules) -> float:

@@ -71,8 +71,22 @@ Health = Literal["ok", "degraded", "failing"]
 Severity = Literal["warning", "critical"]
 
 
+class InForce(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that the daemon goes by: of which file (None: of the environment), and when it read them.
+
+    `unread`: in what way they are not what is written there now, as a sentence; None: they are.
+    """
+
+    file: str | None
+    read_at: str
+    unread: str | None = None
+
+
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that stands and that a person should know. `key` names it as long as it stands; `help` is a page."""
+    """Something that stands and that a person should know. `key` names it as long as it stands; `help` is a command.
+
+    `quiet_since`: when what is wrong was last seen, where it is gone, and is over unless it comes back soon.
+    """
 
     key: str
     kind: str
@@ -81,6 +95,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     since: str
     help: str = ""
+    quiet_since: str | None = None
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +207,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     registries: Sequence[RegistryBoard]
     timers: Sequence[TimerBoard]
     events: Sequence[EventRow]
+    settings: InForce | None = None
 
 
 class PendingPage(msgspec.Struct, frozen=True, kw_only=True):

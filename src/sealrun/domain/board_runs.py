@@ -43,7 +43,10 @@ class RunQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a list, and what can be chosen from."""
+    """One page of a list, and what can be chosen from.
+
+    `problem`: the registry does not answer, and why; the rows are those that it was last seen to have.
+    """
 
     rows: Sequence[RunRow]
     total: int
@@ -51,6 +54,7 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     experiments: Sequence[str]
     statuses: Sequence[str]
+    problem: str | None = None
 
 
 class FileRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,19 +91,24 @@ class Opened(NamedTuple):
 
 
 class TablePreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The first rows of a CSV, TSV, JSON Lines or Parquet file, as text. `rows_total` None: not counted."""
+    """The first rows of a CSV, TSV, JSON Lines or Parquet file, as text. `rows_total` None: not counted.
+
+    Not `verified`: the file is large, and its beginning was not compared with the seal.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     rows_total: int | None
     truncated: bool
+    verified: bool = True
 
 
 class TextPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The beginning of a file that is text; bytes that are not UTF-8 are shown as U+FFFD."""
+    """The beginning of a file that is text; bytes that are not UTF-8 are shown as U+FFFD. `verified`: as above."""
 
     text: str
     truncated: bool
+    verified: bool = True
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,3 +169,4 @@ class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Mapping[str, Any]
     searched: int
     searchable: int
+    called: str | None = None

@@ -197,6 +197,11 @@ class Marked:
             self._marks[row] = 0
             self.count -= 1
 
+    def positions(self, digests: Iterable[Digest]) -> array[int]:
+        """Return the positions, among `digests`, of those that are marked."""
+        marks = self._marks
+        return array("I", [at for at, row in enumerate(map(self._row, digests)) if row >= 0 and marks[row]])
+
     def copy(self) -> Marked:
         """Return the same marks, apart."""
         other = copy(self)

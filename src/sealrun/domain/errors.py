@@ -19,7 +19,8 @@
        ├─ UnavailableError       retry with backoff
        ├─ OutcomeUnknownError    re-issue until certain
        ├─ NotFoundError          what was asked for is not there
-       │  └─ NoRegistryError     there is a store, but no registry in it
+       │  ├─ NoRegistryError     there is a store, but no registry in it
+       │  └─ RetiredError        somebody took the run out: undo brings it back
        ├─ AccessDeniedError      permanent until settings change
        ├─ NoSpaceError           permanent until somebody makes room
        └─ UnsafeStoreError       the store cannot keep the promises asked of it
@@ -44,6 +45,7 @@ __all__ = [
     "NotFoundError",
     "OutcomeUnknownError",
     "RequirementError",
+    "RetiredError",
     "RunChangedError",
     "RunRejectedError",
     "SealrunError",
@@ -125,6 +127,10 @@ class NotFoundError(StorageError):
 
 class NoRegistryError(NotFoundError):
     """The place exists but holds no registry, or not the one it held before."""
+
+
+class RetiredError(NotFoundError):
+    """The run was retired, and its bytes are still there: ``sealrun undo`` brings it back."""
 
 
 class AccessDeniedError(StorageError):

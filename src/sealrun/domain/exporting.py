@@ -22,7 +22,11 @@ from sealrun.domain.pointing import Target
 from sealrun.domain.records import canonical_json, sha256
 from sealrun.domain.run import Envelope
 
-FORMATS = ("bagit", "ro-crate", "in-toto")
+FORMATS = {
+    "bagit": "a bag (RFC 8493): files in data/, with sums that bag tools check",
+    "ro-crate": "a crate (RO-Crate 1.1): the run as it was, beside a description of it in JSON-LD",
+    "in-toto": "a statement (v1) about the run's ROOT_SHA256, printed: to be signed; needs no DESTINATION",
+}
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:sealrun:build:run:1"
 _CRATE_FILE = "ro-crate-metadata.json"

@@ -68,6 +68,14 @@ def path_problem(path: str) -> str | None:
     return None
 
 
+def are_plain(paths: Iterable[str]) -> bool:
+    """Tell whether nothing is wrong with any of `paths`, at one look; some that are fit are not plain, too.
+
+    Components that are plain stay so where paths are joined, and an empty path shows as an empty component.
+    """
+    return _PLAIN.match("/".join(paths)) is not None
+
+
 class Manifest(Record, frozen=True, kw_only=True):
     """The content of a run. Everything is sorted by path; `directories` are the empty ones.
 
@@ -106,7 +114,7 @@ class Manifest(Record, frozen=True, kw_only=True):
         problem = None
         for paths in self._leaves():
             add_parents(folders, paths)
-            problem = problem or next(filter(None, map(path_problem, paths)), None)
+            problem = problem or (None if are_plain(paths) else next(filter(None, map(path_problem, paths)), None))
         both = [path for paths in self._leaves() for path in folders.intersection(paths)] if folders else []
         if both:
             return f"a path is both a leaf and a folder: {min(both)!r}"

@@ -13,3 +13,11 @@ def rfc3339(when: datetime) -> str:
 def shown_time(seconds: float) -> str:
     """Return POSIX seconds as RFC 3339 in UTC."""
     return rfc3339(datetime.fromtimestamp(seconds, UTC))
+
+
+def read_time(text: str | None) -> float | None:
+    """Return what was shown as POSIX seconds; None for none, and for what is no time."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None

@@ -14,7 +14,7 @@ from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_obj
 from sealrun.domain.contents import FEW, DigestIndex
 from sealrun.domain.entries import DIGEST_BYTES, ROWS, hex_digests
 from sealrun.domain.errors import UnsupportedFormatError
-from sealrun.domain.places import InColumns, PackPlaces, Places, Stored, narrow
+from sealrun.domain.places import InColumns, PackPlaces, PlaceRow, Places, Stored, narrow
 
 
 class ObjectColumns(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class ObjectPlaces(InColumns):
         columns, row = self._at(number)
         return columns.place(row)
 
-    def ordered(self) -> Iterator[tuple[Digest, Stored]]:
+    def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
         heaps = [array("I") for _ in range(256)]  # four bytes each: sorting all of them at once takes a hundred
         begin = 0
@@ -78,7 +78,8 @@ class ObjectPlaces(InColumns):
         for heap in heaps:
             for number in sorted(heap, key=self._raw):
                 columns, row = self._at(number)
-                yield columns.digest(row), columns.place(row)
+                stored = columns.place(row)
+                yield self._raw(number), stored.key, stored.size, None
 
     def __reduce__(self) -> tuple[type[ObjectPlaces], tuple[tuple[ObjectColumns, ...]]]:
         return ObjectPlaces, (self.columns,)

@@ -85,13 +85,13 @@ class Members(Sequence[Member]):
         self.digests = digests
         self.offsets = offsets
         self.sizes = sizes
-        self._crcs = crcs
+        self.crcs = crcs
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __iter__(self) -> Iterator[Member]:
-        return map(Member, hex_digests(self.digests), self.offsets, self.sizes, self._crcs)
+        return map(Member, hex_digests(self.digests), self.offsets, self.sizes, self.crcs)
 
     @overload
     def __getitem__(self, index: int) -> Member: ...
@@ -104,7 +104,7 @@ class Members(Sequence[Member]):
             return tuple(self)[index]
         at = range(len(self))[index]
         digest = Digest(self.digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES].hex())
-        return Member(digest, self.offsets[at], self.sizes[at], self._crcs[at])
+        return Member(digest, self.offsets[at], self.sizes[at], self.crcs[at])
 
     def __eq__(self, other: object) -> bool:
         """Compare the members."""
@@ -114,7 +114,14 @@ class Members(Sequence[Member]):
         return hash(self.digests)
 
     def _columns(self) -> tuple[object, ...]:
-        return self.digests, self.offsets, self.sizes, self._crcs
+        return self.digests, self.offsets, self.sizes, self.crcs
+
+
+def columns_of_members(members: Sequence[Member]) -> tuple[list[Digest], Sequence[int]]:
+    """Return the digests and the sizes of members."""
+    if isinstance(members, Members):
+        return hex_digests(members.digests), members.sizes
+    return [member.digest for member in members], [member.size for member in members]
 
 
 class PackFacts(msgspec.Struct, frozen=True):
@@ -193,8 +200,7 @@ class PackWriter:
         """Write to `output`, in pieces of about a MiB."""
         self._output = output
         self._waiting: list[bytes] = []
-        self._waiting_size = 0
-        self._size = 0
+        self._size = self._written = 0
         self._digests = bytearray()
         self._offsets, self._sizes, self._crcs = array("I"), array("I"), array("I")
 
@@ -212,13 +218,15 @@ class PackWriter:
         self._sizes.append(size)
         self._crcs.append(crc)
         self._waiting += (header, digest.encode(), body)
-        self._grow(LOCAL_SIZE + size)
+        self._size += LOCAL_SIZE + size
+        if self._size - self._written >= _WRITTEN_AT_ONCE:
+            self._flush()
 
     def finish(self) -> PackFacts:
         """Write the directory; return what was written."""
         begin = self._size
         members = Members(bytes(self._digests), self._offsets, self._sizes, self._crcs)
-        directory = b"".join(map(_directory_entry, members))
+        directory = b"".join(_directory(members))
         count = len(members)
         end = _END.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), begin, 0)
         self._waiting += (directory, end)
@@ -226,42 +234,19 @@ class PackWriter:
         self._flush()
         return PackFacts(self._output.digest(), self._size, members)
 
-    def _grow(self, size: int) -> None:
-        self._size += size
-        self._waiting_size += size
-        if self._waiting_size >= _WRITTEN_AT_ONCE:
-            self._flush()
-
     def _flush(self) -> None:
         chunk = b"".join(self._waiting)
-        self._waiting, self._waiting_size = [], 0
+        self._waiting, self._written = [], self._size
         self._output.write(chunk)
 
 
-def _directory_entry(member: Member) -> bytes:
-    begin = member.offset - LOCAL_SIZE
-    return (
-        _CENTRAL.pack(
-            b"PK\x01\x02",
-            _MADE_BY_UNIX,
-            _VERSION,
-            0,
-            0,
-            0,
-            _EPOCH,
-            member.crc,
-            member.size,
-            member.size,
-            _NAME,
-            0,
-            0,
-            0,
-            0,
-            _MODE,
-            begin,
-        )
-        + member.digest.encode()
-    )
+def _directory(members: Members) -> Iterator[bytes]:
+    """Yield what the directory says of each member."""
+    before = (b"PK\x01\x02", _MADE_BY_UNIX, _VERSION, 0, 0, 0, _EPOCH)
+    names = hex_digests(members.digests)
+    for name, offset, size, crc in zip(names, members.offsets, members.sizes, members.crcs, strict=True):
+        yield _CENTRAL.pack(*before, crc, size, size, _NAME, 0, 0, 0, 0, _MODE, offset - LOCAL_SIZE)
+        yield name.encode()
 
 
 def spans(members: Sequence[tuple[int, int]], *, gap: int, most: int) -> list[tuple[int, int]]:

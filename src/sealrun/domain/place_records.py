@@ -15,7 +15,7 @@ from sealrun.domain.cutting import Cutter, OtherwiseError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.object_places import Gathered
 from sealrun.domain.pieces import Pieces
-from sealrun.domain.places import PackPlaces, Places, Stored
+from sealrun.domain.places import PackPlaces, PlaceRow, Places, Stored
 from sealrun.domain.ready import ready
 
 _NO_DIGESTS, _DIGESTS = b'\n  "digests": []', b'\n  "digests": [\n'
@@ -34,7 +34,10 @@ def write_digests(frame: bytes, digests: Sequence[Digest]) -> Iterator[bytes]:
     head, _, tail = frame.partition(_NO_DIGESTS)
     glue = head + _DIGESTS
     for some in in_groups(digests, _AT_ONCE):
-        yield glue + b",\n".join([f"    {json.dumps(digest)}".encode() for digest in some])
+        joined = "".join(some)
+        plain = joined.isascii() and joined.isalnum()  # else they are no digests, and are escaped
+        names: Sequence[str] = some if plain else [json.dumps(digest)[1:-1] for digest in some]
+        yield glue + ('    "' + '",\n    "'.join(names) + '"').encode()
         glue = b",\n"
     yield b"\n  ]" + tail
 
@@ -60,16 +63,14 @@ def write_packs(frame: bytes, packs: Iterable[PackPlaces]) -> Iterator[bytes]:
     yield b"\n  }" + tail
 
 
-def write_places(
-    frame: bytes, objects: Iterable[tuple[Digest, Stored]], packs: Iterable[PackPlaces]
-) -> Iterator[bytes]:
+def write_places(frame: bytes, objects: Iterable[PlaceRow], packs: Iterable[PackPlaces]) -> Iterator[bytes]:
     """Do the same with `objects`, of which there are some, in order of their digests."""
     head, _, tail = frame.partition(_OBJECTS + b"}")
     glue = head + _OBJECTS + b"\n"
     for some in in_groups(objects, _AT_ONCE):
         lines = [
-            f'    "{digest}": {{\n      "key": {json.dumps(stored.key)},\n      "size": {stored.size}\n    }}'
-            for digest, stored in some
+            f'    "{raw.hex()}": {{\n      "key": {json.dumps(key)},\n      "size": {size}\n    }}'
+            for raw, key, size, _ in some
         ]
         yield glue + ",\n".join(lines).encode()
         glue = b",\n"

@@ -12,7 +12,7 @@ from functools import cached_property
 import msgspec
 
 from sealrun.domain.address import Digest, Key
-from sealrun.domain.contents import DigestIndex
+from sealrun.domain.contents import FEW, DigestIndex
 from sealrun.domain.entries import DIGEST_BYTES, ROWS, hex_digests
 from sealrun.domain.packing import Member, Members
 
@@ -23,6 +23,10 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     key: Key
     size: int
     offset: int | None = None
+
+
+PlaceRow = tuple[bytes, Key, int, int | None]
+"""A content and its place: digest, key, size, and where in a pack."""
 
 
 class PackPlaces(msgspec.Struct, frozen=True):
@@ -65,16 +69,27 @@ class PackPlaces(msgspec.Struct, frozen=True):
 
     def ordered(self) -> Iterator[tuple[Digest, int, int]]:
         """Yield the same in order of the digests."""
-        raw = self.digests
-        width = DIGEST_BYTES
-        for at in array("I", sorted(range(len(self.sizes)), key=lambda at: raw[at * width : (at + 1) * width])):
-            digest = Digest(raw[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES].hex())
-            yield digest, self.offsets[at], self.sizes[at]
+        ordered = self._sorted()
+        for begin in range(0, len(ordered), ROWS):
+            some = ordered[begin : begin + ROWS]
+            names = hex_digests(b"".join([raw for raw, _, _ in some]))
+            for name, (_, offset, size) in zip(names, some, strict=True):
+                yield name, offset, size
 
-    def ordered_places(self) -> Iterator[tuple[Digest, Stored]]:
-        """Yield each with its place, in order of the digests."""
-        for digest, offset, size in self.ordered():
-            yield digest, Stored(self.key, size, offset)
+    def ordered_rows(self, *, lean: bool = False) -> Iterator[PlaceRow]:
+        """Yield the same with their key, digests as bytes; if `lean`, with hardly any memory."""
+        key = self.key
+        return ((raw, key, size, offset) for raw, offset, size in (self._leanly() if lean else self._sorted()))
+
+    def _leanly(self) -> Iterator[tuple[bytes, int, int]]:
+        raw, width = self.digests, DIGEST_BYTES
+        for at in array("I", sorted(range(len(self.sizes)), key=lambda at: raw[at * width : (at + 1) * width])):
+            yield raw[at * width : (at + 1) * width], self.offsets[at], self.sizes[at]
+
+    def _sorted(self) -> list[tuple[bytes, int, int]]:
+        raw = self.digests
+        digests = [raw[at : at + DIGEST_BYTES] for at in range(0, len(raw), DIGEST_BYTES)]
+        return sorted(zip(digests, self.offsets, self.sizes, strict=True))
 
     @classmethod
     def of_members(cls, key: Key, members: Sequence[Member], which: Sequence[int]) -> PackPlaces:
@@ -108,7 +123,7 @@ class InColumns(Mapping[Digest, Stored]):
         return _Values(self)
 
     @abstractmethod
-    def ordered(self) -> Iterator[tuple[Digest, Stored]]:
+    def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
 
     @abstractmethod
@@ -147,11 +162,10 @@ class Places(InColumns):
         at = bisect_right(self._starts, number) - 1
         return self.packs[at].place(number - self._starts[at])
 
-    def ordered(self) -> Iterator[tuple[Digest, Stored]]:
+    def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
-        return heapq.merge(
-            in_order(self.others), *(pack.ordered_places() for pack in self.packs), key=lambda pair: pair[0]
-        )
+        lean = len(self) > FEW
+        return heapq.merge(in_order(self.others), *(pack.ordered_rows(lean=lean) for pack in self.packs))
 
     def __reduce__(self) -> tuple[type[Places], tuple[Mapping[Digest, Stored], tuple[PackPlaces, ...]]]:
         return Places, (self.others, self.packs)
@@ -186,9 +200,20 @@ class _Values(ValuesView[Stored]):
         return (stored for _, stored in self._mapping._pairs())  # noqa: SLF001 - the view of this very class
 
 
-def in_order(places: Mapping[Digest, Stored]) -> Iterator[tuple[Digest, Stored]]:
+def _rows(places: Mapping[Digest, Stored]) -> list[PlaceRow]:
+    return sorted((bytes.fromhex(digest), known.key, known.size, known.offset) for digest, known in places.items())
+
+
+def in_order(places: Mapping[Digest, Stored]) -> Iterator[PlaceRow]:
     """Yield every content with its place, in order of the digests."""
-    return places.ordered() if isinstance(places, InColumns) else iter(sorted(places.items()))
+    return places.ordered_rows() if isinstance(places, InColumns) else iter(_rows(places))
+
+
+def all_sizes(places: Mapping[Digest, Stored]) -> set[int]:
+    """Return every size that there is among the contents."""
+    if not isinstance(places, Places):
+        return {stored.size for stored in places.values()}
+    return {stored.size for stored in places.others.values()}.union(*(pack.sizes for pack in places.packs))
 
 
 def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:

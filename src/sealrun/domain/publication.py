@@ -158,7 +158,7 @@ class Refs(Record, frozen=True, kw_only=True):
         if isinstance(objects, InColumns):
             empty = {**msgspec.structs.replace(self, objects={}).to_json(), **({"packs": {}} if packs else {})}
             frame = canonical_json_without_floats(empty)
-            return Pieces(lambda: write_places(frame, objects.ordered(), packs))
+            return Pieces(lambda: write_places(frame, objects.ordered_rows(), packs))
         if isinstance(self.objects, Places) and packs:
             others = msgspec.structs.replace(self, objects=self.objects.others).to_json()
             if "packs" not in others:  # else some are in packs by themselves, and all are put in order as one

@@ -90,6 +90,14 @@ class Envelope(Record, frozen=True, kw_only=True):
     artifacts: tuple[TypedArtifact, ...] | None = None
 
     @property
+    def called(self) -> str | None:
+        """What the framework that made the run calls it for people, such as MLflow's run name; None if it says none."""
+        framework = self.producer.get("framework")
+        ids = framework.get("ids") if isinstance(framework, dict) else None
+        name = ids.get("name") if isinstance(ids, dict) else None
+        return name if isinstance(name, str) and name != self.name else None
+
+    @property
     def order(self) -> tuple[str, str]:
         """What ``latest`` moves forward in: finish time, then run id."""
         return (self.finished_at, self.run_id)

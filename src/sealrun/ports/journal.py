@@ -35,7 +35,10 @@ class Hints(Protocol):
         ...
 
     def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:
-        """Which of `sizes` some hinted object has: to copy files of the others while they are hashed is not wasted."""
+        """Which of `sizes` some hinted content has: there is no place of any of another size.
+
+        To copy files of those while they are hashed is not wasted.
+        """
         ...
 
     def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:

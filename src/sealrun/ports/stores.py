@@ -20,11 +20,16 @@ class Creation(Enum):
 
 
 class ObjectStat(msgspec.Struct, frozen=True, gc=False):
-    """What a store says of a key. `modified` is POSIX seconds by the store's own clock."""
+    """What a store says of a key. `modified` is POSIX seconds by the store's own clock.
+
+    `md5` is that of the bytes, where the store tells it by the way. Some say something else in its place: it can prove
+    that bytes are the stored ones, never that they are not.
+    """
 
     key: Key
     size: int
     modified: float
+    md5: str | None = None
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +187,22 @@ class Store(Protocol):
         ...
 
 
+class Glimpse(Protocol):
+    """What whoever only looks needs of a `Store`: it may be answered from what was listed a moment ago."""
+
+    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectStat]:
+        """See `Store.list`."""
+        ...
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """See `Store.list_folders`."""
+        ...
+
+    def read(self, key: Key) -> bytes:
+        """Return all bytes of a record. `NotFoundError` if there are none."""
+        ...
+
+
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
     """An upload that was begun and never completed; it takes room without being visible.
 
@@ -224,4 +245,20 @@ class FileCache(Protocol):
 
     def keep(self, digest: Digest, body: bytes) -> None:
         """Keep a file, if it is worth it and there is room; repeating is harmless."""
+        ...
+
+
+class RecordCache(Protocol):
+    """Records of one registry, kept on this machine. Shared by processes; nothing here fails.
+
+    What is kept may go at any time, or be damaged: whoever takes something out compares it with what the store told.
+    Safe to use from many threads.
+    """
+
+    def find(self, key: Key, md5: str, size: int) -> bytes | None:
+        """Return what was kept of `key` with that digest and size, or None: then ask the store."""
+        ...
+
+    def keep(self, key: Key, md5: str, body: bytes) -> None:
+        """Keep a record, if there is room; repeating is harmless."""
         ...

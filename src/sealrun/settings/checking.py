@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,6 +47,8 @@ def _check_preset(name: str, setting: str, around: Surroundings) -> None:
     from sealrun.domain.presets import PRESETS  # noqa: PLC0415 - every framework's module, for who names one
 
     if name not in PRESETS:
+        import difflib  # noqa: PLC0415 - only for who mistypes
+
         close = difflib.get_close_matches(name, PRESETS, 1)
         guess = f"did you mean {close[0]!r}? " if close else ""
         raise around.wrong(f"{setting}: preset", f"there is no {name!r}; {guess}Known: {', '.join(PRESETS)}")

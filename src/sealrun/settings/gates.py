@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 from sealrun.domain.errors import ConfigurationError
@@ -32,6 +31,8 @@ def _gate(name: str, table: GateTable, around: Surroundings) -> Gate:
 def _command(given: str | list[str] | None, setting: str, around: Surroundings) -> tuple[str, ...]:
     if given is None:
         return ()
+    import shlex  # noqa: PLC0415 - only where there is a gate
+
     try:
         words = tuple(shlex.split(given) if isinstance(given, str) else given)
     except ValueError as error:

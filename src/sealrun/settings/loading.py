@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +57,8 @@ def load_settings(explicit: Path | None, environ: Mapping[str, str], cwd: Path) 
     if file is None:
         return _from_environment(environ, cwd)
     surroundings = Surroundings(str(file), file.parent, environ)
-    raw = surroundings.expand(_read(file), "")
+    body = _read(file)
+    raw = surroundings.expand(_parsed(file, body), "")
     _check_version(raw, surroundings)
     for problem in unknown_keys(SettingsFile, raw):
         raise ConfigurationError(f"{file}: {problem}")
@@ -62,7 +66,7 @@ def load_settings(explicit: Path | None, environ: Mapping[str, str], cwd: Path) 
         table = msgspec.convert(raw, ready(SettingsFile))
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{file}: {type_problem(SettingsFile, raw)}") from error
-    return _resolve(file, table, raw, surroundings)
+    return msgspec.structs.replace(_resolve(file, table, raw, surroundings), digest=hashlib.sha256(body).hexdigest())
 
 
 def find_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -80,13 +84,45 @@ def find_file(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> P
     return next((path for path in places if path.is_file()), None)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def state_folder(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """Return where the journal is by settings that may be wrong, as far as they can be read; None without a file.
+
+    `ConfigurationError` if a file is named that is not there.
+    """
+    file = find_file(explicit, environ, cwd)
+    if file is None:
+        return None
+    around = Surroundings(str(file), file.parent, environ)
     try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file}: is not UTF-8 text") from error
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        named = around.expand(_state_in(lines), "state")
+    except (OSError, ConfigurationError):
+        named = None
+    return _state(named if isinstance(named, str) else None, around, file.parent)
+
+
+def _state_in(lines: Sequence[str]) -> object:
+    """What ``state`` is set to before the first table, line by line: others may be no TOML."""
+    for line in takewhile(lambda line: not line.lstrip().startswith("["), lines):
+        with suppress(ValueError, RecursionError):
+            found = tomllib.loads(line)
+            if "state" in found:
+                return found["state"]
+    return None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _parsed(file: Path, body: bytes) -> dict[str, Any]:
+    try:
+        text = body.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file}: is not UTF-8 text") from error
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and endless nesting

@@ -152,8 +152,8 @@ class KeepingSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A checked settings file, or what the environment says where there is none.
 
-    `written` is the file's content with variables expanded, for showing; `warnings` name what is accepted and does
-    nothing in this version.
+    `written` is the file's content with variables expanded, for showing, and `digest` the sha256 of the file;
+    `warnings` name what is accepted and does nothing in this version.
     """
 
     file: Path | None
@@ -171,6 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsSettings = MetricsSettings()
     warnings: tuple[str, ...] = ()
     written: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    digest: str = ""
 
     def __repr__(self) -> str:
         return f"<settings of {self.file or 'the environment'}>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 from collections.abc import Iterator, Mapping
@@ -39,7 +38,7 @@ def type_problem(kind: object, value: object, where: str = "") -> str:
 def _problem(kind: object, value: object) -> str:
     choices = [word for option in _options(kind) if get_origin(option) is Literal for word in get_args(option)]
     if choices and isinstance(value, str):
-        close = difflib.get_close_matches(value, choices, 1)
+        close = _close_to(value, choices)
         guess = f"; did you mean {close[0]!r}?" if close else ""
         return f"expected one of {', '.join(map(repr, choices))}, got {value!r}{guess}"
     if isinstance(value, dict) and any(get_origin(option) is list for option in _options(kind)):
@@ -52,7 +51,7 @@ def _problem(kind: object, value: object) -> str:
 
 
 def _unknown(key: str, known: list[str], place: str) -> str:
-    close = difflib.get_close_matches(key, known, 1)
+    close = _close_to(key, known)
     guess = f"did you mean {close[0]!r}? " if close else ""
     table = f"in {place}" if place else "at the top level"
     return f"unknown setting {key!r} {table}; {guess}Known here: {', '.join(known)}"
@@ -132,3 +131,9 @@ def _in_words(message: str) -> str:
     for word, text in _TOML_WORDS.items():
         message = message.replace(word, text)
     return message[:1].lower() + message[1:]
+
+
+def _close_to(word: str, known: list[str]) -> list[str]:
+    import difflib  # noqa: PLC0415 - only for who mistypes
+
+    return difflib.get_close_matches(word, known, 1)

@@ -88,7 +88,11 @@ async def errors_answered(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        kept = {name: value for name in ("Allow", "Retry-After") if (value := error.headers.get(name)) is not None}
+        kept = {
+            name: value
+            for name in ("Allow", "Content-Range", "Retry-After")
+            if (value := error.headers.get(name)) is not None
+        }
         return failed(request, error.status, error.text or error.reason, kept)
     except SealrunError as error:
         status = status_of(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,7 @@ Send = Callable[[web.Request, Operation, Given], Coroutine[Any, Any, web.StreamR
 DOWNLOADS = 8
 FILE_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
 _PIECE = 1 << 18
+_RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 _log = logging.getLogger("sealrun.http")
 
 
@@ -79,23 +81,38 @@ async def _send_file(request: web.Request, operation: Operation, given: Given) -
     """Send a file piece by piece. Where one cannot be had, the connection is broken off: nothing arrives short."""
     opened: Opened = await off_loop(request, operation.ask, request.app[BOARD], given)
     try:
+        wanted = wanted_of(request, opened)
         response = web.StreamResponse(headers=_file_headers(opened))
-        response.content_length = opened.size
+        response.content_length = wanted.end - wanted.begin
+        if wanted.partial:
+            response.set_status(206)
+            response.headers["Content-Range"] = f"bytes {wanted.begin}-{wanted.end - 1}/{opened.size}"
         first = await off_loop(request, opened.body.read, _PIECE)  # what is wrong from the start has an answer
         await response.prepare(request)
         if request.method != "HEAD":
-            await _pass_on(request, response, opened, first)
+            await _pass_on(request, response, opened, first, wanted)
         return response
     finally:
         # In a thread, and not waited for: a read that was cancelled may still be under way there.
         asyncio.get_running_loop().run_in_executor(request.app[POOL], opened.body.close)
 
 
-async def _pass_on(request: web.Request, response: web.StreamResponse, opened: Opened, piece: bytes) -> None:
+async def _pass_on(
+    request: web.Request, response: web.StreamResponse, opened: Opened, piece: bytes, wanted: Wanted
+) -> None:
+    """Send what is wanted of the pieces. All of them are read: its end is held back until the whole file matched."""
+    at, held = 0, b""
     try:
         while piece:
-            await response.write(piece)
+            part = piece[max(0, wanted.begin - at) : max(0, wanted.end - at)]
+            at += len(piece)
+            if part:
+                if held:
+                    await response.write(held)
+                held = part
             piece = await off_loop(request, opened.body.read, _PIECE)
+        if held:
+            await response.write(held)
     except SealrunError as error:
         _log.error("%s: broken off: %s", request.path, error)
         if request.transport is not None:
@@ -105,14 +122,48 @@ async def _pass_on(request: web.Request, response: web.StreamResponse, opened: O
     await response.write_eof()
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """Which bytes of a file are sent: from `begin` up to `end`."""
+
+    begin: int
+    end: int
+    partial: bool = False
+
+
+def wanted_of(request: web.Request, opened: Opened) -> Wanted:
+    """Return what a request wants of a file. Anything but one range of bytes is answered with all of it (RFC 9110).
+
+    416 for a range that begins behind the end.
+    """
+    whole = Wanted(0, opened.size)
+    asked = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if request.method != "GET" or asked is None or request.headers.get("If-Range", _tag(opened)) != _tag(opened):
+        return whole
+    first, last = asked.groups()
+    if not first and not last:
+        return whole
+    begin = int(first) if first else max(0, opened.size - int(last))
+    end = min(opened.size, int(last) + 1) if first and last else opened.size
+    if first and last and int(last) < begin:
+        return whole
+    if begin >= opened.size or (not first and int(last) == 0):
+        reason = f"the file has {opened.size} bytes"
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{opened.size}"}, text=reason)
+    return Wanted(begin, end, partial=True)
+
+
+def _tag(opened: Opened) -> str:
+    return f'"{opened.sha256}"'
+
+
 def _file_headers(opened: Opened) -> dict[str, str]:
     return {
         "Content-Type": "application/octet-stream",
         "Content-Disposition": disposition(opened.name),
         "Content-Security-Policy": FILE_POLICY,
         "X-Content-Type-Options": "nosniff",
-        "Accept-Ranges": "none",
-        "ETag": f'"{opened.sha256}"',
+        "Accept-Ranges": "bytes",
+        "ETag": _tag(opened),
     }
 
 

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from sealrun.ports import Clock
 from sealrun.web.answering import failed
 from sealrun.web.guarding import COOKIE, CSRF_FIELD, HEADERS, READING, SESSION_S, Asked, Guard, Visitor
+from sealrun.web.loop import quickly
 from sealrun.web.rendering import FRAGMENT, VIEWER, Viewer, page
 
 VISITOR = web.RequestKey("visitor", Visitor)
@@ -108,7 +109,10 @@ def sign_in_routes(guard: Guard, clock: Clock, patience: Patience = PATIENCE) ->
         )
         return answer
 
-    async def answer_logout(_request: web.Request) -> web.StreamResponse:
+    async def answer_logout(request: web.Request) -> web.StreamResponse:
+        cookie = request.cookies.get(COOKIE)
+        if cookie is not None:
+            await quickly(request, guard.end_session, cookie, clock.now().timestamp())
         answer = web.Response(status=303, headers={"Location": "/login"})
         answer.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict")
         return answer

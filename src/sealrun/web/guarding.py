@@ -1,8 +1,8 @@
 """Who may ask for what: the name a request is for, the token, sessions, and where a change comes from.
 
 Reading needs the token if there is one. Changing always needs it; without one nothing is changed over HTTP at all. A
-browser that was told the token keeps a session: a cookie derived from the token, which ends by itself and with the
-token. Nothing is remembered here, so a restart ends no session.
+browser that was told the token keeps a session: a cookie derived from the token, which ends by itself, with the token
+and by signing out. Only the last is remembered (see `sessions`), so a restart ends no session, and brings none back.
 
 Guarded against: a foreign web page that reads or changes something through somebody's browser (its own name pointed at
 our address: the host check; requests across origins: the origin check, the CSRF token, SameSite cookies), guessing
@@ -15,11 +15,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import secrets
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from sealrun.settings.http import Place
+from sealrun.web.sessions import EndedSessions
 
 COOKIE = "sealrun"
 SESSION_S = 7 * 24 * 3600
@@ -83,8 +85,11 @@ class Refusal(NamedTuple):
 class Guard:
     """Decides; pure but for the secrets it holds. `repr` shows nothing."""
 
-    def __init__(self, place: Place, hosts: tuple[str, ...], token: str | None) -> None:
+    def __init__(
+        self, place: Place, hosts: tuple[str, ...], token: str | None, ended: EndedSessions | None = None
+    ) -> None:
         """Guard what listens at `place`, and is also reached by the names `hosts`."""
+        self._ended = EndedSessions() if ended is None else ended
         self._names = {*_LOOPBACK_NAMES, *hosts, place.host.lower()} - {""}
         self._any_address = place.reach == "everywhere"
         self._token = None if token is None else _digest(token)
@@ -139,9 +144,14 @@ class Guard:
         return self._token is not None and hmac.compare_digest(_digest(token), self._token)
 
     def new_session(self, now: float) -> str:
-        """Return the cookie of a session that begins now."""
-        began = f"{int(now):x}"
+        """Return the cookie of a session that begins now: no other one has the same."""
+        began = f"{int(now):x}-{secrets.token_hex(8)}"
         return f"{began}.{self._mac('session', began)}"
+
+    def end_session(self, cookie: str, now: float) -> None:
+        """End the session with this cookie, for whoever has a copy of it, too. Durable on return."""
+        if self._session_counts(cookie, now):
+            self._ended.end(cookie, _began(cookie), int(now) - SESSION_S)
 
     def csrf_matches(self, visitor: Visitor, field: str | None) -> bool:
         """Tell whether a change was asked for by a form of ours. Who sends the token itself needs no form."""
@@ -154,7 +164,8 @@ class Guard:
         began, _, mac = cookie.partition(".")
         if not hmac.compare_digest(self._mac("session", began).encode(), mac.encode("utf-8", "replace")):
             return False
-        return -SESSION_S < now - int(began, 16) < SESSION_S  # a clock that was set back ends no session
+        # A clock that was set back ends no session.
+        return -SESSION_S < now - _began(cookie) < SESSION_S and not self._ended.has_ended(cookie, _began(cookie))
 
     def _mac(self, purpose: str, text: str) -> str:
         key = self._token or b""
@@ -168,6 +179,11 @@ class Guard:
 
     def __repr__(self) -> str:
         return "<guard>"
+
+
+def _began(cookie: str) -> int:
+    """When a session began, POSIX seconds; of a cookie that is ours."""
+    return int(cookie.partition("-")[0], 16)
 
 
 def host_name(host: str) -> str | None:

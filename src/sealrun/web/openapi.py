@@ -27,9 +27,26 @@ _PROBLEMS = {
     "413": "The body is too large.",
     "415": "The body is neither a JSON object nor a form.",
     "421": "The name in `Host` is not one of the daemon's.",
+    "416": "The range begins behind the end of the file; `Content-Range` says how long that is.",
     "500": "What is stored contradicts itself, or something unexpected went wrong.",
     "503": "The registry cannot be reached, or the daemon is starting; try again after `Retry-After` seconds.",
 }
+_OF_RANGES: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Range",
+        "in": "header",
+        "description": "One range of bytes, such as `bytes=1000-`. Anything else is answered with the whole file.",
+        "required": False,
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "If-Range",
+        "in": "header",
+        "description": "The `ETag` of the file whose range is meant; of another one all is sent.",
+        "required": False,
+        "schema": {"type": "string"},
+    },
+)
 _READING = ("400", "401", "403", "404", "409", "421", "500", "503")
 _OF_ACTION = ("400", "401", "403", "404", "409", "413", "415", "421", "500", "503")
 
@@ -82,12 +99,17 @@ def _of_document() -> dict[str, Any]:
 
 
 def _of_operation(operation: Operation, content: dict[str, Any]) -> dict[str, Any]:
+    parameters = [_parameter(each) for each in operation.parameters]
+    answers: dict[str, Any] = {"200": {"description": operation.summary, "content": content}, **_problems(_READING)}
+    if operation.name == "file":
+        parameters += [dict(each) for each in _OF_RANGES]
+        answers |= {"206": {"description": "The range that was asked for.", "content": content}, **_problems(("416",))}
     return {
         "operationId": operation.name,
         "summary": operation.summary,
         "security": [{"token": []}, {}],
-        "parameters": [_parameter(each) for each in operation.parameters],
-        "responses": {"200": {"description": operation.summary, "content": content}, **_problems(_READING)},
+        "parameters": parameters,
+        "responses": answers,
     }
 
 

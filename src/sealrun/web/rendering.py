@@ -19,7 +19,7 @@ _WORDS: Mapping[str, Callable[..., object]] = {
     name: getattr(wording, name)
     for name in (
         "absolute", "ago", "at", "count", "flat", "lines", "quoted", "rate", "relative", "run_url", "said", "shown",
-        "size", "state", "url", "visible",
+        "size", "state", "told", "url", "visible",
     )
 }  # fmt: skip
 

@@ -76,9 +76,10 @@ class Site:
     def _serve(self, wanted: _Wanted) -> Server:
         from sealrun.web.guarding import Guard
         from sealrun.web.serving import Server, make_app
+        from sealrun.web.sessions import EndedSessions
 
         surface = self._surface
-        guard = Guard(wanted.place, wanted.hosts, wanted.token)
+        guard = Guard(wanted.place, wanted.hosts, wanted.token, EndedSessions(surface.journal.facts))
 
         def application() -> web.Application:
             return make_app(surface.board, surface, guard, surface.clock, self._routes())

@@ -42,6 +42,7 @@ _TONES: Mapping[str, str] = {
     ),
 }
 _SHAPES = {"good": "\u2713", "warning": "\u25b2", "critical": "\u25a0", "": "\u25cb"}
+_MOST_TOLD = 20_000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _C0, _DELETE, _PICTURES = 0x20, 0x7F, 0x2400
 
@@ -60,6 +61,18 @@ def shown(text: object, most: int = 0) -> Markup:
         said = f"{said[:half]}…{said[-half:]}"
     body = escape(said) if said.isprintable() else Markup("").join(_signs(said))
     return Markup('<bdi class="name">{}</bdi>').format(body)
+
+
+def told(text: object, most: int) -> Markup:
+    """Return a sentence as `shown` does. Of a longer one its first words, and behind them, when asked, all of it."""
+    said = str(text)
+    if len(said) <= most:
+        return shown(said)
+    cut = said.rfind(" ", most // 2, most)
+    beginning = said[: cut if cut > 0 else most].rstrip(" ,;:")
+    return Markup('<details class="told"><summary>{} …</summary>{}</details>').format(
+        shown(beginning), shown(said, _MOST_TOLD)
+    )
 
 
 def _signs(text: str) -> Iterator[Markup]:

@@ -13,7 +13,13 @@ from tests.builders.runs import a_run
 
 from sealrun.bootstrap.verbs.mending import scrub_next
 from sealrun.domain.board import RunQuestion
-from sealrun.domain.errors import DigestMismatchError, NotFoundError, UnavailableError, UsageError
+from sealrun.domain.errors import (
+    DigestMismatchError,
+    NotFoundError,
+    SealrunError,
+    UnavailableError,
+    UsageError,
+)
 from sealrun.domain.retention import Policy
 from sealrun.services.delivery.pausing import pause
 from sealrun.settings.resolved import GcSettings, KeepingSettings
@@ -280,3 +286,35 @@ def test_events_can_be_followed(house: House) -> None:
     assert all(event.id > known[-1].id for event in new)
     with pytest.raises(UsageError):
         house.board.events(limit=0)
+
+
+def test_a_registry_that_the_first_delivery_is_to_make_holds_no_run(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    question = RunQuestion(registry="main")
+    assert (house.board.runs(question).total, house.board.pointers("main")) == (0, ())
+    with pytest.raises(SealrunError):
+        house.board.runs(RunQuestion(registry="cold"))  # it is not ours to make
+    house.publish()
+    assert house.board.runs(question).total == 1
+    house.board.close()
+    (tmp_path / "main").rename(tmp_path / "gone")
+    with pytest.raises(SealrunError):
+        house.board.runs(question)  # what was there once is missed
+    house.close()
+
+
+def test_runs_that_were_listed_once_are_listed_while_the_registry_is_away(house: House) -> None:
+    house.publish()
+    question = RunQuestion(registry="main")
+    before = house.board.runs(question)
+    assert before.problem is None
+    lists = house.board._look("main").lists
+    lists._experiments._until = -1.0
+    for fresh in lists._fresh.values():
+        fresh._until = -1.0
+    (house.folder / "main").rename(house.folder / "gone")
+    found = house.board.runs(question)
+    assert [row.ref for row in found.rows] == [row.ref for row in before.rows]
+    assert found.problem is not None
+    assert "is not there" in found.problem
+    (house.folder / "gone").rename(house.folder / "main")

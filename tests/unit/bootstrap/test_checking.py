@@ -17,7 +17,6 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from sealrun.adapters.installed_units import Unit, has_systemd, read_units
 from sealrun.adapters.stores.s3_errors import translate
-from sealrun.bootstrap.doctor.checking import judge_read
 from sealrun.bootstrap.doctor.findings import Finding
 from sealrun.bootstrap.doctor.folders import (
     check_mirrors,
@@ -425,10 +424,3 @@ def test_another_journal_beside_the_one_in_use_is_noted(tmp_path: Path) -> None:
 def test_deliveries_to_a_registry_that_is_gone_from_the_settings_are_a_warning() -> None:
     finding = the_one(check_orphans({"old": 3, "main": 1}, {"main": a_registry()}))
     assert (finding.level, finding.detail.split()[0]) == ("warning", "3")
-
-
-def test_settings_that_the_daemon_has_not_read_are_told() -> None:
-    assert not list(judge_read("sealrun.toml", 10.0, 10.0))
-    told = the_one(judge_read("sealrun.toml", 11.0, 10.0))
-    assert told.level == "warning"
-    assert "reload" in told.do

@@ -236,4 +236,4 @@ def test_commands_go_on_counting_where_others_ended_also_if_they_overlap(
     ],
 )
 def test_only_a_directory_has_free_room(url: str, folder: str | None) -> None:
-    assert room._folder_of(url) == folder
+    assert RegistrySpec(name="main", url=url).folder == folder

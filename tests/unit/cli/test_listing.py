@@ -117,3 +117,49 @@ def test_what_cannot_be_compared_is_refused(place: Place, refs: list[str]) -> No
     answer = place("diff", f"{refs[0]}:text", f"{binary}:text")
     assert answer.code == 2
     assert "not text" in answer.err
+
+
+@pytest.mark.parametrize("words", [("ls",), ("pointer", "ls"), ("ls", "--json"), ("ls", "--error-on-nothing")])
+@pytest.mark.usefixtures("refs")
+def test_a_listing_of_an_unknown_experiment_names_those_that_there_are(place: Place, words: tuple[str, ...]) -> None:
+    answer = place(*words, "nope")
+    assert (answer.code, answer.out) == (1, b"")
+    assert "no experiment 'nope'; there are: e" in answer.err
+
+
+@pytest.mark.usefixtures("refs")
+def test_the_history_of_an_unknown_pointer_names_those_that_there_are(place: Place) -> None:
+    answer = place("pointer", "history", "e", "lastest")
+    assert (answer.code, answer.out) == (1, b"")
+    assert "no pointer 'e@lastest'; there are: e@latest" in answer.err
+    assert "no experiment 'f'" in place("pointer", "history", "f", "latest").err
+
+
+@pytest.mark.usefixtures("refs")
+def test_a_verification_names_its_registry(place: Place) -> None:
+    url = str(place.folder / "registry")
+    assert place("verify", "--all").out.decode().startswith(f"main {url}: 3 runs, ")
+    assert place("verify", "--all", "--registry", url).out.decode().startswith(f"main {url}: ")
+    assert place("verify", "--all", "--json").json()["registry"] == "main"
+
+
+def test_a_mark_says_what_the_watch_still_waits_for(place: Place) -> None:
+    text = (place.folder / "sealrun.toml").read_text()
+    (place.folder / "sealrun.toml").write_text(text.replace("[[watch]]", '[[watch]]\nrequire = ["metrics.json"]'))
+    place.drop("outbox/one", a=b"1")
+    answer = place("mark", "outbox/one")
+    assert answer.code == 0, answer.err
+    assert "waiting: " in answer.err
+    assert "metrics.json" in answer.err
+    (place.folder / "outbox/one/metrics.json").write_bytes(b"{}")
+    assert place("mark", "outbox/one", "--json").json()["awaited"] is not None
+    assert place("mark", place.drop("elsewhere", a=b"1"), "--json").json()["awaited"] is None
+    (place.folder / "sealrun.toml").write_text("version = 9")
+    assert place("mark", "outbox/one", "--json").json()["awaited"] is None
+
+
+@pytest.mark.parametrize("words", [(), ("--format", "zip")])
+def test_an_export_without_a_format_lists_them(place: Place, refs: list[str], words: tuple[str, ...]) -> None:
+    answer = place("export", refs[0], "there", *words)
+    assert answer.code == 2
+    assert [line.split()[1] for line in answer.err.splitlines()[1:]] == ["bagit", "ro-crate", "in-toto"]

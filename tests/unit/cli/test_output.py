@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sealrun.cli.output import human_size, print_rows, printable, progress
+from sealrun.cli.output import human_size, print_rows, printable, progress, waiting
 
 ROWS = [{"name": "a", "size": 1, "more": None}, {"name": "longer", "size": 22, "more": [1]}]
 
@@ -50,3 +50,16 @@ def test_progress_is_shown_on_a_terminal_only(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert ("reading: 2.0 KiB" in shown.err) is (terminal and not quiet)
+
+
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (False, False), (True, True)])
+def test_what_is_waited_for_is_shown_on_a_terminal_only_and_wiped_away(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, terminal: bool, quiet: bool
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    with waiting("making registry main", quiet=quiet):
+        pass
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert ("making registry main …" in shown.err) is (terminal and not quiet)
+    assert shown.err == "" or shown.err.endswith("\r\x1b[K")

@@ -123,5 +123,5 @@ def test_every_kind_says_what_to_do_and_where_to_read_on() -> None:
     for kind, nature in KINDS.items():
         assert nature.do
         assert advice(kind) == nature.do
-        assert help_of(kind) == f"docs/runbook.md#{kind}"
+        assert help_of(kind) == f"sealrun runbook {kind}"
     assert not advice("of-a-newer-version")

@@ -47,7 +47,7 @@ def test_an_alarm_keeps_its_beginning_and_a_new_reason_is_no_new_event(journal: 
     clock.advance(600)
     second = raise_alarm(journal, clock, "registry-full", "main", "critical", "still no space")
     assert second.since == first.since == "2026-01-17T15:00:00Z"
-    assert second.help == "docs/runbook.md#registry-full"
+    assert second.help == "sealrun runbook registry-full"
     assert [alarm.reason for alarm in standing(journal)] == ["still no space"]
     assert journal.events.kinds() == ["alarm.raised"]
     assert journal.events.seen[0]["key"] == "registry-full:main"

@@ -446,7 +446,7 @@ def test_a_run_that_is_sealed_pointed_to_and_retired_during_the_second_mark_keep
                 world.machine("m1").move(ref, "best")
                 retire(world, attempt)
 
-    marker = _Slow(world.store, world.clock, FakeEntropy(1), grace_s=-1.0, now=now)
+    marker = _Slow(world.store, grace_s=-1.0, now=now)
     marks = Marks()
     marker.mark(marks)
     assert not marks.needs(key, sha256(b"old"))

@@ -13,13 +13,13 @@ from tests.builders.worlds import World, published
 
 from sealrun.adapters.stores.memory import MemoryStore
 from sealrun.domain.address import Digest, Key, run_key
-from sealrun.domain.errors import DigestMismatchError, IntegrityError
+from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError
 from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Capabilities
-from sealrun.services.access.loading import load_files, load_view, read_records
+from sealrun.services.access.loading import load_files, load_one, load_view, read_records
 from sealrun.services.storage import streaming
 from sealrun.services.storage.streaming import PIECE, stream
 
@@ -53,6 +53,31 @@ def test_files_are_known_without_the_records_that_tell_of_them(held: Held) -> No
     for name in type(files).__struct_fields__:
         assert getattr(files, name) == getattr(view, name)
     assert {entry.path for entry in files.manifest.entries} == set(FILES)
+
+
+def test_one_file_is_found_by_the_sums_and_the_refs_alone(held: Held) -> None:
+    for path, body in FILES.items():
+        found = load_one(held.world.store, held.target, path)
+        assert (found.sha256, found.path) == (sha256(body), path)
+        assert found.stored == load_files(held.world.store, held.target).objects[found.sha256]
+    for absent in ("a", "a.tx", "run.json", "manifest.json", "  artifacts/a.txt", "odd\\nrun.json"):
+        with pytest.raises(NotFoundError, match="holds no file"):
+            load_one(held.world.store, held.target, absent)
+
+
+@pytest.mark.parametrize("links", [False, True])
+def test_a_name_that_ends_like_the_line_of_another_is_not_taken_for_it(*, links: bool) -> None:
+    world = World(links=links)
+    files = {"a": b"right", f"{'0' * 64}  artifacts/a": b"wrong", "new\nline": b"1", "b  artifacts/new\nline": b"2"}
+    target = world.target(world.machine("m1").publish(*a_run(files)).ref)
+    for path, body in files.items():
+        assert load_one(world.store, target, path).sha256 == sha256(body)
+
+
+def test_one_file_is_not_believed_to_sums_that_were_not_sealed(held: Held) -> None:
+    held.damage(SUMS_FILE, b"a.txt", b"b.txt")
+    with pytest.raises(IntegrityError, match="ROOT_SHA256"):
+        load_one(held.world.store, held.target, "b.txt")
 
 
 def test_records_are_given_as_they_are_stored(held: Held) -> None:

@@ -21,7 +21,7 @@ from sealrun.domain.entries import Entries, Entry, in_columns
 from sealrun.domain.manifest import Manifest, Sums
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.pieces import Pieces
-from sealrun.domain.places import PackPlaces, Places
+from sealrun.domain.places import PackPlaces, Places, all_sizes, in_order
 from sealrun.domain.publication import AttemptTicket, Intent, Refs, Stored
 from sealrun.domain.records import canonical_json, sha256
 from sealrun.domain.run import Completion
@@ -204,8 +204,11 @@ def test_places_in_columns_are_found_like_those_in_a_dictionary() -> None:
     plain = dict(places)
     assert len(plain) == len(places) == 1_001
     assert all(places[digest] == stored for digest, stored in plain.items())
-    assert dict(places.ordered()) == plain
-    assert list(places.ordered()) == sorted(plain.items())
+    assert list(in_order(places)) == list(in_order(plain))
+    assert [(digest.hex(), Stored(key, size, offset)) for digest, key, size, offset in in_order(places)] == sorted(
+        plain.items()
+    )
+    assert all_sizes(places) == all_sizes(plain) == {stored.size for stored in plain.values()}
     assert places.get(sha256(b"none")) is None
 
 

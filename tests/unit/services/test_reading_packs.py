@@ -24,7 +24,7 @@ from sealrun.domain.packing import PackOptions
 from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
 from sealrun.ports import Source
-from sealrun.services.access import members as members_module
+from sealrun.services.access import pouring as pouring_module
 from sealrun.services.access.members import plan_spans
 from sealrun.services.access.restoring import restore
 from sealrun.services.keeping.undoing import Undoer
@@ -132,7 +132,7 @@ def test_a_run_in_a_pack_is_restored_with_one_read(tmp_path: Path) -> None:
 
 
 def test_pieces_of_a_pack_hold_no_more_than_they_may(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(members_module, "SPAN", 400)
+    monkeypatch.setattr(pouring_module, "_FAR_SPAN", 400)
     world, ref, _ = two_runs()
     reader = world.reader()
     view = reader.load(reader.resolve(ref))

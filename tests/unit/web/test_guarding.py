@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fakes.journal import FakeJournal
 
 from sealrun.settings.http import Place, parse_place
 from sealrun.web.guarding import METHODS, SESSION_S, Asked, Guard, Visitor, host_name
+from sealrun.web.sessions import MOST, EndedSessions
 
 TOKEN = "0123456789abcdef-token"  # noqa: S105 - invented
 LOCAL = parse_place("127.0.0.1:9478")
@@ -144,8 +148,10 @@ def test_no_cookie_is_a_session_that_we_did_not_make(cookie: str) -> None:
 
 def test_a_session_that_says_another_time_is_none() -> None:
     began, _, mac = guard().new_session(NOW).partition(".")
-    assert guard().visitor(asked(cookie=f"{int(began, 16) + 1:x}.{mac}"), NOW).how is None
+    at, _, nonce = began.partition("-")
+    assert guard().visitor(asked(cookie=f"{int(at, 16) + 1:x}-{nonce}.{mac}"), NOW).how is None
     assert guard().visitor(asked(cookie=f"0{began}.{mac}"), NOW).how is None
+    assert guard().visitor(asked(cookie=f"{at}-{nonce[:-1]}x.{mac}"), NOW).how is None
 
 
 def test_a_wrong_token_is_not_made_up_for_by_a_session() -> None:
@@ -213,3 +219,28 @@ def test_a_guard_shows_no_secret() -> None:
 )
 def test_a_host_header_is_a_name_and_perhaps_a_port(host: str, name: str | None) -> None:
     assert host_name(host) == name
+
+
+def test_a_session_that_was_ended_is_none_though_its_cookie_is_kept() -> None:
+    ours = guard()
+    one, other = ours.new_session(NOW), ours.new_session(NOW)
+    assert one != other
+    ours.end_session(one, NOW + 5)
+    ours.end_session(one, NOW + 6)
+    ours.end_session("forged", NOW + 6)
+    assert ours.visitor(asked(cookie=one), NOW + 7).how is None
+    assert ours.visitor(asked(cookie=other), NOW + 7).how == "session"
+
+
+def test_an_ended_session_stays_so_over_a_restart_and_few_are_remembered() -> None:
+    facts: Any = FakeJournal().facts
+    ended = EndedSessions(facts)
+    for number in range(MOST + 10):
+        ended.end(f"cookie {number}", 1000 + number, 0)
+    again = EndedSessions(facts)
+    assert all(again.has_ended(f"cookie {number}", 1000 + number) for number in range(MOST + 10))
+    assert len(facts.fact("sessions-ended")["cookies"]) == MOST
+    assert again.has_ended("of somebody else, as old", 1009)
+    assert not again.has_ended("newer", 1010)
+    again.end("last", 10_000, 5000)
+    assert list(facts.fact("sessions-ended")["cookies"].values()) == [10_000]

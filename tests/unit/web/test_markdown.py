@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.builders.pages import Taken
 
-from sealrun.web.pages.markdown import as_html, slug
+from sealrun.domain.headings import slug
+from sealrun.web.pages.markdown import as_html
 
 PAGE = """## What to do
 

@@ -142,6 +142,45 @@ def test_alarms_come_before_everything_else_with_what_to_do_first() -> None:
     assert 'href="/runbook#registry-unreachable"' in answer(InventedBoard(), "/").text
 
 
+def test_an_alarm_that_is_quiet_says_so_and_settings_that_were_not_read_are_told() -> None:
+    board = InventedBoard()
+    assert "quiet since 1 min ago: over soon unless it comes back" in Taken(answer(board, "/").text).text
+    assert "systemctl reload sealrun" not in Taken(answer(board, "/").text).text
+    board.unread = "<b> was changed after the daemon read it"
+    health = Taken(answer(board, "/").text)
+    assert "was changed after the daemon read it" in health.text
+    assert "systemctl reload sealrun" in health.text
+
+
+def test_a_retired_run_is_brought_back_by_whoever_may() -> None:
+    board = InventedBoard()
+    board.retired.add("training/run-00000")
+    nobody, ada = (answer(board, RUN, viewer) for viewer in (Viewer(), SIGNED_IN))
+    assert nobody.status == ada.status == 404
+    assert "sealrun undo training/run-00000 --registry main" in Taken(nobody.text).text
+    assert not [form for form in Taken(nobody.text).all("form") if "undo" in form.attributes["action"]]
+    (form,) = [form for form in Taken(ada.text).all("form") if "undo" in form.attributes["action"]]
+    assert form.attributes["action"] == "/actions/undo/run/main/training/run-00000"
+    fields = {each.attributes.get("name") for each in Taken(ada.text).all("input")}
+    assert {"csrf", "next"} <= fields
+
+
+def test_a_long_reason_is_cut_between_words_and_can_be_read_whole() -> None:
+    board = InventedBoard()
+    reason = " ".join(f"word{number}" for number in range(400))
+    board.happen("run.rejected", "run-1", reason=reason)
+    for path in ("/", "/events"):
+        page = answer(board, path).text
+        assert reason in Taken(page).text
+        (summary,) = re.findall(r"<summary><bdi[^>]*>(word0 [^<]*)</bdi> …</summary>", page)
+        assert summary.split()[-1] in reason.split()
+
+
+def test_a_preview_that_was_not_verified_says_so() -> None:
+    pages = [answer(InventedBoard(), f"{RUN}/file?path={name}").text for name in ("metrics.csv", "log.txt")]
+    assert ["This preview is not verified" in page for page in pages] == [True, False]
+
+
 def test_the_runbook_has_a_section_for_every_kind_of_alarm() -> None:
     ids = {element.attributes.get("id") for element in Taken(answer(InventedBoard(), "/runbook").text).elements}
     assert set(KINDS) <= ids

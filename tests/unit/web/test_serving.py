@@ -224,6 +224,7 @@ def test_signing_out_forgets_the_session_in_the_browser(site: Site) -> None:
     answer = site.post("/logout", {"csrf": csrf}, browser)
     assert answer.status == 303
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
+    assert site.post("/actions/rescan/watch/outbox", {"csrf": csrf}, browser).status == 401  # whoever kept the cookie
 
 
 def _csrf(site: Site, browser: Mapping[str, str]) -> str:

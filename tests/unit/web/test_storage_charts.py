@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from sealrun.domain.board import StoragePoint
 from sealrun.web.pages.storage import drawn, saved
 
@@ -14,8 +16,8 @@ def a_point(day: int, *, stored: int | None = 50, requests: dict[str, int] | Non
         at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
         registry="main",
         runs=day,
-        logical_bytes=100 + day,
-        stored_bytes=stored,
+        logical_bytes=(100 + day) << 20,
+        stored_bytes=stored and stored << 20,
         objects=3,
         requests=requests or {},
     )
@@ -35,7 +37,7 @@ def test_points_of_a_clock_that_was_set_back_are_drawn_in_their_order() -> None:
 
 def test_a_moment_without_a_count_is_not_known_rather_than_nothing() -> None:
     stored, ratio = drawn([a_point(0), a_point(1, stored=None)])[:2]
-    assert [line.cells for line in stored.lines] == [["101 B", "not known"], ["100 B", "50 B"]]
+    assert [line.cells for line in stored.lines] == [["101 MiB", "not known"], ["100 MiB", "50 MiB"]]
     assert [line.cells for line in ratio.lines] == [["not known"], ["2\u00d7"]]
 
 
@@ -53,3 +55,11 @@ def test_what_deduplication_saves_is_a_share_of_the_bytes_of_the_runs() -> None:
     assert saved(a_point(0)) == "50%"
     assert saved(a_point(0, stored=200)) == "nothing"
     assert saved(a_point(0, stored=0)) == "nothing yet"
+
+
+def test_of_a_few_tiny_runs_nothing_is_said_about_deduplication() -> None:
+    tiny = replace(a_point(0), logical_bytes=400, stored_bytes=1000)
+    assert saved(tiny) == "too little to tell"
+    stored, ratio = drawn([tiny])[:2]
+    assert [line.cells for line in stored.lines] == [["400 B", "1000 B"]]
+    assert [line.cells for line in ratio.lines] == [["not known"]]

@@ -20,6 +20,11 @@ class _Held(NamedTuple):
     modified: float
 
 
+def _stat(key: Key, held: _Held) -> ObjectStat:
+    md5 = hashlib.md5(held.body, usedforsecurity=False).hexdigest()
+    return ObjectStat(key, len(held.body), held.modified, md5)
+
+
 class _Space:
     """The keys that every store of one name sees."""
 
@@ -109,18 +114,14 @@ class MemoryStore:
         self._check(key)
         with self._space.lock:
             held = self._space.held.get(key)
-        return None if held is None else ObjectStat(key, len(held.body), held.modified)
+        return None if held is None else _stat(key, held)
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectStat]:
         """Every key below `prefix` as of now; see the port."""
         if prefix and not prefix.endswith("/"):
             raise UsageError(f"{self.url}: a prefix ends in '/': {prefix!r}")
         with self._space.lock:
-            found = [
-                ObjectStat(key, len(held.body), held.modified)
-                for key, held in self._space.held.items()
-                if key.startswith(prefix)
-            ]
+            found = [_stat(key, held) for key, held in self._space.held.items() if key.startswith(prefix)]
         found.sort(key=lambda one: one.key)  # comparing code points gives the order of UTF-8 bytes
         return iter(found[:limit])
 

@@ -11,8 +11,6 @@ import fcntl
 import hashlib
 import itertools
 import os
-import shutil
-import socket
 import threading
 import uuid
 from pathlib import Path
@@ -101,7 +99,7 @@ def _kernel() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
-        boot = socket.gethostname()
+        boot = os.uname().nodename
     return hashlib.sha256(boot.encode()).hexdigest()[:12]
 
 
@@ -135,13 +133,19 @@ def _remove_abandoned(rooms: Path, own: Path) -> None:
                 if room.name.startswith(f"{_kernel()}-"):
                     _remove_if_free(room)
                 elif now - room.stat().st_mtime > _ABANDONED_S:
-                    shutil.rmtree(room, ignore_errors=True)
+                    _remove_tree(room)
 
 
 def _remove_if_free(room: Path) -> None:
     fd = os.open(room / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until it is gone: its maker then sees that it lost it
-        shutil.rmtree(room, ignore_errors=True)
+        _remove_tree(room)
     finally:
         os.close(fd)
+
+
+def _remove_tree(room: Path) -> None:
+    import shutil  # noqa: PLC0415 - seldom needed, and every command that publishes would load it
+
+    shutil.rmtree(room, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from sealrun.adapters.stores.s3_address import parse_place
 from sealrun.adapters.stores.s3_connection import Connection
 from sealrun.adapters.stores.s3_errors import Refusal, is_damaged, is_missing, lost_race
-from sealrun.adapters.stores.s3_listing import list_keys, list_names
+from sealrun.adapters.stores.s3_listing import list_keys, list_names, md5_in
 from sealrun.adapters.stores.s3_multipart import Limits, base64_sha256, copy_object
 from sealrun.adapters.stores.s3_reading import fetch, open_object
 from sealrun.adapters.stores.s3_records import ready_to_send
@@ -120,7 +120,7 @@ class S3Store:
         answer = self._connection.call("head_object", f"{key} cannot be looked at", expected=is_missing, Key=name)
         if isinstance(answer, Refusal):
             return None
-        return ObjectStat(key, int(answer["ContentLength"]), answer["LastModified"].timestamp())
+        return ObjectStat(key, int(answer["ContentLength"]), answer["LastModified"].timestamp(), md5_in(answer))
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectStat]:
         """Every key below `prefix`; see the port."""

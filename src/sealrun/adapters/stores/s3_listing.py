@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from sealrun.domain.errors import UnavailableError, UnsafeStoreError
 from sealrun.ports import ObjectStat
 
 _PAGE = 1000
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 
 def list_keys(connection: Connection, prefix: str, limit: int | None) -> Iterator[ObjectStat]:
@@ -83,9 +85,9 @@ def in_byte_order(found: Iterable[ObjectStat], prefix: str) -> Iterator[ObjectSt
     sorts before ``a-b``. In both orders whatever comes after a key is not smaller than the key's first component,
     so what is not greater than that can go.
     """
-    held: list[tuple[str, float, int]] = []
+    held: list[tuple[str, float, int, str]] = []
     for stat in found:
-        heapq.heappush(held, (stat.key, stat.modified, stat.size))
+        heapq.heappush(held, (stat.key, stat.modified, stat.size, stat.md5 or ""))
         passed = prefix + stat.key[len(prefix) :].partition("/")[0]
         while held and held[0][0] <= passed:
             yield _stat(heapq.heappop(held))
@@ -93,9 +95,15 @@ def in_byte_order(found: Iterable[ObjectStat], prefix: str) -> Iterator[ObjectSt
         yield _stat(heapq.heappop(held))
 
 
-def _stat(held: tuple[str, float, int]) -> ObjectStat:
-    key, modified, size = held
-    return ObjectStat(Key(key), size, modified)
+def _stat(held: tuple[str, float, int, str]) -> ObjectStat:
+    key, modified, size, md5 = held
+    return ObjectStat(Key(key), size, modified, md5 or None)
+
+
+def md5_in(answer: Answer) -> str | None:
+    """Return the MD5 that an ETag is, of an object that was put at once; of others it is none, or of other bytes."""
+    found = _MD5.fullmatch(str(answer.get("ETag", "")))
+    return None if found is None else found[1]
 
 
 def _stats(connection: Connection, page: Answer, prefix: str) -> Iterator[ObjectStat]:
@@ -108,7 +116,7 @@ def _stats(connection: Connection, page: Answer, prefix: str) -> Iterator[Object
             )
         if name.endswith("/"):
             continue  # made by consoles that show folders; no key of ours ends so
-        yield ObjectStat(Key(key), int(item["Size"]), item["LastModified"].timestamp())
+        yield ObjectStat(Key(key), int(item["Size"]), item["LastModified"].timestamp(), md5_in(item))
 
 
 def _in_order_if_alone(pages: Iterator[Answer]) -> Iterator[Answer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
@@ -14,6 +15,7 @@ from sealrun.bootstrap.board.journal import JournalBoard
 from sealrun.bootstrap.board.places import places_of
 from sealrun.bootstrap.board.plans import plan_collection
 from sealrun.bootstrap.board.registries import RegistryLook, RegistryLooks
+from sealrun.bootstrap.registries import expected_registry
 from sealrun.domain.address import parse_name
 from sealrun.domain.board import (
     CollectionPlan,
@@ -29,7 +31,7 @@ from sealrun.domain.board import (
     TablePreview,
     TextPreview,
 )
-from sealrun.domain.errors import NotFoundError, SealrunError, UsageError
+from sealrun.domain.errors import NoRegistryError, NotFoundError, SealrunError, UsageError
 from sealrun.domain.metering import REQUESTS, requests_of
 from sealrun.domain.previews import PARQUET, TABLE_BYTES, TEXT_BYTES, picture_type, table_of, text_of
 from sealrun.ports import Clock, Entropy, Journal, Meters
@@ -74,7 +76,12 @@ class DaemonBoard(JournalBoard):
         """A page of runs."""
         if question.experiment is not None:
             parse_name(question.experiment, "experiment")
-        look = self._look(question.registry)
+        try:
+            look = self._look(question.registry)
+        except NoRegistryError:
+            if not self._to_be_made(question.registry):
+                raise
+            return RunPage(rows=(), total=0, page=question.page, size=question.size, experiments=(), statuses=())
         chosen = look.lists.page(question)
         pointers = look.pointers.of_all(sorted({experiment for experiment, _ in chosen.rows}))
         return RunPage(
@@ -84,6 +91,7 @@ class DaemonBoard(JournalBoard):
             size=question.size,
             experiments=chosen.experiments,
             statuses=chosen.statuses,
+            problem=chosen.problem,
         )
 
     def run(self, registry: str, experiment: str, run_id: str) -> RunDetail:
@@ -107,6 +115,7 @@ class DaemonBoard(JournalBoard):
             metrics=_object(producer.get("metrics")),
             searched=searched,
             searchable=len(rows),
+            called=view.envelope.called,
         )
 
     def files(self, registry: str, experiment: str, run_id: str, page: int = 1, size: int = 200) -> FilePage:
@@ -124,13 +133,13 @@ class DaemonBoard(JournalBoard):
         runs = self._look(registry).runs
         if path.lower().endswith(PARQUET):
             return parquet_table(path, runs.whole(experiment, run_id, path, MOST_PARQUET))
-        body, more = runs.beginning(experiment, run_id, path, TABLE_BYTES)
-        return table_of(path, body, truncated=more)
+        found = runs.beginning(experiment, run_id, path, TABLE_BYTES)
+        return msgspec.structs.replace(table_of(path, found.body, truncated=found.more), verified=found.verified)
 
     def text(self, registry: str, experiment: str, run_id: str, path: str) -> TextPreview:
         """The beginning of one of its files. Of one of more than a megabyte, of bytes that were not verified."""
-        body, more = self._look(registry).runs.beginning(experiment, run_id, path, TEXT_BYTES)
-        return text_of(body, truncated=more)
+        found = self._look(registry).runs.beginning(experiment, run_id, path, TEXT_BYTES)
+        return msgspec.structs.replace(text_of(found.body, truncated=found.more), verified=found.verified)
 
     def picture(self, registry: str, experiment: str, run_id: str, path: str) -> Picture:
         """One of its files, if that is a picture; verified."""
@@ -143,7 +152,12 @@ class DaemonBoard(JournalBoard):
 
     def pointers(self, registry: str, experiment: str | None = None) -> Sequence[PointerRow]:
         """Where every pointer of an experiment, or of all, stands. Published names are not among them."""
-        look = self._look(registry)
+        try:
+            look = self._look(registry)
+        except NoRegistryError:
+            if experiment is not None or not self._to_be_made(registry):
+                raise
+            return ()
         known = look.lists.experiments()
         if experiment is not None and experiment not in known:
             msg = f"{look.reader.store.url}: no experiment {parse_name(experiment, 'experiment')!r}"
@@ -189,7 +203,17 @@ class DaemonBoard(JournalBoard):
         next_at = next((timer.next_at for timer in self._timers() if timer.name == f"gc:{registry}"), None)
         return msgspec.structs.replace(known.get(), next_at=next_at)
 
+    def _to_be_made(self, registry: str) -> bool:
+        """Tell whether nobody knows of a registry there so far, and the first delivery makes it: it holds no run."""
+        spec = self._present.registries[registry]
+        return spec.create and not spec.read_only and expected_registry(self._journal, spec) is None
+
     def _look(self, registry: str) -> RegistryLook:
+        spec = self._present.registries.get(registry)
+        folder = None if spec is None else spec.folder
+        # Not opened in vain: that is not tried again for a while, and the first delivery may make it just now.
+        if folder is not None and not Path(folder).exists() and self._to_be_made(registry):
+            raise NoRegistryError(f"{folder}: there is no registry yet; the first delivery makes it")
         return self._looks.of(self._present.registries, registry)
 
 

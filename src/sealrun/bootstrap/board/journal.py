@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sealrun import __version__
 from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.bootstrap.verbs.in_force import in_force
 from sealrun.domain.board import (
     Alarm,
     EventRow,
@@ -84,6 +85,7 @@ class JournalBoard:
             registries=self._registries(),
             timers=self._timers(),
             events=self.events(0, _EVENTS),
+            settings=in_force(self._journal.facts),
         )
 
     def alarms(self) -> Sequence[Alarm]:

@@ -9,7 +9,7 @@ import msgspec
 
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.board import CollectionPlan
-from sealrun.domain.errors import NotFoundError, SealrunError
+from sealrun.domain.errors import NoRegistryError, NotFoundError, SealrunError
 from sealrun.ports import Clock, Entropy
 from sealrun.services.access.reading import Reader
 from sealrun.services.access.run_reading import RunReading
@@ -109,6 +109,8 @@ class RegistryLooks:
             raise refused
         try:
             reader = open_reader(spec, self._clock, self._entropy)
+        except NoRegistryError:
+            raise  # soon answered, and perhaps the first delivery makes one just now
         except SealrunError as error:
             self._refused[spec.name] = (self._clock.monotonic() + _REFUSED_S, error)
             raise

@@ -14,6 +14,7 @@ from sealrun.bootstrap.daemon.composition import Composition
 from sealrun.bootstrap.daemon.surface import Served, Surface
 from sealrun.bootstrap.daemon.telling import Telling
 from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.bootstrap.verbs.in_force import Source, take_settings
 from sealrun.domain.alarming import AlarmRules
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import WatchSpec
@@ -23,7 +24,7 @@ from sealrun.settings.resolved import DeriveSettings, KeepingSettings, MetricsSe
 
 
 class Described(NamedTuple):
-    """What settings describe, in the order in which the daemon's composition takes it."""
+    """What settings describe, in the order in which the daemon's composition takes it; last where they are from."""
 
     registries: Mapping[str, RegistrySpec]
     watches: Sequence[WatchSpec]
@@ -33,6 +34,7 @@ class Described(NamedTuple):
     targets: Sequence[NotifySettings]
     alarms: AlarmRules = AlarmRules()
     metrics: MetricsSettings = MetricsSettings()
+    source: Source = Source()
 
 
 def run_daemon(
@@ -49,13 +51,19 @@ def run_daemon(
     clock, entropy = SystemClock(), SystemEntropy()
     with hold(state), closing(open_journal(state, clock, entropy)) as journal:
         composition = Composition(state, journal, clock, entropy, jobs=jobs)
-        parts = composition.parts(*described)
+
+        def built(described: Described) -> Parts:
+            parts = composition.parts(*described[:-1])
+            take_settings(journal, clock, described.source, described.registries, described.watches)
+            return parts
+
+        parts = built(described)
         telling = Telling(clock)
         serving: list[Served] = []
 
         def parts_again() -> Parts:
             with composition.metering.reloading():
-                renewed = composition.parts(*reload())
+                renewed = built(reload())
             for served in serving:
                 served.renew()
             return renewed

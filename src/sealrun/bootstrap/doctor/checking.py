@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.installed_units import has_systemd, read_units
-from sealrun.adapters.locking import LOCK_FILE, holder
+from sealrun.adapters.locking import holder
 from sealrun.adapters.sources import LocalFolderSource
 from sealrun.bootstrap.doctor.findings import Finding
 from sealrun.bootstrap.doctor.folders import check_mirrors, check_nested, check_rooms, check_state_folder, check_watch
@@ -32,6 +32,8 @@ from sealrun.bootstrap.doctor.surroundings import (
 )
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import expected_registry
+from sealrun.bootstrap.verbs.in_force import in_force
+from sealrun.domain.alarming import RELOAD
 from sealrun.domain.errors import SealrunError
 from sealrun.settings.resolved import Settings
 
@@ -84,23 +86,10 @@ def _check_state(parts: Parts, file: Path | None) -> Iterator[Finding]:
 
 
 def _check_read(parts: Parts, file: Path | None) -> Iterator[Finding]:
-    """Compare when the settings were changed and when the daemon read them; until it does, it goes by the old ones."""
-    try:
-        changed = 0.0 if file is None else file.stat().st_mtime
-        read = (parts.state / LOCK_FILE).stat().st_mtime  # written when a daemon starts
-    except OSError:
-        return
-    for event in parts.journal.events.recent(1, "settings.reloaded"):
-        read = max(read, float(event["at"]))
-    yield from judge_read(str(file), changed, read)
-
-
-def judge_read(file: str, changed: float, read: float) -> Iterator[Finding]:
-    """Say so if the settings were changed after the daemon read them."""
-    if changed > read:
-        detail = f"{file} was changed after the daemon read it, which goes on with what it read"
-        do = "have it reload: systemctl reload sealrun, with --user for a service of your own, or SIGHUP to it"
-        yield Finding(level="warning", what="daemon", detail=detail, do=do)
+    """Say so if the daemon goes by other settings than those that are written now."""
+    now = in_force(parts.journal.facts, file)
+    if now is not None and now.unread is not None:
+        yield Finding(level="warning", what="daemon", detail=now.unread, do=RELOAD)
 
 
 def _check_watches(parts: Parts) -> Iterator[Finding]:

@@ -48,9 +48,7 @@ _CREDENTIALS = (
 
 def directory_of(spec: RegistrySpec) -> Path | None:
     """Return the folder of a registry that is one, or None."""
-    if spec.url.lower().startswith("file://"):
-        return Path(spec.url[len("file://") :].removeprefix("localhost"))
-    return None if "://" in spec.url else Path(spec.url)
+    return None if spec.folder is None else Path(spec.folder)
 
 
 def check_place(spec: RegistrySpec, *, known: bool) -> Finding | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
-from sealrun.adapters.destinations import LocalDestination
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.damage import VerifyReport, Window
 from sealrun.domain.errors import UsageError
@@ -25,7 +22,7 @@ from sealrun.domain.reference import NameReference, parse_reference
 from sealrun.domain.run import Envelope
 from sealrun.ports import Clock, Entropy
 from sealrun.services.access.moved import read_where_it_stands
-from sealrun.services.access.reading import Reader, RunFiles, RunView, check_experiment
+from sealrun.services.access.reading import Reader, RunFiles, RunView, check_experiment, no_such
 from sealrun.services.access.restoring import (
     Origin,
     Restored,
@@ -72,8 +69,11 @@ class Consumer:
         return self._reader.experiments()
 
     def runs(self, experiment: str | None = None) -> list[Row]:
-        """One row per run, oldest first."""
-        return self._reader.runs(experiment)
+        """One row per run, oldest first; `NotFoundError` for an experiment that holds nothing."""
+        rows = self._reader.runs(experiment)
+        if not rows and experiment is not None:
+            check_experiment(self._reader.store, experiment)
+        return rows
 
     def show(self, ref: str) -> RunView:
         """Everything known of the run that `ref` names; `path` of the view is the file, if it names one."""
@@ -129,6 +129,8 @@ class Consumer:
         A run whose bytes are moved meanwhile, as by a repair or a repacking, is begun again; `ConflictError`: it was
         retired, and collected.
         """
+        from sealrun.adapters.destinations import LocalDestination  # noqa: PLC0415 - for who restores
+
         target = self._reader.resolve(ref)
         origin = self._origin() if link else None
 
@@ -145,9 +147,13 @@ class Consumer:
 
         return read_where_it_stands(self._reader, target, attempt)
 
-    def cat(self, ref: str, out: BinaryIO) -> Entry:
+    def cat(self, ref: str, out: BinaryIO) -> None:
         """Write one file's bytes to `out`, in bounded pieces, verified."""
-        view = self._reader.load_files(self._reader.resolve(ref))
+        target = self._reader.resolve(ref)
+        if target.path is not None:
+            out.writelines(self._reader.chunks_at(target, target.path))
+            return
+        view = self._reader.load_files(target)
         entry = self._single(ref, view, sealed=False)
         if entry is None:
             msg = (
@@ -155,7 +161,6 @@ class Consumer:
             )
             raise UsageError(msg)
         out.writelines(self._reader.chunks(view, entry))
-        return entry
 
     def verify(
         self,
@@ -189,12 +194,20 @@ class Consumer:
         )
 
     def pointers(self, experiment: str) -> list[Generation]:
-        """Where each pointer of an experiment stands."""
-        return self._reader.pointers(experiment)
+        """Where each pointer of an experiment stands; `NotFoundError` for an experiment that holds nothing."""
+        found = self._reader.pointers(experiment)
+        if not found:
+            check_experiment(self._reader.store, experiment)
+        return found
 
     def pointer_history(self, experiment: str, pointer: str) -> list[Generation]:
-        """A pointer's generations, newest first."""
-        return self._reader.history(experiment, pointer)
+        """A pointer's generations, newest first; `NotFoundError` for a pointer that never stood anywhere."""
+        found = self._reader.history(experiment, pointer)
+        if not found:
+            check_experiment(self._reader.store, experiment)
+            known = [generation.pointer for generation in self._reader.pointers(experiment)]
+            raise no_such("pointer", f"{experiment}@{pointer}", known, self.url)
+        return found
 
     def close(self) -> None:
         """Close the store."""
@@ -264,8 +277,10 @@ class Mover:
 
 def whoami() -> str:
     """Who moves a pointer, for its history: ``user@host``."""
+    import getpass  # noqa: PLC0415 - for who moves something
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{os.uname().nodename}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 
 from sealrun.adapters.stores import open_remover
 from sealrun.bootstrap.registries import RegistrySpec
@@ -14,7 +15,7 @@ from sealrun.domain.reference import RunReference, parse_reference
 from sealrun.domain.repacking import RepackLimits, RepackPlan, RepackReport
 from sealrun.domain.retention import RetentionPlan
 from sealrun.domain.sealed import Published
-from sealrun.ports import Clock, Entropy, Journal, Store
+from sealrun.ports import Clock, Entropy, Journal, RecordCache, Store
 from sealrun.services.access.reading import Reader, check_experiment
 from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.collection.explaining import Explanation, explain
@@ -42,8 +43,9 @@ class Keeper:
         clock: Clock,
         entropy: Entropy,
         journal: Journal | None = None,
+        state: Path | None = None,
     ) -> None:
-        """Keep by `rules`. What is done is told to the events of `journal`."""
+        """Keep by `rules`. What is done is told to the events of `journal`; `state`, if not its own, keeps records."""
         writing = isinstance(opened, OpenedRegistry)
         self._store = store = opened.store if isinstance(opened, OpenedRegistry) else opened
         self._spec = spec
@@ -54,6 +56,7 @@ class Keeper:
         self._events = None if journal is None else journal.events
         self._facts = None if journal is None else journal.facts
         self._writes = writing
+        self._cache = _record_cache(store, state if journal is None else Path(journal.folder))
         self._owner = "dry-run" if journal is None else journal.state_id
         registry_id = opened.registry_id if isinstance(opened, OpenedRegistry) else ""
         self._reader = Reader(store, clock, entropy)
@@ -156,7 +159,7 @@ class Keeper:
             from sealrun.bootstrap.verbs.engine_tasks import reading_engine  # noqa: PLC0415 - for bulk work only
 
             reading = reading_engine(engine, self._spec, self._reader)
-        return Collector(self._store, remover, self._clock, self._entropy, self._owner, policy, reading)
+        return Collector(self._store, remover, self._clock, self._entropy, self._owner, policy, reading, self._cache)
 
     def plan_collection(self, collector: Collector) -> CollectionPlan:
         """Find what nothing needs; a keeper without a journal writes nothing, not even a probe of the store's clock."""
@@ -174,7 +177,7 @@ class Keeper:
 
     def plan_repack(self, plan: CollectionPlan) -> RepackPlan:
         """Name the runs that lie in packs of which little is alive, as the collector's look found them."""
-        return plan_repack(self._store, plan.sparse)
+        return plan_repack(self._store, plan.sparse, plan.overview)
 
     def repack(self, plan: RepackPlan) -> RepackReport:
         """Seal these runs again without those packs, which a later collection takes; see `Repacker.execute`."""
@@ -212,3 +215,12 @@ class Keeper:
         if self._events is not None:
             said = {name: value for name, value in fields.items() if value is not None}
             self._events.record(kind, subject, registry=self._name, **said)
+
+
+def _record_cache(store: Store, state: Path | None) -> RecordCache | None:
+    """Return what is kept of a registry that is far away: near by, reading a record costs no more."""
+    if state is None or store.capabilities.links:
+        return None
+    from sealrun.adapters.record_cache import open_record_cache  # noqa: PLC0415 - where records are kept
+
+    return open_record_cache(state, store.url)

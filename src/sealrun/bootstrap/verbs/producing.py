@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from math import inf
@@ -31,7 +30,6 @@ from sealrun.services.delivery.staging import StagedSealings
 from sealrun.services.oversight.measuring import MeasuredJournal
 from sealrun.services.publication.upkeep import OpenedRegistry
 from sealrun.services.watching.accepting import Acceptor
-from sealrun.services.watching.detecting import Explanation, explain
 from sealrun.services.watching.intake import Intake
 from sealrun.services.watching.sealing import Sealing, SealRequest, seal
 
@@ -71,17 +69,6 @@ class Producer:
         self._opened: dict[str, OpenedRegistry] = {}
         self._targets: tuple[str, ...] = ()
         self._staged = StagedSealings(self._first_open)
-
-    def explain(self, path: str, watch: str | None = None) -> Explanation:
-        """Say what is known about a path's completeness, by the rules of its watch."""
-        real = os.path.realpath(path)
-        spec = self._watch_of(real, watch)
-        if spec is None:
-            spec = WatchSpec(name="none", path=str(Path(real).parent), experiment="none", registries=())
-            folder = open_alone(path, self._journal.hashes)
-        else:
-            folder = LocalFolderSource(spec, self._journal.hashes).open(real)
-        return explain(folder, spec.rules, ProcWriters(), self._clock)
 
     def seal(self, path: str, experiment: str, *, run_id: str | None = None, output: Path | None = None) -> Sealing:
         """Seal without publishing; with `output`, write the three records there. The run itself is not touched."""
@@ -130,14 +117,14 @@ class Producer:
         """Take what is complete now in every watch, and deliver everything that is queued."""
         waiting: dict[str, str] = {}
         rejected: dict[str, str] = {}
-        missing: list[str] = []
+        unseen: dict[str, str] = {}
         taken: list[int] = []
         for watch in self._watches:
             self._targets = watch.registries
             intake = Intake(self._acceptor(watch, taken), ProcWriters(), launch=self._launch, settle_now=True)
             report = intake.rescan(self._clock.monotonic())
             if report.missing is not None:
-                missing.append(f"{watch.name}: {report.missing}")
+                unseen[watch.name] = report.missing
             for record in self._journal.folders.all(watch.name):
                 if record.state in {"settling", "stale"}:
                     waiting[record.path] = record.reason
@@ -150,7 +137,7 @@ class Producer:
         ]
         for opened in self._opened.values():
             opened.compact()  # nobody else does, where cron takes the daemon's place
-        return ScanReport(published=tuple(published), waiting=waiting, rejected=rejected, missing=tuple(missing))
+        return ScanReport(published=tuple(published), waiting=waiting, rejected=rejected, unseen=unseen)
 
     def registry(self, name: str) -> OpenedRegistry:
         """Return the registry of that name, opened for publishing."""
@@ -209,15 +196,6 @@ class Producer:
             work()
         finally:
             self._staged.sweep()
-
-    def _watch_of(self, path: str, name: str | None) -> WatchSpec | None:
-        for watch in self._watches:
-            if watch.name == name or (name is None and path.startswith(watch.path.rstrip("/") + "/")):
-                return watch
-        if name is not None:
-            msg = f"no watch {name!r} in the settings (they name: {', '.join(w.name for w in self._watches) or 'none'})"
-            raise UsageError(msg)
-        return None
 
     def _first_open(self) -> OpenedRegistry | None:
         """Return the first target on this machine, else the first. What cannot be opened stops no sealing."""

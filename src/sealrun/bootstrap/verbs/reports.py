@@ -43,9 +43,14 @@ class PublishReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look at every watch did. `waiting` and `rejected` map paths to reasons."""
+    """What one look at every watch did. `waiting` and `rejected` map paths to reasons, `unseen` watches to them."""
 
     published: tuple[PublishReport, ...]
     waiting: Mapping[str, str]
     rejected: Mapping[str, str]
-    missing: tuple[str, ...]
+    unseen: Mapping[str, str]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Watches whose folders are not there or cannot be believed, each with the reason."""
+        return tuple(f"{watch}: {reason}" for watch, reason in self.unseen.items())

@@ -8,15 +8,23 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
 from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.bootstrap.verbs.seen_store import SeenStore
+from sealrun.domain.address import ATTEMPTS, EXPERIMENTS, NAMES, experiment_prefix
 from sealrun.domain.damage import VerifyReport, Window
+from sealrun.domain.errors import NotFoundError
 from sealrun.domain.pointing import Target
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.portions import Depth, verify_portion
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.mending.verifying_apart import Engine, SpreadVerifier
+from sealrun.services.storage.overview import Overview, Recent, Records
+from sealrun.services.threads.fanning import fan_out
 
 Advance = Callable[[int], None]
 _THREADS = 8
+_SMALL = 2048
+_ATTEMPTS = 20_000
+"""So many keys of attempts are listed for the sake of those that are retired."""
 _IN_FLIGHT = 2
 
 
@@ -53,6 +61,25 @@ def _on_threads(reader: Reader, experiments: list[str] | None, depth: Depth, adv
     """Near by as many threads as there are processors; far away as many as there may be requests."""
     near = reader.store.capabilities.links
     threads = (os.cpu_count() or 1) if near else min(reader.store.capabilities.parallel, _THREADS)
-    call = partial(verify_portion, reader, depth, advance=advance)
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
-        return SpreadVerifier(reader, Engine(pool, call, _IN_FLIGHT * threads), depth).everything(experiments)
+
+        def everything(seen: Reader, afresh: Reader | None) -> VerifyReport:
+            call = partial(verify_portion, seen, depth, advance=advance)
+            engine = Engine(pool, call, _IN_FLIGHT * threads)
+            return SpreadVerifier(seen, engine, depth, afresh=afresh).everything(experiments)
+
+        if near:
+            return everything(reader, None)
+        try:
+            return everything(_listed_once(reader, experiments), reader)
+        except NotFoundError:  # a record went after it was listed
+            return everything(reader, None)
+
+
+def _listed_once(reader: Reader, experiments: list[str] | None) -> Reader:
+    """Return the reader of what few keys show that are listed here, so that nobody asks about each of them."""
+    overview = Overview(reader.store, Records(reader.store, Recent(), _SMALL))
+    few = [EXPERIMENTS, NAMES] if experiments is None else [experiment_prefix(name) for name in experiments]
+    looks = [*(partial(overview.look, prefix) for prefix in few), partial(overview.look, ATTEMPTS, _ATTEMPTS)]
+    fan_out(lambda look: look(), looks, reader.store.capabilities.parallel)
+    return reader.of(SeenStore(reader.store, overview))

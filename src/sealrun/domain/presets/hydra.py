@@ -12,7 +12,6 @@ from collections.abc import Collection
 from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded
 from sealrun.domain.presets.looking import MAX_FILES, Facts, Look, Preset, declared_end, known, running, silent
 from sealrun.domain.presets.pickles import MAX_PICKLE_BYTES, enum_number
-from sealrun.domain.presets.plain_yaml import read_yaml
 from sealrun.domain.records import JsonObject
 from sealrun.domain.run import Status
 from sealrun.domain.settling import FrameworkStatus
@@ -135,6 +134,8 @@ def _facts(look: Look) -> Facts:
 
 
 def _mapping(look: Look, path: str, notes: list[str]) -> JsonObject:
+    from sealrun.domain.presets.plain_yaml import read_yaml  # noqa: PLC0415 - only where Hydra was
+
     value = read_yaml(look.read(path, MAX_RECORD_BYTES))
     if isinstance(value, dict):
         return value

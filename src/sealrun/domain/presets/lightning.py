@@ -11,7 +11,6 @@ import re
 from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded
 from sealrun.domain.presets.looking import Facts, Look, Preset, silent
 from sealrun.domain.presets.pickles import text_after
-from sealrun.domain.presets.plain_yaml import read_yaml_parts
 from sealrun.domain.presets.tables import last_of_csv
 from sealrun.domain.presets.tensorboard import has_events
 from sealrun.domain.settling import FrameworkStatus
@@ -34,6 +33,8 @@ def _status(look: Look) -> FrameworkStatus | None:
 
 
 def _facts(look: Look) -> Facts:
+    from sealrun.domain.presets.plain_yaml import read_yaml_parts  # noqa: PLC0415 - only where Lightning was
+
     params, skipped = read_yaml_parts(look.read(_HPARAMS, MAX_RECORD_BYTES))
     # Lightning writes an empty mapping where there are no parameters.
     facts = look.files.get(_HPARAMS)

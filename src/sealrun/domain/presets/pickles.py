@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickletools
 import re
 from collections.abc import Iterator
 
@@ -63,6 +62,8 @@ def _number_after_global(body: bytes) -> int | None:
 
 def _opcodes(start: bytes | None) -> Iterator[tuple[str, object]]:
     """Go through the opcodes as far as they are there and well formed."""
+    import pickletools  # noqa: PLC0415 - brings the whole of pickle, for a file that few runs have
+
     try:
         for number, (opcode, value, _) in enumerate(pickletools.genops(start or b"")):
             if number >= _MAX_OPCODES:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 
 import msgspec
 
 from sealrun.domain.address import Digest, Key, refs_key, run_key
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
+from sealrun.domain.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums, sum_line
 from sealrun.domain.pieces import Body, pieces_of
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Refs, Stored
@@ -23,6 +23,7 @@ from sealrun.services.threads.fanning import fan_out
 _REFS = "refs"
 _ROOT = b"# ROOT_SHA256 "
 _ROOT_LINE = len(_ROOT) + 65
+_DIGEST = re.compile(rb"[0-9a-f]{64}")
 _RECORD_LINE = re.compile(rb"^([0-9a-f]{64}) [ *](run\.json|manifest\.json)$", re.MULTILINE)
 
 
@@ -46,10 +47,9 @@ class RunFiles(msgspec.Struct, frozen=True, kw_only=True):
     def entry(self, path: str) -> Entry:
         """Return the entry at `path`, or raise `NotFoundError`."""
         entry = self.manifest.find(path)
-        if entry is not None:
-            return entry
-        msg = f"{self.ref} holds no file {path!r}; list its files with: sealrun show {self.ref}"
-        raise NotFoundError(msg)
+        if entry is None:
+            raise no_such_file(self.ref, path)
+        return entry
 
 
 class RunView(RunFiles, frozen=True, kw_only=True):
@@ -67,6 +67,43 @@ class RunView(RunFiles, frozen=True, kw_only=True):
     def sums(self) -> Sums:
         """MANIFEST.sha256, decoded anew each time."""
         return Sums.decode(bytes(self.sums_file), SUMS_FILE)
+
+
+class OneFile(msgspec.Struct, frozen=True):
+    """One file of a sealed run: its digest, which ROOT_SHA256 covers, and where its bytes are."""
+
+    ref: str
+    path: str
+    sha256: Digest
+    stored: Stored
+
+
+def load_one(store: Store, target: Target, path: str) -> OneFile:
+    """Read of the records what one file's bytes take: MANIFEST.sha256 and refs. Its executable bit stays unknown.
+
+    `NotFoundError`: the run holds no such file. `IntegrityError` as for `load_files`.
+    """
+    records = _Records(store, target, None, (SUMS_FILE, _REFS))
+    ref = f"{target.experiment}/{target.run_id}"
+    found: list[Digest] = []
+    records.go_through(lambda lines: found.extend(_digests_of(lines, path)))
+    if not found:
+        raise no_such_file(ref, path)
+    digest = found[0]
+    stored = Refs.read(records.take(_REFS), records.keys[_REFS]).objects.get(digest)
+    if stored is None:
+        raise nowhere(ref, path, target)
+    return OneFile(ref, path, digest, stored)
+
+
+def no_such_file(ref: str, path: str) -> NotFoundError:
+    """Return the error for a path that a run does not hold."""
+    return NotFoundError(f"{ref} holds no file {path!r}; list its files with: sealrun show {ref}")
+
+
+def nowhere(ref: str, path: str, target: Target) -> IntegrityError:
+    """Return the error for a file that the attempt's refs leave out."""
+    return IntegrityError(f"{ref}:{path}: {refs_key(target.attempt)} does not say where its bytes are")
 
 
 def load_files(store: Store, target: Target, kept: MutableMapping[str, Body] | None = None) -> RunFiles:
@@ -131,17 +168,29 @@ class _Records:
             self._kept[name] = body
         return body
 
-    def listed(self) -> Mapping[str, Digest]:
-        """Read the other records' digests out of MANIFEST.sha256, whose own is the ROOT_SHA256 that was sealed."""
+    def go_through(self, note: Callable[[bytes], object]) -> None:
+        """Give `note` the lines of MANIFEST.sha256, some at a time; their digest is the ROOT_SHA256 that was sealed.
+
+        If it turns out not to be, that is raised at the end.
+        """
         where, body = self.keys[SUMS_FILE], self.take(SUMS_FILE)
-        head = _Head(body)
-        if head.tail != _ROOT + f"{head.root}\n".encode():
+        root, end = _root_and_end(body, note)
+        if end != _ROOT + f"{root}\n".encode():
             msg = f"{where}: has no ROOT_SHA256 line that matches the lines above it"
             raise IntegrityError(msg)
-        if head.root != self._target.root_sha256:
-            msg = f"{where}: ROOT_SHA256 is {head.root}, but the attempt sealed {self._target.root_sha256}"
+        if root != self._target.root_sha256:
+            msg = f"{where}: ROOT_SHA256 is {root}, but the attempt sealed {self._target.root_sha256}"
             raise IntegrityError(msg)
-        return head.records
+
+    def listed(self) -> Mapping[str, Digest]:
+        """Read the other records' digests out of it."""
+        listed: dict[str, Digest] = {}
+
+        def note(lines: bytes) -> None:
+            listed.update({each[2].decode(): Digest(each[1].decode()) for each in _RECORD_LINE.finditer(lines)})
+
+        self.go_through(note)
+        return listed
 
     def checked(self, name: str, listed: Mapping[str, Digest]) -> Body:
         """Return a record whose digest is the one that is listed."""
@@ -152,22 +201,28 @@ class _Records:
         return body
 
 
-class _Head:
-    """MANIFEST.sha256 gone through once: the digest of all lines but the last, that one, what they say of records."""
+def _root_and_end(body: Body, note: Callable[[bytes], object]) -> tuple[Digest, bytes]:
+    """Go through MANIFEST.sha256 once: return the digest of all lines but the last, which `note` gets, and that one."""
+    hasher, rest = hashlib.sha256(), b""
+    for piece in pieces_of(body):
+        rest += piece
+        end = rest.rfind(b"\n", 0, max(0, len(rest) - _ROOT_LINE)) + 1  # whole lines, and never the last one
+        hasher.update(rest[:end])
+        note(rest[:end])
+        rest = rest[end:]
+    above, end_line = rest[:-_ROOT_LINE], rest[-_ROOT_LINE:]
+    hasher.update(above)
+    note(above)
+    return Digest(hasher.hexdigest()), end_line
 
-    def __init__(self, body: Body) -> None:
-        hasher, rest = hashlib.sha256(), b""
-        self.records: dict[str, Digest] = {}
-        for piece in pieces_of(body):
-            rest += piece
-            end = rest.rfind(b"\n", 0, max(0, len(rest) - _ROOT_LINE)) + 1  # whole lines, and never the last one
-            hasher.update(rest[:end])
-            self._note(rest[:end])
-            rest = rest[end:]
-        above, self.tail = rest[:-_ROOT_LINE], rest[-_ROOT_LINE:]
-        hasher.update(above)
-        self._note(above)
-        self.root = Digest(hasher.hexdigest())
 
-    def _note(self, lines: bytes) -> None:
-        self.records.update({found[2].decode(): Digest(found[1].decode()) for found in _RECORD_LINE.finditer(lines)})
+def _digests_of(lines: bytes, path: str) -> Iterator[Digest]:
+    """Yield the digest of the entry at `path` out of some lines of MANIFEST.sha256, if it is there."""
+    line = sum_line("", ARTIFACTS + path).encode()
+    mark, rest = (b"\\", line[1:]) if line.startswith(b"\\") else (b"", line)
+    at = lines.find(rest)
+    while at >= 0:  # what is found may be the end of a longer name
+        digest = _DIGEST.fullmatch(lines[lines.rfind(b"\n", 0, at) + 1 : at].removeprefix(mark))
+        if digest is not None:
+            yield Digest(digest[0].decode())
+        at = lines.find(rest, at + 1)

@@ -47,9 +47,14 @@ def plan_spans(members: Iterable[tuple[Digest, Stored]]) -> list[Span]:
     return planned
 
 
-def neighbours(held: Sequence[T], range_of: Callable[[T], tuple[int, int]]) -> Iterator[Sequence[T]]:
-    """Yield what is `held` in one pack, in the order of offsets, in slices that are each read at once."""
-    for first, last in spans([range_of(each) for each in held], gap=_GAP, most=SPAN):
+def neighbours(
+    held: Sequence[T], range_of: Callable[[T], tuple[int, int]], most: int | None = None
+) -> Iterator[Sequence[T]]:
+    """Yield what is `held` in one pack, in the order of offsets, in slices that are each read at once.
+
+    A slice is of at most `most` bytes, by default `SPAN`.
+    """
+    for first, last in spans([range_of(each) for each in held], gap=_GAP, most=most or SPAN):
         yield held[first:last]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import chain
-from threading import Event
+from operator import itemgetter
+from threading import BoundedSemaphore, Event, Lock
 
 from sealrun.domain.address import Key
 from sealrun.domain.errors import DigestMismatchError
@@ -28,7 +29,15 @@ _WIDTH = 8
 _LARGE_AT_ONCE = 3
 _FOR_SMALL = 2
 _TOGETHER = 64
+_FAR_SPAN = 8 << 20
+_FAR_SPANS_AT_ONCE = 4
+_SMALL = 64 << 10
 _AT_ONCE = 8_192
+
+_Member = tuple[int, int, Entry]
+"""Offset in its pack, size, and what it is."""
+_OFFSET = itemgetter(0)
+_RANGE = itemgetter(0, 1)
 
 
 def pour(reader: Reader, view: RunFiles, entries: Sequence[Entry], write: Write, begun: Begun = lambda _: None) -> None:
@@ -75,6 +84,13 @@ class _Poured:
         self._write = write
         self._begun = begun
         self.stop = Event()
+        far = not reader.store.capabilities.links
+        self._span = _FAR_SPAN if far else None
+        # Each span is in memory until its last member is written.
+        self._reading = BoundedSemaphore(_FAR_SPANS_AT_ONCE) if far else nullcontext()
+        # Writing many small files is calls under the interpreter's lock. Where a loop answers to the network beside
+        # it, several who do so mostly hand that lock around.
+        self._writing = Lock() if far else nullcontext()
 
     def file(self, entry: Entry, ahead: int) -> Job:
         """Return the job of one file that is an object of its own, or a large member of a pack."""
@@ -101,32 +117,40 @@ class _Poured:
         """
         objects = self._view.objects
         for some in in_groups(packed, _AT_ONCE):
-            packs: dict[Key, list[Entry]] = {}
+            packs: dict[Key, list[_Member]] = {}
             for entry in some:
-                packs.setdefault(objects[entry.sha256].key, []).append(entry)
+                stored = objects[entry.sha256]
+                packs.setdefault(stored.key, []).append((stored.offset or 0, stored.size, entry))
             for key, held in packs.items():
-                held.sort(key=lambda entry: objects[entry.sha256].offset or 0)
-                for together in neighbours(held, lambda entry: _range(objects[entry.sha256])):
+                held.sort(key=_OFFSET)
+                for together in neighbours(held, _RANGE, self._span):
                     yield lambda key=key, together=together: self._members(key, together)  # type: ignore[misc] # bound now
 
     def _files(self, group: Iterable[Entry]) -> None:
         for entry in group:
             self._write(entry, self._verified(entry, 1))
 
-    def _members(self, key: Key, together: Sequence[Entry]) -> None:
-        objects = self._view.objects
-        begin = objects[together[0].sha256].offset or 0
-        end = max(sum(_range(objects[entry.sha256])) for entry in together)
-        read = memoryview(self._store.read(key, begin, end - begin))
-        good = ""
-        for entry in together:
-            offset, size = _range(objects[entry.sha256])
-            body = read[offset - begin : offset - begin + size]
-            if good != entry.sha256:  # files of equal bytes lie side by side here
-                good = hashlib.sha256(body).hexdigest()
-            if good != entry.sha256:
-                raise _mismatch(self._view, entry)
-            self._write(entry, (body,))
+    def _members(self, key: Key, together: Sequence[_Member]) -> None:
+        begin = together[0][0]
+        end = max([offset + size for offset, size, _ in together])
+        with self._reading:
+            self._go_on()
+            read = memoryview(self._store.read(key, begin, end - begin))
+            with self._writing if end - begin < _SMALL * len(together) else nullcontext():
+                self._go_on()
+                good = ""
+                for offset, size, entry in together:
+                    body = read[offset - begin : offset - begin + size]
+                    if good != entry.sha256:  # files of equal bytes lie side by side here
+                        good = hashlib.sha256(body).hexdigest()
+                    if good != entry.sha256:
+                        raise _mismatch(self._view, entry)
+                    self._write(entry, (body,))
+
+    def _go_on(self) -> None:
+        """End what has waited for its turn, if somebody has failed meanwhile."""
+        if self.stop.is_set():
+            raise StoppedError
 
     def _verified(self, entry: Entry, ahead: int, left: Chunks = ()) -> Iterator[bytes | memoryview]:
         """Yield a file's bytes, or those that follow what is `left` of it; at the end all of them are verified."""
@@ -135,13 +159,11 @@ class _Poured:
         for chunk in left:
             hasher.update(chunk)
             begin += len(chunk)
-            if self.stop.is_set():
-                raise StoppedError
+            self._go_on()
         for chunk in self._bytes_of(stored, ahead, begin):
             hasher.update(chunk)
             yield chunk
-            if self.stop.is_set():
-                raise StoppedError
+            self._go_on()
         if hasher.hexdigest() != entry.sha256:
             raise _mismatch(self._view, entry)
 
@@ -153,10 +175,6 @@ class _Poured:
 
 def _is_read_with_others(stored: Stored) -> bool:
     return stored.offset is not None and stored.size <= SPAN
-
-
-def _range(stored: Stored) -> tuple[int, int]:
-    return stored.offset or 0, stored.size
 
 
 def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

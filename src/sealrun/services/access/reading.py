@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from sealrun.domain.address import (
     run_key,
 )
 from sealrun.domain.artifacts import CONTENT_EXPERIMENT, content_run_id
-from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, UsageError
+from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, RetiredError, UsageError
 from sealrun.domain.indexing import Row, runs_of
 from sealrun.domain.manifest import RUN_FILE, Entry
 from sealrun.domain.pieces import Body
@@ -36,18 +36,28 @@ from sealrun.domain.reference import (
 from sealrun.domain.run import Envelope
 from sealrun.domain.urn import Urn
 from sealrun.ports import Clock, Entropy, Store
-from sealrun.services.access.loading import RunFiles, RunView, load_files, load_view, read_records
+from sealrun.services.access.loading import (
+    OneFile,
+    RunFiles,
+    RunView,
+    load_files,
+    load_one,
+    load_view,
+    nowhere,
+    read_records,
+)
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.pointers import PointerName, Pointers
 from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import attempts_of, find_standing
 from sealrun.services.storage.streaming import stream
 
-__all__ = ["Reader", "RunFiles", "RunView", "check_experiment", "experiment_exists", "no_such_run"]
+__all__ = ["Reader", "RunFiles", "RunView", "check_experiment", "experiment_exists", "no_such", "no_such_run"]
 
 _CHUNK = 4 * 1024 * 1024
 _AHEAD = 6
 _ASKED = 32
+_NAMED = 8
 
 
 class Reader:
@@ -64,6 +74,10 @@ class Reader:
     def store(self) -> Store:
         """The store that is read."""
         return self._store
+
+    def of(self, store: Store) -> Reader:
+        """Return the same reader of another store."""
+        return Reader(store, self._clock, self._entropy)
 
     def experiments(self) -> list[str]:
         """Names of the experiments that hold anything, sorted."""
@@ -132,23 +146,29 @@ class Reader:
 
     def chunks(self, view: RunFiles, entry: Entry) -> Iterator[bytes]:
         """Yield an entry's bytes in bounded pieces; at the end `DigestMismatchError` if they are not as sealed."""
-        hasher = hashlib.sha256()
-        for chunk in self._pieces(self.stored(view, entry)):
-            hasher.update(chunk)
-            yield chunk
-        if hasher.hexdigest() != entry.sha256:
-            raise DigestMismatchError(
-                f"{view.ref}:{entry.path}: stored bytes do not match the seal; "
-                f"find the extent with: sealrun verify {view.ref}"
-            )
+        yield from self._verified(OneFile(view.ref, entry.path, entry.sha256, self.stored(view, entry)))
+
+    def chunks_at(self, target: Target, path: str) -> Iterator[bytes]:
+        """Do the same for the file at `path` of a run, and read no more of its records than that takes."""
+        return self._verified(load_one(self._store, target, path))
 
     def stored(self, view: RunFiles, entry: Entry) -> Stored:
         """Where an entry's bytes are."""
         found = view.objects.get(entry.sha256)
         if found is None:
-            msg = f"{view.ref}:{entry.path}: {refs_key(view.target.attempt)} does not say where its bytes are"
-            raise IntegrityError(msg)
+            raise nowhere(view.ref, entry.path, view.target)
         return found
+
+    def _verified(self, file: OneFile) -> Iterator[bytes]:
+        hasher = hashlib.sha256()
+        for chunk in self._pieces(file.stored):
+            hasher.update(chunk)
+            yield chunk
+        if hasher.hexdigest() != file.sha256:
+            raise DigestMismatchError(
+                f"{file.ref}:{file.path}: stored bytes do not match the seal; "
+                f"find the extent with: sealrun verify {file.ref}"
+            )
 
     def _pieces(self, stored: Stored) -> Iterator[bytes]:
         if stored.offset is not None:
@@ -217,10 +237,20 @@ def experiment_exists(store: Store, experiment: str) -> bool:
 
 
 def check_experiment(store: Store, experiment: str) -> None:
-    """Raise `NotFoundError` for an experiment that holds nothing."""
-    if experiment not in store.list_folders(EXPERIMENTS):
-        msg = f"{store.url}: no experiment {experiment!r} (list them with: sealrun ls)"
-        raise NotFoundError(msg)
+    """Raise `NotFoundError` for an experiment that holds nothing; it names those that do."""
+    known = list(store.list_folders(EXPERIMENTS))
+    if experiment not in known:
+        raise no_such("experiment", experiment, known, store.url)
+
+
+def no_such(what: str, name: str, known: Sequence[str], place: str) -> NotFoundError:
+    """Say that there is none of that name, and which there are: those most alike first, where there are many."""
+    from difflib import get_close_matches  # noqa: PLC0415 - where something is not there only
+
+    like = get_close_matches(name, known, _NAMED, 0.5)
+    named = [*like, *(each for each in known if each not in like)][:_NAMED]
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return NotFoundError(f"{place}: no {what} {name!r}; there are: {', '.join(named) or 'none'}{more}")
 
 
 def no_such_run(store: Store, experiment: str, run_id: str) -> NotFoundError:
@@ -228,11 +258,10 @@ def no_such_run(store: Store, experiment: str, run_id: str) -> NotFoundError:
     ref = f"{experiment}/{run_id}"
     retired = _retirement(store, experiment, run_id)
     if retired is not None:
-        there = _bytes_are_there(store, retired.attempt)
-        hint = f"bring it back with: sealrun undo {ref}" if there else "its bytes were collected since"
-        return NotFoundError(
-            f"{ref} was retired from {store.url} at {retired.retired_at} by {retired.by} ({retired.why}): {hint}"
-        )
+        said = f"{ref} was retired from {store.url} at {retired.retired_at} by {retired.by} ({retired.why})"
+        if _bytes_are_there(store, retired.attempt):
+            return RetiredError(f"{said}: bring it back with: sealrun undo {ref}")
+        return NotFoundError(f"{said}: its bytes were collected since")
     hint = f"list its runs with: sealrun ls {experiment}"
     if experiment not in store.list_folders(EXPERIMENTS):
         hint = "no such experiment; list them with: sealrun ls"

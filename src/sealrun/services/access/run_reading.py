@@ -10,6 +10,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 
+import msgspec
+
 from sealrun.domain.address import AttemptId, RunId, parse_name
 from sealrun.domain.errors import NotFoundError, UsageError
 from sealrun.domain.manifest import Entry
@@ -20,6 +22,14 @@ WHOLE = 1 << 20
 """Files of up to so many bytes are verified before the first byte is given out."""
 _KEPT_RUNS = 8
 _KEPT_FILES = 200_000
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """The first bytes of a file, whether there are more, and whether they were compared with the seal."""
+
+    body: bytes
+    more: bool
+    verified: bool
 
 
 class RunReading:
@@ -67,18 +77,18 @@ class RunReading:
             raise UsageError(msg)
         return b"".join(self._chunks(view, entry))
 
-    def beginning(self, experiment: str, run_id: str, path: str, most: int) -> tuple[bytes, bool]:
-        """Return the first bytes of a file, at most `most`, and whether there are more. Verified if it is small."""
+    def beginning(self, experiment: str, run_id: str, path: str, most: int) -> Beginning:
+        """Return the first bytes of a file, at most `most`. Verified if it is small."""
         view, entry = self._entry(experiment, run_id, path)
         if entry.size <= WHOLE:
             body = b"".join(self._chunks(view, entry))
-            return body[:most], len(body) > most
+            return Beginning(body[:most], more=len(body) > most, verified=True)
         try:
             opened = self._reader.open(view, entry)
         except NotFoundError:
             opened = self._reader.open(self._again(view), entry)
         with opened:
-            return opened.read(most), entry.size > most
+            return Beginning(opened.read(most), more=entry.size > most, verified=False)
 
     def _entry(self, experiment: str, run_id: str, path: str) -> tuple[RunFiles, Entry]:
         view = self.view(experiment, run_id)

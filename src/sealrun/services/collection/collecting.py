@@ -17,7 +17,7 @@ from sealrun.domain.errors import CollectionRefusedError, UsageError
 from sealrun.domain.marking import Doomed, part_of_digest
 from sealrun.domain.records import sha256
 from sealrun.domain.repacking import RepackLimits, Sparse
-from sealrun.ports import Clock, Entropy, ObjectStat, Remover, Store, Unfinished
+from sealrun.ports import Clock, Entropy, Glimpse, ObjectStat, RecordCache, Remover, Store, Unfinished
 from sealrun.services.collection.batches import Batches, checked
 from sealrun.services.collection.marking import Marker
 from sealrun.services.collection.marks import Marks
@@ -26,8 +26,9 @@ from sealrun.services.collection.stocktaking import quarantine, take_stock
 from sealrun.services.collection.sweeping import Sweeper, Swept
 from sealrun.services.collection.tallying import RunShare, Tally
 from sealrun.services.collection.tidying import Tidied, Tidier
-from sealrun.services.storage.attempts import ReadAttempts
+from sealrun.services.storage.attempts import ReadAttempts, read_here
 from sealrun.services.storage.certainty import Certainty
+from sealrun.services.storage.overview import Overview, Records
 from sealrun.services.storage.timing import store_time
 from sealrun.services.threads.fanning import both
 
@@ -58,7 +59,7 @@ class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `objects` and `size` are of the whole store, in which a pack is one object. `young`: what is not needed either, but
     too young to be touched. `refused` says why `execute` would not begin. `sparse` is left alone by `execute`.
-    `residue`: old records that nobody can need any more.
+    `residue`: old records that nobody can need any more. `overview`: what was seen, for whoever tells more of it.
     """
 
     objects: int
@@ -73,6 +74,7 @@ class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     by_store_clock: bool
     sparse: Sparse = Sparse()
     residue: Residue = Residue()
+    overview: Glimpse | None = None
 
 
 class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,14 +106,19 @@ class Collector:
         owner: str,
         policy: CollectionPolicy | None = None,
         read_attempts: ReadAttempts | None = None,
+        cache: RecordCache | None = None,
     ) -> None:
-        """Collect in the name of the state folder `owner`. The first mark reads attempts by `read_attempts`."""
+        """Collect in the name of the state folder `owner`. The first mark reads attempts by `read_attempts`.
+
+        By default it does that here, and takes what the `cache` keeps; second marks ask the store for everything.
+        """
+        self._records = Records(store, cache)
         self._store = store
         self._remover = remover
         self._clock = clock
         self._entropy = entropy
         self._policy = policy or CollectionPolicy()
-        self._read_attempts = read_attempts
+        self._read_attempts = read_attempts or read_here(store, self._records)
         # In a directory a listing has begun before another thread has heard of it.
         self._width = 1 if store.capabilities.links else store.capabilities.parallel
         certainty = Certainty(store, clock, entropy)
@@ -125,7 +132,8 @@ class Collector:
         """
         now = store_time(self._store, self._clock, self._entropy) if write else self._clock.now().timestamp()
         marks = Marks(packs=self._policy.repack.below > 0)
-        marker = self._marker(now, self._read_attempts)
+        overview = Overview(self._store, self._records)
+        marker = self._marker(now, self._read_attempts, overview)
         _, stock = both(
             lambda: marker.mark(marks),
             lambda: take_stock(self._store, self._remover, self._batches, self._width),
@@ -156,6 +164,7 @@ class Collector:
             by_store_clock=write,
             sparse=self._sparse(tally, marks),
             residue=self._residue(stock.batches, marks, now),
+            overview=overview,
         )
 
     def execute(self, plan: CollectionPlan, advance: Advance | None = None) -> CollectionReport:
@@ -208,9 +217,11 @@ class Collector:
             verdict = self._batches.verdict(batch.name) if decided else self._batches.cancel(batch.name)
             yield self._sweeper.finish(condemned, checked(verdict, sha256(body)), advance)
 
-    def _marker(self, now: float, read_attempts: ReadAttempts | None = None) -> Marker:
+    def _marker(
+        self, now: float, read_attempts: ReadAttempts | None = None, overview: Overview | None = None
+    ) -> Marker:
         grace_s = self._policy.grace_s
-        return Marker(self._store, self._clock, self._entropy, grace_s=grace_s, now=now, read_attempts=read_attempts)
+        return Marker(self._store, grace_s=grace_s, now=now, read_attempts=read_attempts, overview=overview)
 
     def _condemn(self, objects: tuple[CondemnedObject, ...]) -> _Begun:
         """Begin a batch. What it holds is read from the plan again when it is decided: many batches would not fit."""

@@ -10,10 +10,9 @@ from sealrun.domain.address import AttemptId, Digest, Key, RunId, is_pack, parse
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.publication import Refs
-from sealrun.ports import Store
+from sealrun.ports import Glimpse, Store
 from sealrun.services.collection.collecting import CollectionPlan
 from sealrun.services.collection.tallying import RunShare
-from sealrun.services.storage.bodies import read_body
 from sealrun.services.threads.fanning import fan_through
 
 _AT_ONCE = 100_000
@@ -40,6 +39,7 @@ class DoomedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 def foretell(store: Store, plan: CollectionPlan) -> Iterator[DoomedRun]:
     """Yield every run that loses objects, by reference, with each of them. Holds no more than some runs at a time."""
+    seen: Glimpse = plan.overview or store
     attempts: dict[str | None, list[AttemptId]] = {}
     for dead in plan.marks.dead:
         attempts.setdefault(dead.ref, []).append(dead.attempt)
@@ -51,7 +51,7 @@ def foretell(store: Store, plan: CollectionPlan) -> Iterator[DoomedRun]:
                 wanted[found.used_by].append(DoomedFile(key=found.key, size=found.size))
 
         def name(share: RunShare, wanted: Mapping[str | None, list[DoomedFile]] = wanted) -> DoomedRun:
-            files = _named(store, share.ref, wanted[share.ref], attempts.get(share.ref, ()))
+            files = _named(seen, share.ref, wanted[share.ref], attempts.get(share.ref, ()))
             return DoomedRun(ref=share.ref, objects=share.objects, size=share.size, files=files)
 
         yield from fan_through(name, shares, min(width, len(shares), _READ_AHEAD))
@@ -69,11 +69,11 @@ def _groups(shares: Iterable[RunShare]) -> Iterator[list[RunShare]]:
 
 
 def _named(
-    store: Store, ref: str | None, doomed: Sequence[DoomedFile], attempts: Iterable[AttemptId]
+    seen: Glimpse, ref: str | None, doomed: Sequence[DoomedFile], attempts: Iterable[AttemptId]
 ) -> tuple[DoomedFile, ...]:
     """Add the paths that the run's records tell, and sort by them."""
     packs = {file.key for file in doomed if is_pack(file.key)}
-    paths = {} if ref is None else _paths(store, ref, attempts if packs else (), packs)
+    paths = {} if ref is None else _paths(seen, ref, attempts if packs else (), packs)
     named = (msgspec.structs.replace(file, paths=tuple(paths.get(_content(file.key), ()))) for file in doomed)
     return tuple(sorted(named, key=lambda file: (file.paths, file.key)))
 
@@ -83,15 +83,15 @@ def _content(key: Key) -> str:
     return key if is_pack(key) else parse_object_key(key).digest
 
 
-def _paths(store: Store, ref: str, attempts: Iterable[AttemptId], packs: Collection[Key]) -> dict[str, list[str]]:
+def _paths(seen: Glimpse, ref: str, attempts: Iterable[AttemptId], packs: Collection[Key]) -> dict[str, list[str]]:
     """Paths by content; none if the manifest is gone or damaged, since what is listed needs no names to be deleted."""
     experiment, _, run_id = ref.partition("/")
     key = run_key(experiment, RunId(run_id), MANIFEST_FILE)
     try:
-        manifest = Manifest.read(read_body(store, key), key)
+        manifest = Manifest.decode(seen.read(key), key)
     except (NotFoundError, IntegrityError):
         return {}
-    members = _members(store, attempts)
+    members = _members(seen, attempts)
     paths: dict[str, list[str]] = {}
     for entry in manifest.entries:
         paths.setdefault(entry.sha256, []).append(entry.path)
@@ -100,13 +100,13 @@ def _paths(store: Store, ref: str, attempts: Iterable[AttemptId], packs: Collect
     return paths
 
 
-def _members(store: Store, attempts: Iterable[AttemptId]) -> dict[Digest, frozenset[Key]]:
+def _members(seen: Glimpse, attempts: Iterable[AttemptId]) -> dict[Digest, frozenset[Key]]:
     """In which packs each content of a run lay, as far as the refs of its dead attempts are still there."""
     found: dict[Digest, frozenset[Key]] = {}
     for attempt in attempts:
         key = refs_key(attempt)
         try:
-            places = Refs.read(read_body(store, key), key).objects
+            places = Refs.decode(seen.read(key), key).objects
         except (NotFoundError, IntegrityError):
             continue
         for digest, stored in places.items():

@@ -36,31 +36,19 @@ from sealrun.domain.marking import Uses, part_of_digest
 from sealrun.domain.moments import shown_time
 from sealrun.domain.publication import Intent
 from sealrun.domain.repacking import PackUses
-from sealrun.ports import Clock, Entropy, ObjectStat, Store
+from sealrun.ports import ObjectStat, Store
+from sealrun.services.collection.first_look import Rows, look_first
 from sealrun.services.collection.marks import Dead, Marks
 from sealrun.services.index.heads import Head, logs_of, pinned_runs, read_heads
-from sealrun.services.index.indexing import Index
-from sealrun.services.storage.attempts import ReadAttempts, ReadRules, read_here, read_refs, refusal
+from sealrun.services.storage.attempts import ReadAttempts, ReadRules, decode_refs, read_here, refusal
 from sealrun.services.storage.listed import REFS_FILE, ListedAttempt, ReadAttempt, by_attempt
+from sealrun.services.storage.overview import Overview
 from sealrun.services.storage.standing import read_outcome
-from sealrun.services.threads.fanning import both, fan_out, fan_through
+from sealrun.services.threads.fanning import fan_out, fan_through
 
 _INTENT, _OUTCOME, _RETIRED = "intent.json", "outcome.json", "retired.json"
 _HELD = 20_000
 """A listing that is shorter is kept in memory and not made again."""
-
-
-_Rows = dict[AttemptId, tuple[str, str] | None]
-"""The run of each attempt that an index names; None where the row waits, and was not read."""
-
-
-class _Look(msgspec.Struct, frozen=True):
-    """What one experiment holds: attempts that its index names, runs with a pin that counts, heads of its pointers."""
-
-    indexed: _Rows
-    bases: tuple[ObjectStat, ...]
-    pinned: set[tuple[str, str]]
-    heads: list[Head]
 
 
 class Marker:
@@ -69,20 +57,18 @@ class Marker:
     def __init__(
         self,
         store: Store,
-        clock: Clock,
-        entropy: Entropy,
         *,
         grace_s: float,
         now: float,
         read_attempts: ReadAttempts | None = None,
+        overview: Overview | None = None,
     ) -> None:
         """What was retired or voided less than `grace_s` before `now`, both by the store's clock, is kept.
 
-        What attempts left is read by `read_attempts`, by default in this process.
+        What attempts left is read by `read_attempts`, by default in this process. The first mark looks by `overview`.
         """
         self._store = store
-        self._clock = clock
-        self._entropy = entropy
+        self._overview = overview or Overview(store)
         self._read_attempts = read_attempts or read_here(store)
         # In a directory a record is read before another thread has heard of it.
         self._width = 1 if store.capabilities.links else store.capabilities.parallel
@@ -115,41 +101,23 @@ class Marker:
 
     def _first(self, marks: Marks) -> set[str]:
         """The same in any order: nothing is decided by it. An index is read before the attempts that it names."""
-        experiments, names = both(self._all_experiments, lambda: list(self._store.list_folders(NAMES)), self._width)
-        width = max(1, self._width // max(1, len(experiments)))
-        found, heads = both(
-            lambda: fan_out(lambda experiment: self._look(experiment, width), experiments, self._width),
-            lambda: read_heads(self._store, map(name_log, names), width),
-            self._width,
-        )
-        heads += chain.from_iterable(look.heads for look in found)
-        indexed: _Rows = {}
-        for look in found:
-            indexed.update(look.indexed)
-            marks.bases.append(look.bases)
-        pinned = set().union(*(look.pinned for look in found))
-        marks.pointed |= {head.attempt for head in heads}
+        look = look_first(self._overview, self._now, self._width)
+        self._experiments = look.experiments
+        marks.bases += look.bases
+        marks.pointed |= {head.attempt for head in look.heads}
         stats = self._store.list(ATTEMPTS)
         some = list(islice(stats, _HELD))
         self._intents(marks, chain(some, stats))
-        sealed_in = self._attempts(marks, pinned, indexed, iter(some) if len(some) < _HELD else None)
-        for head in heads:
+        if len(some) < _HELD:
+            self._overview.hold(ATTEMPTS, some)
+        sealed_in = self._attempts(marks, look.pinned, look.indexed, iter(some) if len(some) < _HELD else None)
+        for head in look.heads:
             if head.attempt not in marks.held:
                 marks.pointed.discard(head.attempt)
                 self._keep_head(marks, head)
-        if indexed:
-            self._refuse(f"attempt {min(indexed)} is in an index, but not in the listing of {ATTEMPTS}")
+        if look.indexed:
+            self._refuse(f"attempt {min(look.indexed)} is in an index, but not in the listing of {ATTEMPTS}")
         return sealed_in
-
-    def _look(self, experiment: str, width: int) -> _Look:
-        index = Index(self._store, self._clock, self._entropy, experiment)
-        (named, pinned), heads = both(
-            lambda: both(index.look, lambda: pinned_runs(self._store, experiment, self._now), width),
-            lambda: read_heads(self._store, logs_of(self._store, experiment), width),
-            width,
-        )
-        rows: _Rows = {at: None if run_id is None else (experiment, run_id) for at, run_id in named.runs.items()}
-        return _Look(rows, named.bases, pinned, heads)
 
     def _all_experiments(self) -> list[str]:
         if self._experiments is None:
@@ -218,7 +186,7 @@ class Marker:
         self,
         marks: Marks,
         pinned: set[tuple[str, str]],
-        indexed: _Rows,
+        indexed: Rows,
         found: Iterator[ObjectStat] | None = None,
     ) -> set[str]:
         """Read the attempts that ended since the last mark; return the experiments of all that sealed a run.
@@ -228,7 +196,7 @@ class Marker:
 
         def fresh() -> Iterator[ListedAttempt]:
             for files in by_attempt(self._store.list(ATTEMPTS) if found is None else found):
-                if _OUTCOME not in files.written:
+                if not files.has(_OUTCOME):
                     continue
                 row = indexed.pop(files.attempt, None)
                 if self._is_history(files):
@@ -250,7 +218,8 @@ class Marker:
 
     def _is_history(self, files: ListedAttempt) -> bool:
         """Tell whether the attempt was retired and swept long ago: then its records say nothing that matters here."""
-        return REFS_FILE not in files.written and files.written.get(_RETIRED, self._before + 1) <= self._before
+        retired = files.written(_RETIRED)
+        return retired is not None and retired <= self._before and not files.has(REFS_FILE)
 
     def _note(self, marks: Marks, read: ReadAttempt) -> None:
         attempt, ending = read.files.attempt, read.ending
@@ -278,7 +247,7 @@ class Marker:
         run = read.ending.experiment or "", read.ending.run_id or ""
         if marks.packs is None:
             return
-        retired = _RETIRED in read.files.written
+        retired = read.files.has(_RETIRED)
         if read.pinned or (retired and read.files.attempt in marks.pointed) or run in marks.intended_runs:
             marks.packs.block(uses)
         elif not retired:
@@ -293,7 +262,7 @@ class Marker:
             self._refuse(f"{key} is missing, though {why}")
 
     def _uses(self, key: Key) -> Uses:
-        return read_refs(self._store, key).keys
+        return decode_refs(self._store.read(key), key).keys
 
     def _refuse(self, why: str) -> NoReturn:
         raise refusal(self._store, why)

@@ -82,7 +82,6 @@ class Daemon:
         self._loops: list[Loop] = []
         self.started = False
         """Whether everything was started once."""
-        # Unlike an event or a plain queue, a SimpleQueue may be put to by a signal handler that interrupts its reader.
         self._requests: queue.SimpleQueue[_Stop | _Reload] = queue.SimpleQueue()
         self._asked_to_stop = False
         self._offset = 0.0
@@ -101,7 +100,7 @@ class Daemon:
     def request_stop(self, code: int = 0) -> None:
         """Stop within the grace time and have `run` return `code`. A second request ends the process at once, with 1.
 
-        May interrupt anything in the main thread, or come from another thread.
+        May come from any thread.
         """
         if self._asked_to_stop:
             self._exit_now(1)

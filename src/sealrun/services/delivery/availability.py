@@ -9,8 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from sealrun.domain.errors import SealrunError
 from sealrun.domain.ready import ready
-from sealrun.domain.retrying import CAP_S, Response, next_delay
+from sealrun.domain.retrying import CAP_S, Response, next_delay, plan_response
 from sealrun.ports import Clock, Entropy, Facts, Journal
 
 _log = logging.getLogger("sealrun.delivery")
@@ -25,6 +26,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     reason: str
     since: float
+
+
+_OF_THE_REGISTRY = {Response.WAIT, Response.MAKE_ROOM, Response.MEND_ACCESS}
+_UNTRIED = Standing(state="up", reason="", since=0.0)
 
 
 def read_standing(facts: Facts, registry: str) -> Standing | None:
@@ -55,7 +60,7 @@ class Availability:
         self._failures = 0
         self._not_before = -1.0
         self._released = self._last_release()
-        self._standing = read_standing(journal.facts, registry) or Standing(state="up", reason="", since=0.0)
+        self._standing = read_standing(journal.facts, registry) or _UNTRIED
 
     @property
     def turn(self) -> int:
@@ -125,19 +130,33 @@ class Availability:
         return facts.fact(_release_fact(None)), facts.fact(_release_fact(self._registry))
 
     def _note(self, state: State, reason: str) -> None:
-        before = self._standing
-        if (state, reason) == (before.state, before.reason):
-            return
-        since = before.since if state == before.state else self._clock.now().timestamp()
-        self._standing = Standing(state=state, reason=reason, since=since)
-        self._journal.facts.set_fact(_standing_fact(self._registry), msgspec.to_builtins(self._standing))
-        if state == before.state:
-            return
-        self._journal.events.record(f"registry.{state}", self._registry, registry=self._registry, reason=reason)
+        self._standing = _note(self._journal, self._clock, self._registry, self._standing, state, reason)
+
+
+def note_outcome(journal: Journal, clock: Clock, registry: str, error: SealrunError | None) -> None:
+    """Note how a registry stands by what became of one delivery, where no daemon has a line to it."""
+    before = read_standing(journal.facts, registry) or _UNTRIED
+    response = None if error is None else plan_response(error)
+    if response is None:
+        _note(journal, clock, registry, before, "up", "")
+    elif response in _OF_THE_REGISTRY:
+        _note(journal, clock, registry, before, _STATES.get(response, "down"), str(error))
+
+
+def _note(journal: Journal, clock: Clock, registry: str, before: Standing, state: State, reason: str) -> Standing:
+    """Write down how a registry stands, if that is news; an event tells of another state only."""
+    if (state, reason) == (before.state, before.reason):
+        return before
+    since = before.since if state == before.state else clock.now().timestamp()
+    standing = Standing(state=state, reason=reason, since=since)
+    journal.facts.set_fact(_standing_fact(registry), msgspec.to_builtins(standing))
+    if state != before.state:
+        journal.events.record(f"registry.{state}", registry, registry=registry, reason=reason)
         if state == "up":
-            _log.info("%s: works again (it was %s)", self._registry, before.state)
+            _log.info("%s: works again (it was %s)", registry, before.state)
         else:
-            _log.warning("%s: %s: %s", self._registry, state, reason)
+            _log.warning("%s: %s: %s", registry, state, reason)
+    return standing
 
 
 def _standing_fact(registry: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from sealrun.domain.address import AttemptId, Key, pins_prefix, pointer_log, pointers_prefix
 from sealrun.domain.keeping import Pin
 from sealrun.domain.pointing import Generation
-from sealrun.ports import Store
+from sealrun.ports import Glimpse
 from sealrun.services.threads.fanning import fan_out
 
 _LIFTED_SUFFIX = ".lifted.json"
@@ -23,7 +23,7 @@ class Head(msgspec.Struct, frozen=True):
     attempt: AttemptId
 
 
-def pinned_runs(store: Store, experiment: str, now: str) -> set[tuple[str, str]]:
+def pinned_runs(store: Glimpse, experiment: str, now: str) -> set[tuple[str, str]]:
     """Runs of one experiment with a pin or hold that counts at `now`."""
     keys = [found.key for found in store.list(pins_prefix(experiment))]
     lifted = {key.removesuffix(_LIFTED_SUFFIX) for key in keys if key.endswith(_LIFTED_SUFFIX)}
@@ -32,12 +32,12 @@ def pinned_runs(store: Store, experiment: str, now: str) -> set[tuple[str, str]]
     return {(pin.experiment, pin.run_id) for pin in pins if pin.counts(now)}
 
 
-def logs_of(store: Store, experiment: str) -> Iterator[str]:
+def logs_of(store: Glimpse, experiment: str) -> Iterator[str]:
     """The logs of an experiment's pointers."""
     return (pointer_log(experiment, name) for name in store.list_folders(pointers_prefix(experiment)))
 
 
-def read_heads(store: Store, logs: Iterable[str], width: int) -> list[Head]:
+def read_heads(store: Glimpse, logs: Iterable[str], width: int) -> list[Head]:
     """The heads of those `logs` that have one, `width` at a time."""
 
     def look(log: str) -> Head | None:

@@ -34,7 +34,7 @@ from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageEr
 from sealrun.domain.indexing import Dropped, Row, merge_rows
 from sealrun.domain.ready import ready
 from sealrun.domain.records import UNREADABLE
-from sealrun.ports import Clock, Entropy, ObjectStat, Store
+from sealrun.ports import Clock, Entropy, Glimpse, ObjectStat, Store
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.threads.fanning import fan_out
 
@@ -94,22 +94,6 @@ class Index:
         pending = self._pending()
         base = self._head()[1]
         return merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
-
-    def look(self) -> NamedAttempts:
-        """See which attempts the index names. Reads the newest base, and of what waits only the names."""
-        listed = [found.key for found in self._store.list(pending_prefix(self._experiment))]
-        named: dict[AttemptId, RunId | None] = {
-            _attempt_of_row(key): None for key in listed if not key.endswith(_DROPPED_SUFFIX)
-        }
-        dropped = {_attempt_of_row(key) for key in listed if key.endswith(_DROPPED_SUFFIX)}
-        bases = list(self._store.list(base_log(self._experiment)))
-        if bases:
-            with _reading_large if bases[0].size > _LARGE else nullcontext():
-                lines = BytesIO(self._store.read(bases[0].key))
-                named.update(_named_by_line(line, bases[0].key) for line in lines)
-        for attempt in dropped:
-            named.pop(attempt, None)
-        return NamedAttempts(named, tuple(bases))
 
     def compact(self) -> int:
         """Fold pending rows and dropped records into a new base once they are worth one; return how many were folded.
@@ -222,6 +206,23 @@ class Index:
         else:
             return 0, [], b""
         return generation_of(first.key), [_row_of_line(line, first.key) for line in BytesIO(body)], body
+
+
+def named_attempts(store: Glimpse, experiment: str) -> NamedAttempts:
+    """See which attempts an index names. Reads the newest base, and of what waits only the names."""
+    listed = [found.key for found in store.list(pending_prefix(experiment))]
+    named: dict[AttemptId, RunId | None] = {
+        _attempt_of_row(key): None for key in listed if not key.endswith(_DROPPED_SUFFIX)
+    }
+    dropped = {_attempt_of_row(key) for key in listed if key.endswith(_DROPPED_SUFFIX)}
+    bases = list(store.list(base_log(experiment)))
+    if bases:
+        with _reading_large if bases[0].size > _LARGE else nullcontext():
+            lines = BytesIO(store.read(bases[0].key))
+            named.update(_named_by_line(line, bases[0].key) for line in lines)
+    for attempt in dropped:
+        named.pop(attempt, None)
+    return NamedAttempts(named, tuple(bases))
 
 
 class _Named(msgspec.Struct):

@@ -39,7 +39,7 @@ from sealrun.domain.moments import rfc3339
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Intent, Refs, Retired, Stored
 from sealrun.domain.repacking import LeftAlone, RepackedRun, RepackPlan, RepackReport, RunRepack, Sparse
-from sealrun.ports import Clock, Entropy, Hints, Store
+from sealrun.ports import Clock, Entropy, Glimpse, Hints, Store
 from sealrun.services.index.pointers import PointerName, Pointers
 from sealrun.services.keeping.grounds import pins_on
 from sealrun.services.mending.comparing import every_pointer, live_attempts
@@ -49,7 +49,6 @@ from sealrun.services.publication.announcing import sealed_run_of
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.publishing import Publisher
 from sealrun.services.publication.resealing import Succession
-from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import read_outcome
 from sealrun.services.threads.fanning import fan_out, fan_through
 
@@ -58,12 +57,16 @@ REPACKED = "repacked by attempt "
 _REPAIRED = "repaired by attempt "
 
 
-def plan_repack(store: Store, sparse: Sparse) -> RepackPlan:
-    """Name the runs that a collector's look found in packs of which little is alive. Writes nothing."""
+def plan_repack(store: Store, sparse: Sparse, overview: Glimpse | None = None) -> RepackPlan:
+    """Name the runs that a collector's look found in packs of which little is alive. Writes nothing.
+
+    Their records, which never change, are read by the collector's `overview` where there is one.
+    """
+    seen = overview or store
     emptied = frozenset(pack.key for pack in sparse.packs)
     found: dict[tuple[str, RunId], dict[Digest, int]] = {}
     width = store.capabilities.parallel
-    for run, sizes in fan_through(lambda attempt: _members(store, attempt, emptied), sparse.attempts, width):
+    for run, sizes in fan_through(lambda attempt: _members(seen, attempt, emptied), sparse.attempts, width):
         if run is not None:
             found.setdefault(run, {}).update(sizes)
     runs = [
@@ -76,22 +79,22 @@ def plan_repack(store: Store, sparse: Sparse) -> RepackPlan:
 
 
 def _members(
-    store: Store, attempt: AttemptId, emptied: frozenset[Key]
+    seen: Glimpse, attempt: AttemptId, emptied: frozenset[Key]
 ) -> tuple[tuple[str, RunId] | None, dict[Digest, int]]:
     """Return the run of an attempt and what it has in the packs; no run if that is nothing, or is gone by now."""
-    outcome = read_outcome(store, attempt)
-    sizes = {digest: stored.size for digest, stored in _places(store, attempt).items() if stored.key in emptied}
+    outcome = read_outcome(seen, attempt)
+    sizes = {digest: stored.size for digest, stored in _places(seen, attempt).items() if stored.key in emptied}
     if outcome is None or not sizes:
         return None, {}
     experiment, run_id, _ = sealed_run_of(outcome)
     return (experiment, run_id), sizes
 
 
-def _places(store: Store, attempt: AttemptId) -> Mapping[Digest, Stored]:
+def _places(seen: Glimpse, attempt: AttemptId) -> Mapping[Digest, Stored]:
     """Where an attempt's bytes are; nowhere if its refs are gone by now."""
     key = refs_key(attempt)
     try:
-        return Refs.read(read_body(store, key), key).objects
+        return Refs.decode(seen.read(key), key).objects
     except NotFoundError:
         return {}
 

@@ -81,9 +81,9 @@ class RepairHints:
                 found[digest] = Hint(file.here)  # in a pack it was a hint that knew it, and is asked again
         return found
 
-    def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:
-        """See the port."""
-        return self._hints.sizes_known(registry_id, sizes)
+    def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:  # noqa: ARG002 - the port's
+        """Any: where the bytes of this run are is known of them, whatever their size."""
+        return frozenset(sizes)
 
     def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:
         """Pass on what was sealed: the next run with the same bytes references them."""

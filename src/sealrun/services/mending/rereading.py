@@ -150,18 +150,24 @@ class Rereader:
         single = list(self._alone(objects, members))
         for found in fan_through(self._look, single, self._width(single)):
             self._note(found)
-        packs = {stored.key: None for _, stored in members}
         width = self._width(members)
+        read = [member for member in members if self._is_read(member[0])]
+        for found in fan_through(self._read_members, plan_spans(read), width):
+            self._note(found)
+        if len(read) < len(members):
+            self._look_at_packs([stored for digest, stored in members if not self._is_read(digest)], width)
+
+    def _is_read(self, digest: Digest) -> bool:
+        return self._read_bytes and self._window.holds(digest)
+
+    def _look_at_packs(self, members: list[Stored], width: int) -> None:
+        """Look whether members of packs lie inside them, each pack once."""
+        packs = {stored.key: None for stored in members}
         sizes = dict(zip(packs, fan_through(self._size, packs, width), strict=True))
-        whole: list[tuple[Digest, Stored]] = []
-        for digest, stored in members:
+        for stored in members:
             damage = _beyond(stored, sizes[stored.key])
             if damage is not None:
                 self._note([(stored, damage)])
-            elif self._read_bytes and self._window.holds(digest):
-                whole.append((digest, stored))
-        for found in fan_through(self._read_members, plan_spans(whole), width):
-            self._note(found)
 
     def _width(self, objects: list[tuple[Digest, Stored]]) -> int:
         """How many are looked at side by side: what is small and near is read before a thread has started."""
@@ -198,17 +204,20 @@ class Rereader:
         self._damaged.update(found)
 
     def _look(self, pair: tuple[Digest, Stored]) -> list[tuple[Stored, Damage]]:
+        """Read an object, or look at it; what was read and is not right is looked at for what is wrong with it."""
         digest, stored = pair
+        damage = self.reread(digest, stored.key, stored.size) if self._is_read(digest) else None
+        if damage is not None or not self._is_read(digest):
+            damage = self._misfit(stored) or damage
+        return [] if damage is None else [(stored, damage)]
+
+    def _misfit(self, stored: Stored) -> Damage | None:
+        """Say if an object is not there, or has another size than was sealed."""
         size = self._size(stored.key)
         if size is None:
-            damage: Damage | None = _damage(stored.key, "missing", "is missing")
-        elif size != stored.size:
-            damage = _damage(stored.key, "size", f"has {size} bytes, sealed were {stored.size}")
-        elif self._read_bytes and self._window.holds(digest):
-            damage = self.reread(digest, stored.key, size)
-        else:
-            damage = None
-        return [] if damage is None else [(stored, damage)]
+            return _damage(stored.key, "missing", "is missing")
+        same = size == stored.size
+        return None if same else _damage(stored.key, "size", f"has {size} bytes, sealed were {stored.size}")
 
     def _size(self, key: Key) -> int | None:
         found = self._store.stat(key)
@@ -223,7 +232,8 @@ class Rereader:
                 size += len(body)
                 if hashlib.sha256(body).hexdigest() != digest:
                     what = f"holds other bytes than were sealed, at {stored.offset}"
-                    wrong.append((stored, _damage(stored.key, "bytes", what)))
+                    damage = len(body) < stored.size and _beyond(stored, self._size(stored.key))
+                    wrong.append((stored, damage or _damage(stored.key, "bytes", what)))
         except NotFoundError:
             return [(stored, _damage(stored.key, "missing", "is missing")) for _, stored in span.members]
         self._count(size)

@@ -59,9 +59,22 @@ class Engine(msgspec.Struct, frozen=True):
 class SpreadVerifier:
     """Verifies runs of one registry on an engine, whose workers look as closely as `depth` says. For one report."""
 
-    def __init__(self, reader: Reader, engine: Engine, depth: Depth, advance: Advance | None = None) -> None:
-        """List with `reader`; `advance` is told bytes."""
+    def __init__(
+        self,
+        reader: Reader,
+        engine: Engine,
+        depth: Depth,
+        advance: Advance | None = None,
+        *,
+        afresh: Reader | None = None,
+    ) -> None:
+        """List with `reader`; `advance` is told bytes.
+
+        If `reader` answers from what was listed before, damage may be what has changed since: then the records are
+        looked at once more `afresh`, and that counts.
+        """
         self._reader = reader
+        self._afresh = afresh
         self._engine = engine
         self._depth = depth
         self._advance = advance
@@ -91,8 +104,8 @@ class SpreadVerifier:
 
     def _report(self, again: Callable[[Verifier], VerifyReport]) -> VerifyReport:
         damages = tuple(damage for place in sorted(self._found) for damage in self._found[place])
-        if self._broken:
-            damages = again(Verifier(self._reader, objects=Known(self._broken))).damages
+        if self._broken or (damages and self._afresh is not None):
+            damages = again(Verifier(self._afresh or self._reader, objects=Known(self._broken))).damages
         return VerifyReport(runs=self._runs, objects=len(self._seen), bytes_read=self._bytes_read, damages=damages)
 
     def _experiments(self, names: list[str]) -> None:

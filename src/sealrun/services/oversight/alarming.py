@@ -15,7 +15,7 @@ import msgspec
 from sealrun.domain.alarming import CLEARED, RAISED, AlarmRules, Kind, Seen, Trouble, help_of, judge, key_of
 from sealrun.domain.alarming import KINDS as _KINDS
 from sealrun.domain.board import Alarm, Severity
-from sealrun.domain.moments import rfc3339
+from sealrun.domain.moments import rfc3339, shown_time
 from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Journal
 
@@ -66,8 +66,10 @@ def clear_alarm(journal: Journal, clock: Clock, kind: str, subject: str) -> bool
 
 def standing(journal: Journal) -> tuple[Alarm, ...]:
     """What stands: the worst first, then what stands longest."""
-    found = (msgspec.convert(fact, ready(Alarm)) for fact in journal.facts.facts(_PREFIX).values() if fact is not None)
-    return tuple(sorted(found, key=lambda alarm: (alarm.severity != "critical", alarm.since, alarm.key)))
+    facts = journal.facts.facts(_PREFIX).values()
+    found = (msgspec.convert(fact, ready(Alarm)) for fact in facts if fact is not None)
+    helped = (msgspec.structs.replace(alarm, help=help_of(alarm.kind)) for alarm in found)  # of this very version
+    return tuple(sorted(helped, key=lambda alarm: (alarm.severity != "critical", alarm.since, alarm.key)))
 
 
 class Alarms:
@@ -94,6 +96,8 @@ class Alarms:
             raise_alarm(self._journal, self._clock, trouble.kind, trouble.subject, severity, trouble.reason)
         for key in judged.over:
             _clear(self._journal, self._clock, key)
+        for key, last in judged.quiet.items():
+            _quieten(self._journal, key, shown_time(last))
 
 
 def _clear(journal: Journal, clock: Clock, key: str) -> bool:
@@ -105,6 +109,15 @@ def _clear(journal: Journal, clock: Clock, key: str) -> bool:
         _tell(journal, CLEARED, alarm, at=rfc3339(clock.now()))
         journal.facts.drop_fact(_PREFIX + key)
     return True
+
+
+def _quieten(journal: Journal, key: str, since: str) -> None:
+    """Note that what an alarm is about is gone for now. It stands on: no event tells of it."""
+    with _changing:
+        alarm = _read(journal, key)
+        if alarm is not None and alarm.quiet_since is None:
+            quiet = msgspec.structs.replace(alarm, quiet_since=since)
+            journal.facts.set_fact(_PREFIX + key, msgspec.to_builtins(quiet))
 
 
 def _read(journal: Journal, key: str) -> Alarm | None:

@@ -32,11 +32,11 @@ def run_due_by(journal: Journal, watch: str, expectation: Expectation) -> float 
 class Cadence:
     """One for each daemon. Downtime does not count as a reason: times come from the journal, not from the start."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        """Begin to look now."""
+    def __init__(self, journal: Journal, clock: Clock, started: float | None = None) -> None:
+        """Begin to look now; `started`: what is there was looked around for since then (POSIX seconds)."""
         self._journal = journal
         self._clock = clock
-        self._started = clock.now().timestamp()
+        self._started = clock.now().timestamp() if started is None else started
         fact = journal.facts.fact(_FACT)
         self._known = _Known(0, {}) if fact is None else msgspec.convert(fact, ready(_Known))
 

@@ -42,7 +42,7 @@ class PointerLists:
         with self._lock:
             found = self._fresh.get(experiment)
             if found is None:
-                found = self._fresh[experiment] = Fresh(lambda: self._look(experiment), self._clock)
+                found = self._fresh[experiment] = Fresh(lambda: self._look(experiment), self._clock, lasting=True)
         return found.get()
 
     def of_all(self, experiments: Sequence[str]) -> Sequence[Standing]:

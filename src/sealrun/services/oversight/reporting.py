@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from sealrun.domain.board import Alarm, Pause
+from sealrun.domain.board import Alarm, InForce, Pause
 from sealrun.domain.watch import WatchSpec
 from sealrun.ports import FolderRecord, FolderState, Journal
 from sealrun.services.delivery.availability import Standing, read_standing
@@ -51,7 +51,10 @@ class RegistryStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything at a glance. `daemon` is the process id of the daemon that holds the state folder."""
+    """Everything at a glance. `daemon` is the process id of the daemon that holds the state folder.
+
+    `settings` are those that it goes by; None: none runs, or it does not say.
+    """
 
     state: str
     daemon: int | None
@@ -59,6 +62,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     registries: tuple[RegistryStatus, ...]
     alarms: tuple[Alarm, ...]
     events: tuple[Mapping[str, Any], ...]
+    settings: InForce | None = None
 
 
 def status(
@@ -68,6 +72,7 @@ def status(
     *,
     state: str,
     daemon: int | None,
+    settings: InForce | None = None,
     events: int = 10,
     paused: Callable[[Kind, str], Pause | None] = lambda _kind, _name: None,
 ) -> StatusReport:
@@ -79,6 +84,7 @@ def status(
         registries=_registries(journal, registries, paused),
         alarms=standing(journal),
         events=tuple(journal.events.recent(events)),
+        settings=settings,
     )
 
 

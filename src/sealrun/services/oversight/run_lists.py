@@ -49,12 +49,13 @@ class Listed(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="row")
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """One page of a list: rows with their experiments, newest first."""
+    """One page of a list: rows with their experiments, newest first. `problem`: why they are not those of now."""
 
     rows: Sequence[tuple[str, Listed]]
     total: int
     experiments: Sequence[str]
     statuses: Sequence[str]
+    problem: str | None = None
 
 
 class RunLists:
@@ -66,7 +67,7 @@ class RunLists:
         self._clock = clock
         self._lock = threading.Lock()
         self._fresh: dict[str, Fresh[_Experiment]] = {}
-        self._experiments = Fresh(reader.experiments, clock)
+        self._experiments = Fresh(reader.experiments, clock, lasting=True)
         self._together: tuple[tuple[int, ...], list[tuple[str, Listed]]] = ((), [])
 
     def experiments(self) -> Sequence[str]:
@@ -82,7 +83,8 @@ class RunLists:
         found = rows if _asks_for_all(question) else [each for each in rows if _answers(question, *each)]
         begin = (question.page - 1) * question.size
         statuses = sorted({row.status for _, row in rows})
-        return Chosen(found[begin : begin + question.size], len(found), self.experiments(), statuses)
+        shown, names = found[begin : begin + question.size], self.experiments()
+        return Chosen(shown, len(found), names, statuses, self._problem(question.experiment))
 
     def all(self, experiment: str | None = None) -> Sequence[tuple[str, Listed]]:
         """Every run with its experiment, newest first."""
@@ -93,6 +95,11 @@ class RunLists:
         if experiment not in self.experiments():
             return None
         return self._of(experiment).get().by_id().get(run_id)
+
+    def _problem(self, experiment: str | None) -> str | None:
+        with self._lock:
+            problems = [fresh.problem for name, fresh in self._fresh.items() if experiment in {None, name}]
+        return next((problem for problem in (self._experiments.problem, *problems) if problem is not None), None)
 
     def _rows(self, experiment: str | None) -> Sequence[tuple[str, Listed]]:
         names = self.experiments()
@@ -116,7 +123,7 @@ class RunLists:
             found = self._fresh.get(experiment)
             if found is None:
                 known = _Experiment(self._reader, experiment)
-                found = self._fresh[experiment] = Fresh(known.looked_at, self._clock)
+                found = self._fresh[experiment] = Fresh(known.looked_at, self._clock, lasting=True)
             return found
 
 

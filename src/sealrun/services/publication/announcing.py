@@ -69,10 +69,13 @@ class SealedAttempt(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def load_sealed(store: Store, outcome: Outcome, known: SealedRun | None = None) -> SealedAttempt:
+def load_sealed(
+    store: Store, outcome: Outcome, known: SealedRun | None = None, standing: Envelope | None = None
+) -> SealedAttempt:
     """Read back what a sealed outcome names. `NotFoundError` or `IntegrityError` if the records are not all there.
 
-    A manifest that has the very bytes of the one in `known` is not decoded again.
+    A manifest that has the very bytes of the one in `known` is not decoded again, nor is an envelope read that was just
+    found `standing` there.
     """
     experiment, run_id, root = sealed_run_of(outcome)
     run_at, manifest_at = run_key(experiment, run_id, RUN_FILE), run_key(experiment, run_id, MANIFEST_FILE)
@@ -84,7 +87,7 @@ def load_sealed(store: Store, outcome: Outcome, known: SealedRun | None = None) 
         return known.manifest() if known is not None and same else Manifest.read(body, manifest_at)
 
     acts: tuple[Callable[[], object], ...] = (
-        lambda: Envelope.decode(store.read(run_at), run_at),
+        lambda: Envelope.decode(store.read(run_at), run_at) if standing is None else standing,
         manifest,
         lambda: Refs.read(read_body(store, refs_at), refs_at).objects,
     )

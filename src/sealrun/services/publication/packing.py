@@ -13,7 +13,7 @@ from sealrun.domain.address import AttemptId, Digest, Key, pack_key
 from sealrun.domain.contents import Marked
 from sealrun.domain.errors import RunChangedError
 from sealrun.domain.manifest import Entry
-from sealrun.domain.packing import Digesting, PackOptions, PackWriter, plan_shares
+from sealrun.domain.packing import Digesting, PackOptions, PackWriter, columns_of_members, plan_shares
 from sealrun.domain.places import PackPlaces
 from sealrun.domain.records import sha256
 from sealrun.ports import Source, Stage, StagedPack, Store
@@ -81,18 +81,19 @@ class Packer:
         """
         left = packed.copy()
         for pack in staged:
-            wanted = array("I", [at for at, member in enumerate(pack.members) if member.digest in left])
-            fresh = sum(member.size for member in pack.members if member.digest in left)
-            if fresh and fresh >= _WORTH_SENDING * sum(member.size for member in pack.members):
-                for member in pack.members:
-                    left.discard(member.digest)
+            digests, sizes = columns_of_members(pack.members)
+            wanted = left.positions(digests)
+            fresh = sum(sizes) if len(wanted) == len(sizes) else sum(sizes[at] for at in wanted)
+            if fresh and fresh >= _WORTH_SENDING * sum(sizes):
+                for digest in digests:
+                    left.discard(digest)
                 yield from self._item(pack, wanted, resumed=resumed)
         if not left.count:
             return
         missing = left.copy()
-        sizes = array("q", (entry.size for entry in self._rest(entries, missing)))
+        rest_sizes = array("q", (entry.size for entry in self._rest(entries, missing)))
         rest = self._rest(entries, missing)
-        for begin, end in plan_shares(sizes, msgspec.structs.replace(self._options, least=1)):
+        for begin, end in plan_shares(rest_sizes, msgspec.structs.replace(self._options, least=1)):
             ordered: list[Entry] = []
             for entry in islice(rest, end - begin):
                 if entry.sha256 in left:

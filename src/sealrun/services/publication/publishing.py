@@ -34,7 +34,7 @@ from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
 from sealrun.services.publication.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.placing import Place, RunRecords, check_names
-from sealrun.services.publication.reusing import Reuse, learn_news, pack_digests
+from sealrun.services.publication.reusing import Reuse, ask_hints, learn_news, pack_digests
 from sealrun.services.publication.uploading import RunBytes, Sources, Uploader
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import find_retired, find_standing
@@ -113,7 +113,7 @@ class Publisher:
             elif begun is not None:
                 outcome = self._decide(records, ticket, root=standing.root_sha256, sealed=False)
             else:
-                return self._already(standing, run)
+                return self._already(standing, run, records)
         if outcome.decision == "void":
             return self._give_way(outcome, ticket, run)
         return self._replay(outcome, ticket, run)
@@ -149,10 +149,10 @@ class Publisher:
         self._help(sealed)
         return self._conclude(sealed, ticket)
 
-    def _load(self, outcome: Outcome, run: SealedRun) -> SealedAttempt | None:
+    def _load(self, outcome: Outcome, run: SealedRun, found: RunRecords | None = None) -> SealedAttempt | None:
         """Return what an attempt sealed, or None if that was retired and collected since."""
         try:
-            return load_sealed(self._store, outcome, run)
+            return load_sealed(self._store, outcome, run, found.envelope if found else None)
         except NotFoundError:
             if self._store.stat(retired_key(outcome.attempt)) is None:
                 raise
@@ -190,9 +190,9 @@ class Publisher:
             return None
         return find_standing(self._store, outcome.experiment, outcome.run_id)
 
-    def _already(self, standing: Outcome, run: SealedRun) -> Published:
+    def _already(self, standing: Outcome, run: SealedRun, found: RunRecords | None = None) -> Published:
         """The run was sealed there when we looked. If its publisher has not finished announcing it, help."""
-        sealed = self._load(standing, run)
+        sealed = self._load(standing, run, found)
         if sealed is None:
             return _published_before(standing)
         self._help(sealed)
@@ -225,7 +225,7 @@ class Publisher:
         The hints are asked before the intent is written, since it has to name the packs that they speak of.
         """
         sizes = records.manifest.digests()
-        hinted = self._hints.places_of(self._registry_id, sizes)
+        hinted = ask_hints(self._hints, self._registry_id, sizes)
         run, digests = (records.envelope.experiment, records.envelope.run_id), chain(sizes, set(pack_digests(hinted)))
         intent = begun or Intent.to_publish(ticket, run, digests)
         if begun is None:  # what stands counts: an earlier life's may have arrived late, and names other packs

@@ -176,6 +176,12 @@ class Reuse:
         return self._decisions[attempt]
 
 
+def ask_hints(hints: Hints, registry_id: str, sizes: Mapping[Digest, int]) -> Mapping[Digest, Hint]:
+    """Return where the contents of a run may be. Of most that is new nobody is asked: its size is not known, either."""
+    known = hints.sizes_known(registry_id, set(sizes.values()))
+    return hints.places_of(registry_id, (digest for digest, size in sizes.items() if size in known)) if known else {}
+
+
 def learn_news(hints: Hints, registry_id: str, objects: Mapping[Digest, Stored], sealed_by: AttemptId) -> None:
     """Remember where a run is that was there before: mostly we know, and asking costs less than writing."""
     for some in in_groups(objects.items(), _LEARNED_AT_ONCE):

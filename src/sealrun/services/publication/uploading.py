@@ -86,7 +86,7 @@ class Uploader:
 
         def alone() -> Iterator[Entry]:
             taken = Marked(sizes)
-            for entry in missing:
+            for entry in missing if packed.count < len(sizes) else ():
                 if entry.sha256 not in packed and entry.sha256 not in taken:
                     taken.add(entry.sha256)
                     yield entry

@@ -13,16 +13,18 @@ from threading import Lock
 
 import msgspec
 
-from sealrun.domain.address import Key, outcome_key, refs_key, retired_key
+from sealrun.domain.address import outcome_key, refs_key, retired_key
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.marking import Uses
+from sealrun.domain.pieces import Body
 from sealrun.domain.places import used_keys
 from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.repacking import PackUses
 from sealrun.ports import Store
-from sealrun.services.storage.bodies import read_body
-from sealrun.services.storage.listed import Ending, ListedAttempt, ReadAttempt, ReadRefs
+from sealrun.services.storage.bodies import LONG, read_body
+from sealrun.services.storage.listed import REFS_FILE, Ending, ListedAttempt, ReadAttempt, ReadRefs
+from sealrun.services.storage.overview import Records
 from sealrun.services.threads.fanning import fan_out, fan_through
 
 _OUTCOME, _RETIRED = "outcome.json", "retired.json"
@@ -61,11 +63,11 @@ def read_some(store: Store, some: SomeAttempts) -> tuple[ReadAttempt | None, ...
     return tuple(fan_out(reader.read, some.attempts, store.capabilities.parallel))
 
 
-def read_here(store: Store) -> ReadAttempts:
-    """Return what reads attempts of a store in this process."""
+def read_here(store: Store, records: Records | None = None) -> ReadAttempts:
+    """Return what reads attempts of a store in this process, from what is kept here if `records` are."""
 
     def read(rules: ReadRules, listed: Iterable[ListedAttempt]) -> Iterator[ReadAttempt | None]:
-        reader, width = AttemptReader(store, rules), store.capabilities.parallel
+        reader, width = AttemptReader(store, rules, records), store.capabilities.parallel
         if width <= 1 or not store.capabilities.links:
             return fan_through(reader.read, listed, width)
         # Near by, handing a record to another thread takes longer than reading it.
@@ -78,10 +80,11 @@ def read_here(store: Store) -> ReadAttempts:
 class AttemptReader:
     """Reads attempts of one registry, by the rules of one mark."""
 
-    def __init__(self, store: Store, rules: ReadRules) -> None:
-        """Read from `store`."""
+    def __init__(self, store: Store, rules: ReadRules, records: Records | None = None) -> None:
+        """Read from `store`, or what never changes by `records`."""
         self._store = store
         self._rules = rules
+        self._records = records or Records(store)
 
     def read(self, files: ListedAttempt) -> ReadAttempt | None:
         """Read one attempt; None if its outcome is so young that it does not count yet.
@@ -91,10 +94,10 @@ class AttemptReader:
         rules = self._rules
         ending = self._ending(files)
         if not ending.sealed:
-            if files.written[_OUTCOME] > rules.before:
+            if files.stats[_OUTCOME].modified > rules.before:
                 return None
             return ReadAttempt(files, ending, self._refs_of_dead(files, packs=False), live=False)
-        retired = files.written.get(_RETIRED)
+        retired = files.written(_RETIRED)
         # What was sealed since the first mark is kept even if it is retired already: a pointer or pin may have come to
         # it after this mark looked at those. So no clock decides here (the configurations "no grace" of the model).
         gone = rules.first and retired is not None and retired <= rules.before
@@ -110,18 +113,20 @@ class AttemptReader:
 
     def _ending(self, files: ListedAttempt) -> Ending:
         """Read the outcome; of an attempt that is not retired a row says as much, and can only err towards keeping."""
-        if files.row is not None and _RETIRED not in files.written:
+        if files.row is not None and not files.has(_RETIRED):
             experiment, run_id = files.row
             return Ending(sealed=True, experiment=experiment, run_id=run_id)
-        key = outcome_key(files.attempt)
-        outcome = Outcome.decode(self._store.read(key), key)
+        outcome = Outcome.decode(self._records.read(files.stats[_OUTCOME]), outcome_key(files.attempt))
         return Ending(outcome.decision == "sealed", outcome.experiment, outcome.run_id)
 
     def _refs_if_there(self, files: ListedAttempt, *, packs: bool) -> ReadRefs | None:
         """Read the refs, or return None; a listing may have been read just before they were written."""
-        with _reading_large if files.refs_size > _LARGE else nullcontext():
+        key, listed = refs_key(files.attempt), files.stats.get(REFS_FILE)
+        with _reading_large if listed is not None and listed.size > _LARGE else nullcontext():
             try:
-                return read_refs(self._store, refs_key(files.attempt), packs=packs)
+                is_long = listed is None or listed.size >= LONG
+                body = read_body(self._store, key) if listed is None or is_long else self._records.read(listed)
+                return decode_refs(body, key, packs=packs)
             except NotFoundError:
                 return None
 
@@ -133,11 +138,10 @@ class AttemptReader:
             return ReadRefs(Uses(()))
 
 
-def read_refs(store: Store, key: Key, *, packs: bool = False) -> ReadRefs:
-    """Read refs. Decoded they take many times what they take packed: so one at a time, and not for long."""
-    body = read_body(store, key)
+def decode_refs(body: Body, where: str, *, packs: bool = False) -> ReadRefs:
+    """Decode refs. They take many times what they take packed: so one at a time, and not for long."""
     with _decoding:
-        objects = Refs.read(body, key).objects
+        objects = Refs.read(body, where).objects
         keys = Uses(used_keys(objects))
         return ReadRefs(keys, PackUses(objects.values()) if packs else None)
 

@@ -9,7 +9,8 @@ from sealrun.domain.pieces import Body, Pieces
 from sealrun.domain.shelves import Pile
 from sealrun.ports import Store
 
-_LONG = 4 << 20
+LONG = 4 << 20
+"""From so many bytes on a record is long."""
 _PIECE = 256 << 10
 
 
@@ -19,8 +20,8 @@ def read_body(store: Store, key: Key) -> Body:
     A long one is read again each time it is gone through: from where it is, if that is near, else from a shelf of this
     process, once it was fetched.
     """
-    begin = store.read(key, 0, _LONG)
-    if len(begin) < _LONG:
+    begin = store.read(key, 0, LONG)
+    if len(begin) < LONG:
         return begin
     if store.capabilities.links:
         return Pieces(lambda: _nearby(store, key))
@@ -28,7 +29,7 @@ def read_body(store: Store, key: Key) -> Body:
     while begin:
         for at in range(0, len(begin), _PIECE):
             pile.add(begin[at : at + _PIECE])
-        begin = store.read(key, pile.size, _LONG) if len(begin) == _LONG else b""
+        begin = store.read(key, pile.size, LONG) if len(begin) == LONG else b""
     return Pieces(lambda: pile)
 
 

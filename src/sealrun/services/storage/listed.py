@@ -16,15 +16,23 @@ REFS_FILE = "refs.json"
 
 
 class ListedAttempt(msgspec.Struct, frozen=True):
-    """When each record of an attempt was written, POSIX seconds by the store's clock, and how long its refs are.
+    """The records of an attempt by their names.
 
     `row`: experiment and run id, if a base of an index has a row of it, as it has of sealed attempts only.
     """
 
     attempt: AttemptId
-    written: dict[str, float]
-    refs_size: int
+    stats: dict[str, ObjectStat]
     row: tuple[str, str] | None = None
+
+    def has(self, name: str) -> bool:
+        """Whether the record was there."""
+        return name in self.stats
+
+    def written(self, name: str) -> float | None:
+        """When it was written, POSIX seconds by the store's clock; None if it was not there."""
+        stat = self.stats.get(name)
+        return None if stat is None else stat.modified
 
 
 class ReadRefs(msgspec.Struct, frozen=True):
@@ -55,10 +63,4 @@ class ReadAttempt(msgspec.Struct, frozen=True):
 def by_attempt(found: Iterator[ObjectStat]) -> Iterator[ListedAttempt]:
     """Turn a listing into one value per attempt."""
     for attempt, files in groupby(found, key=lambda stat: attempt_of(stat.key)):
-        written: dict[str, float] = {}
-        refs_size = 0
-        for stat in files:
-            name = stat.key.rsplit("/", 1)[-1]
-            written[name] = stat.modified
-            refs_size = stat.size if name == REFS_FILE else refs_size
-        yield ListedAttempt(attempt, written, refs_size)
+        yield ListedAttempt(attempt, {stat.key.rsplit("/", 1)[-1]: stat for stat in files})

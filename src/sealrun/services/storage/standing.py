@@ -5,7 +5,8 @@ from __future__ import annotations
 from sealrun.domain.address import AttemptId, outcome_key, parse_attempt, retired_key, seals_prefix
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.publication import Outcome
-from sealrun.ports import Store
+from sealrun.ports import Glimpse, Store
+from sealrun.services.threads.fanning import both
 
 
 def attempts_of(store: Store, experiment: str, run_id: str) -> list[AttemptId]:
@@ -15,7 +16,7 @@ def attempts_of(store: Store, experiment: str, run_id: str) -> list[AttemptId]:
     return sorted((parse_attempt(name) for name in names), reverse=True)
 
 
-def read_outcome(store: Store, attempt: AttemptId) -> Outcome | None:
+def read_outcome(store: Glimpse, attempt: AttemptId) -> Outcome | None:
     """The attempt's outcome, or None if it has none yet."""
     key = outcome_key(attempt)
     try:
@@ -32,11 +33,20 @@ def find_standing(store: Store, experiment: str, run_id: str) -> Outcome | None:
     seen: list[AttemptId] = []
     while (attempts := attempts_of(store, experiment, run_id)) != seen:
         for attempt in attempts:
-            outcome = read_outcome(store, attempt)
-            if outcome is not None and outcome.decision == "sealed" and store.stat(retired_key(attempt)) is None:
+            outcome, retired = _ending(store, attempt)
+            if outcome is not None and outcome.decision == "sealed" and not retired:
                 return outcome
         seen = attempts
     return None
+
+
+def _ending(store: Store, attempt: AttemptId) -> tuple[Outcome | None, bool]:
+    """The outcome of an attempt, which never changes, and whether it is retired: asked together where that takes time.
+
+    A seal marker comes after the outcome, so that hardly ever one of the two was asked in vain.
+    """
+    width = 1 if store.capabilities.links else store.capabilities.parallel
+    return both(lambda: read_outcome(store, attempt), lambda: store.stat(retired_key(attempt)) is not None, width)
 
 
 def find_retired(store: Store, experiment: str, run_id: str) -> Outcome | None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
 
+from sealrun.domain.headings import slug
+
 _HEADING = re.compile(r"(#{1,4}) (.+)")
 _ITEM = re.compile(r"(?:[-*]|\d+\.) +(.*)")
 _FENCE = "```"
@@ -18,11 +20,6 @@ _INLINE = re.compile(
     r"`(?P<code>[^`]+)`|\*\*(?P<strong>.+?)\*\*|\*(?P<emphasis>[^*\s][^*]*)\*|\[(?P<text>[^\]]+)\]\((?P<link>[^)\s]+)\)",
     re.DOTALL,
 )
-
-
-def slug(heading: str) -> str:
-    """Return the anchor of a heading, as code hosts make it."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
 def as_html(text: str) -> Markup:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from sealrun.domain.board import Relation, RunDetail
 from sealrun.domain.drawing import as_svg
+from sealrun.domain.errors import RetiredError
 from sealrun.domain.lineage import Edge, Lineage, Node
 from sealrun.web.loop import BOARD, off_loop
 from sealrun.web.pages.asking import number_in, pages_of
@@ -53,10 +54,13 @@ def _names(request: web.Request) -> tuple[str, str, str]:
 async def answer_run(request: web.Request) -> web.Response:
     """Answer the page of one run."""
     board, names = request.app[BOARD], _names(request)
-    run, files = await asyncio.gather(
-        off_loop(request, board.run, *names),
-        off_loop(request, board.files, *names, number_in(request), _FILES),
-    )
+    try:
+        run, files = await asyncio.gather(
+            off_loop(request, board.run, *names),
+            off_loop(request, board.files, *names, number_in(request), _FILES),
+        )
+    except RetiredError as error:
+        return _retired(request, names, error)
     return await off_loop(  # thousands of parameters take a while
         request,
         page,
@@ -72,6 +76,14 @@ async def answer_run(request: web.Request) -> web.Response:
         lines=_lines(run),
         address=pages_of("runs", *names),
     )
+
+
+def _retired(request: web.Request, names: tuple[str, str, str], error: RetiredError) -> web.Response:
+    """Answer that a run is not there, and how it is brought back."""
+    registry, experiment, run_id = names
+    line = f"sealrun undo {shlex.quote(f'{experiment}/{run_id}')} --registry {shlex.quote(registry)}"
+    given = {"registry": registry, "experiment": experiment, "run_id": run_id, "reason": str(error), "line": line}
+    return page(request, "retired.html", status=404, **given)
 
 
 def _lines(run: RunDetail) -> dict[str, str]:

@@ -13,6 +13,8 @@ from sealrun.domain.board import StoragePoint
 from sealrun.domain.charts import Chart, Series, Unit, draw, said
 from sealrun.web.wording import moment
 
+TELLING = 1 << 20
+"""Runs of fewer bytes in all say nothing about deduplication: what surrounds contents in the store outweighs them."""
 _TABLE = 60
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,11 +37,22 @@ class Drawn(NamedTuple):
 
 
 def saved(point: StoragePoint) -> str:
-    """Say which share of the bytes deduplication saves at that moment."""
+    """Say which share of the bytes of the runs need not be stored at that moment.
+
+    What is stored is more than their contents: headers of packs, and what retired runs left until it is collected. Of
+    runs that are tiny that is most of it, and no share of them says anything.
+    """
     if not point.stored_bytes or not point.logical_bytes:
         return "nothing yet"
+    if point.logical_bytes < TELLING:
+        return "too little to tell"
     share = 1 - point.stored_bytes / point.logical_bytes
     return f"{share:.0%}" if share > 0 else "nothing"
+
+
+def times(point: StoragePoint) -> float | None:
+    """How many bytes of runs there are for each stored byte; None where that says nothing, as above."""
+    return point.logical_bytes / point.stored_bytes if point.stored_bytes and point.logical_bytes >= TELLING else None
 
 
 def drawn(points: Sequence[StoragePoint]) -> list[Drawn]:
@@ -48,9 +61,6 @@ def drawn(points: Sequence[StoragePoint]) -> list[Drawn]:
     points = sorted((point for point in points if moment(point.at)), key=lambda point: moment(point.at) or _NO_TIME)
     if not points:
         return []
-    times: list[float | None] = [
-        point.logical_bytes / point.stored_bytes if point.stored_bytes else None for point in points
-    ]
     charts = [
         _drawn(
             "bytes",
@@ -62,7 +72,13 @@ def drawn(points: Sequence[StoragePoint]) -> list[Drawn]:
                 Series("stored", [point.stored_bytes for point in points]),
             ],
         ),
-        _drawn("ratio", "Deduplication", "times", points, [Series("bytes of runs for each stored byte", times)]),
+        _drawn(
+            "ratio",
+            "Deduplication",
+            "times",
+            points,
+            [Series("bytes of runs for each stored byte", [times(point) for point in points])],
+        ),
         _drawn("runs", "Runs", "count", points, [Series("runs", [point.runs for point in points])]),
     ]
     names = list(dict.fromkeys(name for point in points for name in point.requests))
