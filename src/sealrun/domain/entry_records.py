@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from sealrun.domain.cutting import Cutter
 from sealrun.domain.entries import Entry, rows_of
-from sealrun.domain.pieces import Pieces
 from sealrun.domain.ready import ready
 from sealrun.domain.records import canonical_json_without_floats
 
@@ -45,9 +44,9 @@ class Apart:
     What is written otherwise raises one of `records.UNREADABLE`.
     """
 
-    def __init__(self, body: Pieces) -> None:
-        """Begin with `body`."""
-        self._cutter = Cutter(body)
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        """Begin with `pieces`."""
+        self._cutter = Cutter(pieces)
         self._around: list[bytes] = []
 
     def entries(self) -> Iterator[Entry]:
@@ -61,24 +60,9 @@ class Apart:
         return b"".join((*self._around, _END, self._cutter.rest(_MOST_AROUND)))
 
 
-def read_apart(body: bytes) -> tuple[bytes, Iterator[Entry]] | None:
-    """Return a record without its entries, and those; None if it is not as `written` writes it.
-
-    Going through the entries raises one of `records.UNREADABLE` where that turns out later.
-    """
-    begin = body.find(_ENTRIES) + len(_ENTRIES)
-    end = body.find(_END, begin) if begin >= len(_ENTRIES) else -1
-    if end < 0:
-        return None
-    return body[:begin] + body[end:], _read_entries(body, begin, end)
-
-
-def _read_entries(body: bytes, begin: int, end: int) -> Iterator[Entry]:
-    while begin < end:
-        cut = body.find(_BETWEEN, begin + _READ_AT_ONCE, end)
-        stop = end if cut < 0 else cut + len(_BETWEEN) - 2
-        yield from _decoder().decode(b"[" + body[begin:stop] + b"]")
-        begin = stop + 1
+def cut(body: bytes) -> Iterator[bytes]:
+    """Yield a record that is there as a whole some bytes at a time."""
+    return (body[at : at + _READ_AT_ONCE] for at in range(0, len(body), _READ_AT_ONCE))
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
 )
-from sealrun.domain.contents import Rest, to_look_in
+from sealrun.domain.contents import Contents, Rest, to_look_in
 from sealrun.domain.errors import ConflictError, NotFoundError
 from sealrun.domain.moments import rfc3339
 from sealrun.domain.object_places import joined
@@ -237,9 +237,7 @@ class Publisher:
         bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged)
         return joined(objects, self._uploader.upload(bytes_of_run, missing, intent, resumed=begun is not None))
 
-    def _reusable(
-        self, intent: Intent, hinted: Mapping[Digest, Hint], sizes: Mapping[Digest, int]
-    ) -> Mapping[Digest, Stored]:
+    def _reusable(self, intent: Intent, hinted: Mapping[Digest, Hint], sizes: Contents) -> Mapping[Digest, Stored]:
         if not hinted:
             return {}  # nothing to be looked at beside what is condemned
         objects = Reuse(self._store, intent.attempt, to_look_in(intent.digests)).find(hinted, sizes)

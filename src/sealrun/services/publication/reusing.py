@@ -178,7 +178,7 @@ class Reuse:
 
 def ask_hints(hints: Hints, registry_id: str, sizes: Mapping[Digest, int]) -> Mapping[Digest, Hint]:
     """Return where the contents of a run may be. Of most that is new nobody is asked: its size is not known, either."""
-    known = hints.sizes_known(registry_id, set(sizes.values()))
+    known = hints.sizes_known(registry_id, {size for _, size in sizes.items()})
     return hints.places_of(registry_id, (digest for digest, size in sizes.items() if size in known)) if known else {}
 
 
