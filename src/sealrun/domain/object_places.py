@@ -14,7 +14,7 @@ from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_obj
 from sealrun.domain.contents import FEW, DigestIndex
 from sealrun.domain.entries import DIGEST_BYTES, ROWS, hex_digests
 from sealrun.domain.errors import UnsupportedFormatError
-from sealrun.domain.places import InColumns, PackPlaces, PlaceRow, Places, Stored, narrow
+from sealrun.domain.places import InColumns, PackPlaces, PlaceRow, Places, Stored
 
 
 class ObjectColumns(msgspec.Struct, frozen=True):
@@ -107,8 +107,8 @@ class Gathered:
     def __init__(self) -> None:
         """None came yet."""
         self._others: dict[Digest, Stored] = {}
-        self._objects: dict[AttemptId, tuple[bytearray, array[int]]] = {}
-        self._packs: dict[Key, tuple[bytearray, array[int], array[int]]] = {}
+        self._objects: dict[AttemptId, _Rows] = {}
+        self._packs: dict[Key, _Rows] = {}
         self._creator = _Creators()
 
     def add(self, digest: Digest, stored: Stored) -> None:
@@ -120,14 +120,10 @@ class Gathered:
         if len(raw) != DIGEST_BYTES or raw.hex() != digest or not 0 <= stored.size < 1 << 63:
             self._others[digest] = stored
         elif stored.offset is not None and 0 <= stored.offset < 1 << 63:
-            digests, offsets, sizes = self._packs.setdefault(stored.key, (bytearray(), array("Q"), array("Q")))
-            digests += raw
-            offsets.append(stored.offset)
-            sizes.append(stored.size)
+            members = self._packs.setdefault(stored.key, _Rows(2))
+            members.add(raw, stored.offset, stored.size)
         elif stored.offset is None and (creator := self._creator.of(digest, stored.key)) is not None:
-            digests, sizes = self._objects.setdefault(creator, (bytearray(), array("Q")))
-            digests += raw
-            sizes.append(stored.size)
+            self._objects.setdefault(creator, _Rows(1)).add(raw, stored.size)
         else:
             self._others[digest] = stored
 
@@ -136,18 +132,35 @@ class Gathered:
         packs: list[PackPlaces] = []
         while self._packs:  # one after the other, so that nothing is there twice
             key = next(iter(self._packs))
-            digests, offsets, sizes = self._packs.pop(key)
-            packs.append(PackPlaces(key, bytes(digests), narrow(offsets), narrow(sizes)))
+            members = self._packs.pop(key)
+            packs.append(PackPlaces(key, bytes(members.digests), *members.numbers))
         columns: list[ObjectColumns] = []
         while self._objects:
             creator = next(iter(self._objects))
-            digests, sizes = self._objects.pop(creator)
-            columns.append(ObjectColumns(creator, bytes(digests), narrow(sizes)))
+            rows = self._objects.pop(creator)
+            columns.append(ObjectColumns(creator, bytes(rows.digests), *rows.numbers))
         if columns and self._others:  # strange keys, which are few
             others: Mapping[Digest, Stored] = {**dict(ObjectPlaces(columns)), **self._others}
         else:
             others = ObjectPlaces(columns) if columns else self._others
         return Places(others, packs) if packs else others
+
+
+class _Rows:
+    """Digests, and `count` numbers of each: in four bytes as long as they fit."""
+
+    def __init__(self, count: int) -> None:
+        self.digests = bytearray()
+        self.numbers = [array("I") for _ in range(count)]
+
+    def add(self, raw: bytes, *numbers: int) -> None:
+        self.digests += raw
+        for at, number in enumerate(numbers):
+            try:
+                self.numbers[at].append(number)
+            except OverflowError:
+                self.numbers[at] = array("Q", self.numbers[at])
+                self.numbers[at].append(number)
 
 
 class _Creators:
