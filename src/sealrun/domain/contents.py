@@ -77,6 +77,7 @@ class Contents(Mapping[Digest, int]):
         """Look at `entries`; of many, their columns are kept."""
         self._rows: dict[Digest, int] | None = None
         self._index: DigestIndex | None = None
+        self._last: tuple[int, bytes | bytearray] = -1, b""
         self._blocks = entries.blocks if isinstance(entries, Entries) else ()
         self.span = len(entries)
         """Rows are below this number."""
@@ -101,8 +102,11 @@ class Contents(Mapping[Digest, int]):
         return -1 if self._index is None else self._index.find(bytes.fromhex(digest))
 
     def _raw(self, row: int) -> bytes | bytearray:
-        at = row % ROWS * DIGEST_BYTES
-        return self._blocks[row // ROWS].digests[at : at + DIGEST_BYTES]
+        number, at = row // ROWS, row % ROWS * DIGEST_BYTES
+        last = self._last
+        if last[0] != number:  # mostly asked for in order; one assignment, whatever other threads see
+            last = self._last = number, self._blocks[number].digests
+        return last[1][at : at + DIGEST_BYTES]
 
     def __getitem__(self, digest: Digest) -> int:
         row = self.row(digest)
