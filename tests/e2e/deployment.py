@@ -105,8 +105,9 @@ class Deployment:
 
     def runs(self, registry: str) -> list[dict[str, Any]]:
         """Runs that one registry lists: none where a daemon has not made the registry yet, or it cannot be reached."""
-        done = self.asked("ls", str(self.watch["experiment"]), "--registry", registry, "--json")
-        if done.returncode in {5, 10}:
+        awaited = ("ls", str(self.watch["experiment"]), "--error-on-nothing")
+        done = self.asked(*awaited, "--registry", registry, "--json")
+        if done.returncode in {4, 5, 10}:
             return []
         if done.returncode:
             msg = f"ls: exit code {done.returncode}: {done.stderr}"

@@ -53,7 +53,8 @@ class Cluster:
 
     def runs(self) -> list[Mapping[str, Any]]:
         self("/bin/sh", "-c", "sealrun scan --once")
-        return [json.loads(line) for line in self("/bin/sh", "-c", "sealrun ls train --json").splitlines()]
+        asked = "sealrun ls train --json --error-on-nothing 2> /dev/null || [ $? = 4 ]"
+        return [json.loads(line) for line in self("/bin/sh", "-c", asked).splitlines()]
 
 
 @pytest.fixture

@@ -103,12 +103,15 @@ def _show_proof(folder: Path) -> None:
 
 
 def _latest(folder: Path) -> Mapping[str, Any]:
+    if not _runs(folder):
+        return {}
     rows = [json.loads(line) for line in _sealrun(folder, "pointer", "ls", EXPERIMENT, "--json").splitlines()]
     return next((row for row in rows if row["pointer"].endswith("@latest")), {})
 
 
 def _runs(folder: Path) -> list[str]:
-    return _sealrun(folder, "ls", EXPERIMENT, "--json").splitlines()
+    rows = (json.loads(line) for line in _sealrun(folder, "ls", "--json").splitlines())
+    return [row["experiment"] for row in rows if row["experiment"] == EXPERIMENT and row["runs"]]
 
 
 def _wait(condition: Callable[[], bool], daemon: subprocess.Popen[bytes], folder: Path) -> None:

@@ -72,6 +72,9 @@ def ls(
                 {"experiment": name, "runs": len(consumer.runs(name))} for name in consumer.experiments()
             ]
             print_rows(rows, ("experiment", "runs"), as_json=around.as_json)
+        elif error_on_nothing and (absent := _absent(consumer, experiment)) is not None:
+            click.echo(f"sealrun: {printable(absent)}", err=True)
+            rows = []  # whoever asks for that code may wait for the first run
         elif around.as_json and not columns and not asks_envelopes((), conditions, sort):
             rows = arrange((row.to_json() for row in consumer.runs(experiment)), conditions, sort, limit)
             print_rows(rows, (), as_json=True)
@@ -80,6 +83,14 @@ def ls(
             shown = columns_of(wanted, rows)
             print_rows(_shown(rows, shown, as_json=around.as_json), shown, as_json=around.as_json)
     return exits.NOTHING if error_on_nothing and not rows else exits.OK
+
+
+def _absent(consumer: Consumer, experiment: str) -> str | None:
+    """Say that an experiment holds nothing; None if it does hold something."""
+    from sealrun.services.access.reading import no_such  # noqa: PLC0415 - --help needs nothing of it
+
+    known = consumer.experiments()
+    return None if experiment in known else str(no_such("experiment", experiment, known, consumer.url))
 
 
 def _cells(

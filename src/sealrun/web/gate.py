@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -83,8 +83,10 @@ async def headers_added(_request: web.Request, response: web.StreamResponse) -> 
             response.headers.setdefault(name, value)
 
 
-def sign_in_routes(guard: Guard, clock: Clock, patience: Patience = PATIENCE) -> list[web.RouteDef]:
-    """``/login`` and ``/logout``."""
+def sign_in_routes(
+    guard: Guard, clock: Clock, patience: Patience = PATIENCE, signed_out: Callable[[], None] = lambda: None
+) -> list[web.RouteDef]:
+    """``/login`` and ``/logout``. `signed_out` is called when a session has ended: somebody may still listen by."""
 
     async def answer_form(request: web.Request) -> web.StreamResponse:
         return page(request, "login.html", next=own_path(request.query.get("next")), refused=False)
@@ -113,6 +115,7 @@ def sign_in_routes(guard: Guard, clock: Clock, patience: Patience = PATIENCE) ->
         cookie = request.cookies.get(COOKIE)
         if cookie is not None:
             await quickly(request, guard.end_session, cookie, clock.now().timestamp())
+            signed_out()
         answer = web.Response(status=303, headers={"Location": "/login"})
         answer.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict")
         return answer

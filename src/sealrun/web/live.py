@@ -47,6 +47,10 @@ class Live:
             self._asking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._asking
+        self.ask_again()
+
+    def ask_again(self) -> None:
+        """Let everybody go: browsers come back by themselves, where they still may."""
         for listener in tuple(self._listeners):
             self._let_go(listener)
 

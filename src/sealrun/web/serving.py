@@ -74,7 +74,7 @@ def make_app(
     app[BOARD] = board
     app[POOL] = pool
     app[QUICK] = quick
-    app.add_routes([*_probes(pulse), *sign_in_routes(guard, clock, patience), *live.routes(), *routes])
+    app.add_routes([*_probes(pulse), *sign_in_routes(guard, clock, patience, live.ask_again), *live.routes(), *routes])
     app.on_response_prepare.append(headers_added)
     app.on_shutdown.append(live.stop)
 

@@ -149,6 +149,7 @@ CODES = {
     errors.UnavailableError: 5,
     errors.OutcomeUnknownError: 5,
     errors.NoRegistryError: 10,
+    errors.RetiredError: 1,
     errors.HeldError: 11,
     errors.BuildFailedError: 1,
     errors.CollectionRefusedError: 1,

@@ -119,12 +119,15 @@ def test_what_cannot_be_compared_is_refused(place: Place, refs: list[str]) -> No
     assert "not text" in answer.err
 
 
-@pytest.mark.parametrize("words", [("ls",), ("pointer", "ls"), ("ls", "--json"), ("ls", "--error-on-nothing")])
+@pytest.mark.parametrize("words", [("ls",), ("pointer", "ls"), ("ls", "--json")])
 @pytest.mark.usefixtures("refs")
 def test_a_listing_of_an_unknown_experiment_names_those_that_there_are(place: Place, words: tuple[str, ...]) -> None:
     answer = place(*words, "nope")
     assert (answer.code, answer.out) == (1, b"")
     assert "no experiment 'nope'; there are: e" in answer.err
+    awaited = place("ls", "nope", "--error-on-nothing")
+    assert (awaited.code, awaited.out) == (4, b"")
+    assert "there are: e" in awaited.err
 
 
 @pytest.mark.usefixtures("refs")

@@ -46,7 +46,8 @@ def test_a_signed_run_is_told_by_show_and_required_by_verify(place: Place) -> No
 
     verified = place("verify", "training@latest", "--signed-by", "signers")
     assert verified.code == 0
-    assert f"{place.ref}: signed by ada@example.org with {printed}\n1 runs, " in verified.out
+    assert f"{place.ref}: signed by ada@example.org with {printed}\nmain " in verified.out
+    assert "/registry: 1 runs, " in verified.out
     for scope in (["--all"], ["--experiment", "training"], [place.ref, "--engine", "threads"]):
         answer = place("verify", *scope, "--signed-by", "signers", "--signer", "ada@example.org", "--json")
         assert (answer.code, answer.json()["damages"]) == (0, [])

@@ -139,3 +139,16 @@ def test_who_listens_has_to_know_the_token(board: InventedBoard) -> None:
         listener = Listener(site, f"Authorization: Bearer {TOKEN}")
         assert "200 OK" in listener.until("retry:")
         listener.close()
+
+
+def test_who_listened_by_a_session_that_was_ended_is_cut_off(board: InventedBoard) -> None:
+    with a_site(board, token=TOKEN) as site:
+        browser = site.sign_in()
+        listener = Listener(site, f"Cookie: {browser['Cookie']}")
+        listener.until("retry:")
+        csrf = site.get("/", browser).text.partition('name="csrf" value="')[2].partition('"')[0]
+        assert site.post("/logout", {"csrf": csrf}, browser).status == 303
+        while listener.connection.recv(65536):
+            pass  # the answer ends, and is not begun again
+        listener.close()
+        assert site.get("/live", browser).status == 401
