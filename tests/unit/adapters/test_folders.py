@@ -6,6 +6,7 @@ import shutil
 import socket
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from tests.fakes.journal import FakeHashes
 from sealrun.adapters.folders import LocalFolder, NoHashes
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UnavailableError
-from sealrun.domain.manifest import Entry, Link
+from sealrun.domain.manifest import Entry, Link, path_problem
+from sealrun.domain.paths import are_plain
 from sealrun.domain.patterns import Patterns
 from sealrun.ports import Copying, FileFacts, HashCache, Source
 
@@ -453,3 +455,51 @@ def test_packs_of_which_every_file_is_known_are_left_alone(tmp_path: Path) -> No
     assert [len(pack.members) for pack in again.packs] == [1]
     third = folder.hash(folder.scan(), copying)
     assert (third.packs, list(third.entries)) == ((), list(again.entries))
+
+
+class Calls:
+    """Counts the calls of `os` that a look at a file, or reading it, is made of."""
+
+    NAMES = ("open", "read", "readv", "fstat", "close", "stat", "lstat", "scandir", "pread", "lseek")
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.made: Counter[str] = Counter()
+        for name in self.NAMES:
+            patch.setattr(os, name, self._counting(name, getattr(os, name)))
+
+    def _counting(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object, **options: object) -> object:
+            self.made[name] += 1
+            return call(*args, **options)
+
+        return counted
+
+
+def test_a_small_file_costs_four_calls_to_read_into_a_pack_and_one_for_each_of_two_looks(tmp_path: Path) -> None:
+    made: dict[int, Counter[str]] = {}
+    for count in (100, 300):
+        run = a_folder(tmp_path / f"{count}", {f"d{at % 5}/{at:04}": f"{at}" for at in range(count)})
+        stage = MemoryStage()
+        with pytest.MonkeyPatch.context() as patch:
+            calls = Calls(patch)
+            folder = open_run(run)
+            tree = folder.scan()
+            copying = Copying(stage=stage, alone=nothing, packs=[range(count)], knows=lambda _digest, _size: False)
+            hashed = folder.hash(tree, copying)
+        assert len(hashed.packs[0].members) == count
+        made[count] = calls.made
+    more = {name: made[300][name] - made[100][name] for name in Calls.NAMES if made[300][name] != made[100][name]}
+    assert more == {"open": 200, "read": 200, "fstat": 200, "close": 200, "stat": 400}
+
+
+@given(st.lists(st.text(st.sampled_from("ab./\\ \n\0é-_"), max_size=5), max_size=6))
+def test_paths_are_plain_only_where_nothing_is_wrong_with_any_of_them(paths: list[str]) -> None:
+    if are_plain(paths):
+        assert [path_problem(path) for path in paths] == [None] * len(paths)
+
+
+def test_usual_paths_are_plain_at_one_look() -> None:
+    assert are_plain([f"{at // 10:03}/weights-{at}.bin" for at in range(5_000)])
+    assert not are_plain(["a", "", "b"])
+    assert not are_plain(["a/", "b"])
+    assert not are_plain(["a", ".."])

@@ -257,3 +257,19 @@ def test_entries_sort_like_the_c_locale(tmp_path: Path) -> None:
     printed = shell("find . -type f | sort", tmp_path).split("\n")[:-1]
     manifest = Manifest.build([Entry(name, 0, sha256(b"")) for name in _shuffled(names)])
     assert printed == [f"./{entry.path}" for entry in manifest.entries]
+
+
+PIECES = st.sampled_from(["a", "B/", "/", ".", "..", "\n", "\0", "é", "-", " ", "x" * 255, "x" * 256, "\udc80", ".x"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sets(st.lists(PIECES, max_size=4).map("".join), max_size=3))
+def test_paths_that_are_looked_at_together_are_refused_like_each_by_itself(paths: set[str]) -> None:
+    ordered = sorted(paths)
+    problem = next(filter(None, map(path_problem, ordered)), None)
+    manifest = Manifest(
+        entries=tuple(Entry(path, 1, sha256(b"x")) for path in ordered), tree_digest=Digest(""), size=len(ordered)
+    )
+    folders = {"/".join(path.split("/")[:end]) for path in paths for end in range(1, path.count("/") + 1)}
+    if not paths & folders:  # which is said first
+        assert manifest.problem() == problem

@@ -105,6 +105,7 @@ class Meeting:
 @pytest.fixture
 def pack(monkeypatch: pytest.MonkeyPatch) -> tuple[Pack, Reader, RunFiles]:
     monkeypatch.setattr(pouring, "_FAR_SPAN", SPAN)
+    monkeypatch.setattr(pouring, "_PATIENCE_S", 60.0)
     paths = [f"{number:05}" for number in range(SPANS * (SPAN // MEMBER))]
     run, _ = a_run({path: a_body(path) for path in paths})
     manifest = Manifest.decode(bytes(run.manifest_json), "manifest.json")
@@ -140,6 +141,17 @@ def test_larger_files_are_written_side_by_side(
     pack: tuple[Pack, Reader, RunFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pouring, "_SMALL", MEMBER)
+    store, reader, view = pack
+    writing = Writing(store, Meeting())
+    pour(reader, view, view.manifest.entries, writing)
+    assert writing.files == len(view.manifest.entries)
+    assert 2 <= writing.most <= 4
+
+
+def test_where_files_are_slow_to_write_nobody_waits_for_a_turn(
+    pack: tuple[Pack, Reader, RunFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pouring, "_PATIENCE_S", 0.0001)
     store, reader, view = pack
     writing = Writing(store, Meeting())
     pour(reader, view, view.manifest.entries, writing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
@@ -17,6 +18,7 @@ _AT_ONCE = 500
 """So many values fit into one statement of every SQLite in use."""
 _ROWS_AT_ONCE = 100
 _LEARN = "INSERT OR REPLACE INTO hints (registry, digest, place, size, offset, pack, sealed_by) VALUES "
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
 _SIZES = "SELECT size FROM sizes WHERE registry = ?"
 _PLACES = (
     "SELECT digest, coalesce(keys.name, place), size, offset, attempts.name FROM hints "
@@ -92,12 +94,14 @@ def _register(connection: sqlite3.Connection, registry_id: str) -> int:
 def _learn(
     connection: sqlite3.Connection, number: int, attempt: int | None, packs: Mapping[Key, int], rows: list[PlaceRow]
 ) -> None:
-    """Write some hints with one statement: one for each would cost half as much again."""
-    values: list[object] = []
-    for digest, key, size, offset in rows:
-        values += (digest, _place(digest, key) if offset is None else "", size, offset, packs.get(key))
-    row = f"({number}, ?, ?, ?, ?, ?, {'NULL' if attempt is None else attempt})"  # numbers of ours
-    connection.execute(_LEARN + ", ".join([row] * len(rows)), values)
+    values = [
+        (number, digest, _place(digest, key) if offset is None else "", size, offset, packs.get(key), attempt)
+        for digest, key, size, offset in rows
+    ]
+    if len(rows) == _ROWS_AT_ONCE:  # one statement for each row costs half as much again; others are prepared once, too
+        connection.execute(_LEARN + ", ".join([_ROW] * _ROWS_AT_ONCE), list(chain.from_iterable(values)))
+    else:
+        connection.executemany(_LEARN + _ROW, values)
 
 
 def _name(connection: sqlite3.Connection, name: str) -> int:

@@ -86,7 +86,7 @@ def load_one(store: Store, target: Target, path: str) -> OneFile:
     records = _Records(store, target, None, (SUMS_FILE, _REFS))
     ref = f"{target.experiment}/{target.run_id}"
     found: list[Digest] = []
-    records.go_through(lambda lines: found.extend(_digests_of(lines, path)))
+    records.go_through(lambda lines: found.extend(_digests_of(lines, ARTIFACTS + path)))
     if not found:
         raise no_such_file(ref, path)
     digest = found[0]
@@ -187,7 +187,12 @@ class _Records:
         listed: dict[str, Digest] = {}
 
         def note(lines: bytes) -> None:
-            listed.update({each[2].decode(): Digest(each[1].decode()) for each in _RECORD_LINE.finditer(lines)})
+            for name in (RUN_FILE, MANIFEST_FILE):
+                digest = next(_digests_of(lines, name), None)
+                if digest is not None:
+                    listed[name] = digest
+                elif name.encode() in lines:  # perhaps written another way, which takes a look at every line
+                    listed.update({each[2].decode(): Digest(each[1].decode()) for each in _RECORD_LINE.finditer(lines)})
 
         self.go_through(note)
         return listed
@@ -217,8 +222,8 @@ def _root_and_end(body: Body, note: Callable[[bytes], object]) -> tuple[Digest, 
 
 
 def _digests_of(lines: bytes, path: str) -> Iterator[Digest]:
-    """Yield the digest of the entry at `path` out of some lines of MANIFEST.sha256, if it is there."""
-    line = sum_line("", ARTIFACTS + path).encode()
+    """Yield the digest of the file at `path` in a run folder out of some lines of MANIFEST.sha256, if it is there."""
+    line = sum_line("", path).encode()
     mark, rest = (b"\\", line[1:]) if line.startswith(b"\\") else (b"", line)
     at = lines.find(rest)
     while at >= 0:  # what is found may be the end of a longer name
