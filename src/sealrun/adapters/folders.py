@@ -133,7 +133,8 @@ class LocalFolder:
         known, packs = digests.known, copying.packs if copying is not None else ()
         unknown = _unknown_bytes(files, known)
         if any(known):
-            packs = [array("L", [number for number in pack if not known[number]]) for pack in packs]
+            left = (array("I", [number for number in pack if not known[number]]) for pack in packs)
+            packs = [pack for pack in left if pack]
         moved = self._moving() or nobody_asks
         found = Hashing(self._root, self._workers, Staging(copying), moved).run(files, digests, packs)
         self._hashed(unknown)

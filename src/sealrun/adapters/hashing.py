@@ -21,6 +21,7 @@ from sealrun.adapters.small_files import read_small_files
 from sealrun.adapters.staging import Digested, Staging
 from sealrun.adapters.tables import FileTable
 from sealrun.domain.entries import DIGEST_BYTES, ROWS, Entries, EntryBlock, hex_digests
+from sealrun.domain.shelves import Blocks
 from sealrun.ports import FileFacts
 
 _CHUNK = 4 << 20
@@ -68,10 +69,10 @@ class Digests:
     def entries(self) -> Entries:
         """Return the files with their digests, once all are known. What the table has of them is not copied."""
         return Entries(
-            [
+            Blocks(
                 EntryBlock(block.paths, block.sizes, digests, block.executable if any(block.executable) else b"")
                 for block, digests in zip(self._files.blocks, self._blocks, strict=True)
-            ]
+            )
         )
 
 
@@ -187,7 +188,7 @@ def _batches(files: FileTable, known: bytearray, packs: Sequence[Sequence[int]])
         for number in pack:
             taken[number] = 1
     big: list[tuple[int, int]] = []
-    small = array("L")
+    small = array("I")
     number = taken.find(0)
     while number >= 0:
         size = files.blocks[number // ROWS].sizes[number % ROWS]

@@ -13,8 +13,10 @@ from sealrun.adapters.beneath import opened_folder, printable, translate
 from sealrun.adapters.tables import FileBlock, FileTable, Listing
 from sealrun.domain.errors import RunRejectedError
 from sealrun.domain.links import is_left_out, link_problem
-from sealrun.domain.manifest import Link, are_plain, path_problem
+from sealrun.domain.manifest import Link
+from sealrun.domain.paths import are_plain, path_problem
 from sealrun.domain.patterns import Patterns
+from sealrun.domain.shelves import Blocks
 from sealrun.ports import Survey, Tree
 
 _KINDS = {
@@ -39,8 +41,8 @@ class _Kept:
     """A look of which everything is kept."""
 
     def __init__(self) -> None:
-        self._blocks: list[FileBlock] = []
-        self.found = _Found(self._blocks.append)
+        self._blocks = Blocks[FileBlock]()
+        self.found = _Found(self._blocks.add)
 
     def survey(self) -> Survey:
         found = self.found

@@ -16,6 +16,7 @@ import msgspec
 
 from sealrun.domain.entries import ROWS, join_paths, split_paths
 from sealrun.domain.grouping import in_groups
+from sealrun.domain.shelves import Blocks, numbers, pack_columns, unpack_columns
 from sealrun.ports import FileFacts
 
 Row = tuple[str, FileFacts]
@@ -59,6 +60,25 @@ class FileBlock(msgspec.Struct, frozen=True, gc=False):
             bytes([status.st_mode & stat.S_IXUSR != 0 for status in statuses]),
         )
 
+    @property
+    def rows_in(self) -> int:
+        """How many rows there are."""
+        return len(self.sizes)
+
+    def pack(self) -> bytes:
+        """Return all columns as bytes."""
+        facts = self.inodes.tobytes(), self.sizes.tobytes(), self.written.tobytes()
+        changed = b"" if self.changed is self.written else self.changed.tobytes()
+        return pack_columns(self.paths, *facts, changed, self.executable)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> FileBlock:
+        """Return the block of such bytes."""
+        paths, inodes, sizes, times, changed, executable = unpack_columns(body, 6)
+        written = numbers("q", times)
+        others = numbers("q", changed) if changed else written
+        return cls(paths, numbers("Q", inodes), numbers("q", sizes), written, others, executable)
+
     def rows(self) -> Iterator[Row]:
         """Yield the rows."""
         return zip(split_paths(self.paths), self.facts(), strict=True)
@@ -76,8 +96,8 @@ class FileTable(Mapping[str, FileFacts]):
 
     def __init__(self, blocks: Sequence[FileBlock]) -> None:
         """Hold `blocks`, of which each but the last has `ROWS` rows."""
-        self.blocks = tuple(blocks)
-        self._length = sum(len(block.sizes) for block in self.blocks)
+        self.blocks = blocks if isinstance(blocks, Blocks) else Blocks(blocks)
+        self._length = self.blocks.rows
         self._firsts = [block.paths.partition(b"\0")[0].decode("utf-8", "surrogatepass") for block in self.blocks]
         self._unpacked: tuple[int, dict[str, FileFacts]] = (-1, {})
 
@@ -119,14 +139,14 @@ class FileTable(Mapping[str, FileFacts]):
         """Yield the facts of every file."""
         return chain.from_iterable(block.facts() for block in self.blocks)
 
-    def pick(self, numbers: Iterable[int]) -> Iterator[Row]:
-        """Yield the rows of these numbers, which ascend."""
-        known, paths = -1, list[str]()
-        for number in numbers:
+    def pick(self, positions: Iterable[int]) -> Iterator[Row]:
+        """Yield the rows at these positions, which ascend."""
+        known, paths, block = -1, list[str](), None
+        for number in positions:
             at, row = divmod(number, ROWS)
-            if at != known:
-                known, paths = at, split_paths(self.blocks[at].paths)
-            block = self.blocks[at]
+            if block is None or at != known:
+                known, block = at, self.blocks[at]
+                paths = split_paths(block.paths)
             facts = FileFacts(
                 block.inodes[row],
                 block.sizes[row],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import JOURNAL_FILE, SqliteJournal, open_journal
 from sealrun.adapters.locking import holder
-from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, open_reader
+from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, keep_aside, open_reader
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.watch import WatchSpec
@@ -76,6 +76,7 @@ class Parts:
 
     def __enter__(self) -> Self:
         """Open nothing yet."""
+        keep_aside(self.state)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -13,6 +15,7 @@ from sealrun.adapters.clock import SystemClock
 from sealrun.adapters.limiting import LimitedStore, Limiter
 from sealrun.adapters.metering_store import MeteredStore
 from sealrun.adapters.pulsing_store import PulsingStore
+from sealrun.adapters.shelving import FileShelf
 from sealrun.adapters.spooling import SpoolStage
 from sealrun.adapters.stores import open_store
 from sealrun.adapters.surrounding import beneath
@@ -21,6 +24,7 @@ from sealrun.domain.packing import LEAST_LINKED, PackOptions
 from sealrun.domain.quiet_hours import Quiet
 from sealrun.domain.ready import ready
 from sealrun.domain.records import sha256
+from sealrun.domain.shelves import use_shelves
 from sealrun.ports import UNMETERED, Clock, Entropy, Journal, Meters, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.publication.packing import Packing
@@ -270,3 +274,12 @@ def _kept_url(spec: RegistrySpec) -> str:
     if spec.shown_url == spec.url:
         return spec.url
     return f"{spec.shown_url}#{sha256(spec.url.encode())[:16]}"
+
+
+def keep_aside(state: Path) -> None:
+    """From now on keep what is too long for memory on the disk of the state folder, or where temporary files go."""
+
+    def make() -> FileShelf:
+        return FileShelf(str(state) if os.access(state, os.W_OK | os.X_OK) else None)
+
+    use_shelves(make)

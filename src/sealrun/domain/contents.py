@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, ItemsView, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import chain, islice
 from typing import overload
@@ -17,54 +17,57 @@ FEW = 20_000
 
 _WORDS = DIGEST_BYTES // 8
 _MARK = 8
+_TAG = 32
+_NUMBER = (1 << _TAG) - 1
 
 
 class DigestIndex:
-    """Finds the numbers of digests that are kept elsewhere, one behind the other in a few values.
+    """Finds the numbers of digests that are kept elsewhere, one behind the other.
 
-    A table with open addressing: four bytes for each slot, of which at most two thirds are taken.
+    A table with open addressing, of which at most two thirds are taken: a digest's number, and four of its bytes, so
+    that hardly any other one is ever read again to be compared.
     """
 
-    def __init__(self, columns: Sequence[bytes | bytearray]) -> None:
-        """Index `columns`; each but the last holds as many digests as the first."""
-        self._columns = columns
-        self._each = len(columns[0]) // DIGEST_BYTES if columns else 1
-        count = sum(len(column) for column in columns) // DIGEST_BYTES
+    def __init__(
+        self, columns: Iterable[bytes | bytearray], count: int, raw: Callable[[int], bytes | bytearray]
+    ) -> None:
+        """Index the `count` digests in `columns`; `raw` returns one by its number."""
+        self._raw = raw
         self._last = max(8, 1 << (count * 3 // 2).bit_length()) - 1
-        self._table = array("I", bytes(4 * (self._last + 1)))
+        self._table = array("Q", bytes(8 * (self._last + 1)))
         self.repeated = bytearray(count)
         """A one for each digest that was there before."""
-        self._fill()
+        self._fill(columns)
 
     def find(self, raw: bytes) -> int:
         """Return the number of the first digest with these bytes, or -1."""
         table, last = self._table, self._last
-        at = int.from_bytes(raw[:_MARK], sys.byteorder) & last
-        while number := table[at]:
-            if self._raw(number - 1) == raw:
-                return number - 1
+        mark = int.from_bytes(raw[:_MARK], sys.byteorder)
+        at, tag = mark & last, mark >> _TAG
+        while slot := table[at]:
+            if slot >> _TAG == tag and self._raw((slot & _NUMBER) - 1) == raw:
+                return (slot & _NUMBER) - 1
             at = (at + 1) & last
         return -1
 
-    def _raw(self, number: int) -> bytes | bytearray:
-        column, row = divmod(number, self._each)
-        return self._columns[column][row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
-
-    def _fill(self) -> None:
+    def _fill(self, columns: Iterable[bytes | bytearray]) -> None:
         table, last, number = self._table, self._last, 0
-        for column in self._columns:
+        for column in columns:
             words = array("Q")
             words.frombytes(column)
-            for mark in words[::_WORDS]:
+            for row, mark in enumerate(words[::_WORDS]):
                 number += 1
-                at = mark & last
-                while known := table[at]:
-                    if self._raw(known - 1) == self._raw(number - 1):
+                at, tag = mark & last, mark >> _TAG
+                while slot := table[at]:
+                    if slot >> _TAG == tag and self._is(column, row, (slot & _NUMBER) - 1):
                         self.repeated[number - 1] = 1
                         break
                     at = (at + 1) & last
                 else:
-                    table[at] = number
+                    table[at] = tag << _TAG | number
+
+    def _is(self, column: bytes | bytearray, row: int, number: int) -> bool:
+        return column[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES] == self._raw(number)
 
 
 class Contents(Mapping[Digest, int]):
@@ -74,11 +77,12 @@ class Contents(Mapping[Digest, int]):
         """Look at `entries`; of many, their columns are kept."""
         self._rows: dict[Digest, int] | None = None
         self._index: DigestIndex | None = None
+        self._last: tuple[int, bytes | bytearray] = -1, b""
         self._blocks = entries.blocks if isinstance(entries, Entries) else ()
         self.span = len(entries)
         """Rows are below this number."""
         if isinstance(entries, Entries) and len(entries) > FEW:
-            self._index = DigestIndex([block.digests for block in self._blocks])
+            self._index = DigestIndex((block.digests for block in self._blocks), self.span, self._raw)
             self._length = self.span - sum(self._index.repeated)
             return
         self._rows = {}
@@ -96,6 +100,13 @@ class Contents(Mapping[Digest, int]):
         if self._rows is not None:
             return self._rows.get(digest, -1)
         return -1 if self._index is None else self._index.find(bytes.fromhex(digest))
+
+    def _raw(self, row: int) -> bytes | bytearray:
+        number, at = row // ROWS, row % ROWS * DIGEST_BYTES
+        last = self._last
+        if last[0] != number:  # mostly asked for in order; one assignment, whatever other threads see
+            last = self._last = number, self._blocks[number].digests
+        return last[1][at : at + DIGEST_BYTES]
 
     def __getitem__(self, digest: Digest) -> int:
         row = self.row(digest)
@@ -136,12 +147,39 @@ class _Items(ItemsView[Digest, int]):
         return self._mapping._pairs()  # noqa: SLF001 - the view of this very class
 
 
+class Rest(Mapping[Digest, int]):
+    """The contents of a run without some of them. What is left out is counted once, and never looked at again."""
+
+    def __init__(self, contents: Contents, without: Container[Digest]) -> None:
+        """Leave out what is in `without`."""
+        self._contents = contents
+        self._left = Marked(contents)
+        for digest in contents:
+            if digest not in without:
+                self._left.add(digest)
+        self.row, self.span = contents.row, contents.span
+
+    def __len__(self) -> int:
+        return self._left.count
+
+    def __iter__(self) -> Iterator[Digest]:
+        return (digest for digest in self._contents if digest in self._left)
+
+    def __contains__(self, digest: object) -> bool:
+        return isinstance(digest, str) and Digest(digest) in self._left
+
+    def __getitem__(self, digest: Digest) -> int:
+        if digest not in self._left:
+            raise KeyError(digest)
+        return self._contents[digest]
+
+
 class Marked:
     """Some of the contents of a run: a byte for each of its files. What the run does not have is never marked."""
 
     def __init__(self, contents: Mapping[Digest, int]) -> None:
         """Mark none of `contents`."""
-        if isinstance(contents, Contents):
+        if isinstance(contents, Contents | Rest):
             self._row, span = contents.row, contents.span
         else:
             rows = {digest: row for row, digest in enumerate(contents)}

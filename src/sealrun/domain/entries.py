@@ -18,6 +18,7 @@ import msgspec
 from sealrun.domain.address import Digest, parse_digest
 from sealrun.domain.errors import UnsupportedFormatError, UsageError
 from sealrun.domain.grouping import in_groups
+from sealrun.domain.shelves import Blocks, numbers, pack_columns, unpack_columns
 
 ROWS = 1024
 """How many rows a block holds; the last one fewer."""
@@ -71,6 +72,21 @@ class EntryBlock(msgspec.Struct, frozen=True, gc=False):
         executable = bytes([entry.executable for entry in entries])
         return cls(join_paths(paths), sizes, digests, executable if any(executable) else b"")
 
+    @property
+    def rows_in(self) -> int:
+        """How many rows there are."""
+        return len(self.sizes)
+
+    def pack(self) -> bytes:
+        """Return all columns as bytes."""
+        return pack_columns(self.paths, self.sizes.tobytes(), self.digests, self.executable)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> EntryBlock:
+        """Return the block of such bytes."""
+        paths, sizes, digests, executable = unpack_columns(body, 4)
+        return cls(paths, numbers("q", sizes), digests, executable)
+
     def names(self) -> list[str]:
         """Every path, in order."""
         return split_paths(self.paths)
@@ -95,8 +111,8 @@ class Entries(Sequence[Entry]):
 
     def __init__(self, blocks: Sequence[EntryBlock]) -> None:
         """Hold `blocks`, of which each but the last has `ROWS` rows."""
-        self._blocks = tuple(blocks)
-        self._length = sum(len(block.sizes) for block in self._blocks)
+        self._blocks: Blocks[EntryBlock] = blocks if isinstance(blocks, Blocks) else Blocks(blocks)
+        self._length = self._blocks.rows
         self._firsts: list[str] | None = None
 
     @property
@@ -128,7 +144,7 @@ class Entries(Sequence[Entry]):
     def find(self, path: str) -> Entry | None:
         """Return the entry at `path`, of entries in order of their paths, or None."""
         if self._firsts is None:
-            self._firsts = [block.names()[0] for block in self._blocks]
+            self._firsts = [split_paths(block.paths.partition(b"\0")[0])[0] for block in self._blocks]
         at = bisect_right(self._firsts, path) - 1
         if at < 0:
             return None
@@ -149,21 +165,21 @@ class Entries(Sequence[Entry]):
         return f"Entries({list(self)!r})"
 
     def __reduce__(self) -> tuple[type[Entries], tuple[tuple[EntryBlock, ...]]]:
-        return Entries, (self._blocks,)
+        return Entries, (tuple(self._blocks),)
 
 
 def in_columns(entries: Iterable[Entry]) -> Sequence[Entry]:
     """Return entries in columns, in their order; one after the other where one says what no column holds."""
     if isinstance(entries, Entries):
         return entries
-    blocks: list[EntryBlock] = []
+    blocks = Blocks[EntryBlock]()
     rest = in_groups(entries, ROWS)
     for rows in rest:
         block = EntryBlock.of(rows)
         if block is None:
             before = chain.from_iterable(known.entries() for known in blocks)
             return tuple(chain(before, rows, chain.from_iterable(rest)))
-        blocks.append(block)
+        blocks.add(block)
     return Entries(blocks)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from sealrun.domain.cutting import Cutter
 from sealrun.domain.entries import Entry, rows_of
 from sealrun.domain.ready import ready
 from sealrun.domain.records import canonical_json_without_floats
@@ -17,7 +18,9 @@ _END = b"\n  ]"
 """Nowhere else in a record: a line feed inside a string is escaped, and what is deeper stands further to the right."""
 _BEFORE, _AFTER = b'{\n  "entries": [\n', b"\n  ]\n}\n"
 _BETWEEN = b"\n    },\n"
+_LAST = b"\n    }" + _END
 _READ_AT_ONCE = 128 << 10
+_MOST_AROUND = 16 << 20
 
 
 def written(frame: bytes, entries: Sequence[Entry]) -> Iterator[bytes]:
@@ -35,24 +38,31 @@ def written(frame: bytes, entries: Sequence[Entry]) -> Iterator[bytes]:
     yield _END + tail
 
 
-def read_apart(body: bytes) -> tuple[bytes, Iterator[Entry]] | None:
-    """Return a record without its entries, and those; None if it is not as `written` writes it.
+class Apart:
+    """A record as `written` writes it, gone through once: first its entries, then what is around them.
 
-    Going through the entries raises one of `records.UNREADABLE` where that turns out later.
+    What is written otherwise raises one of `records.UNREADABLE`.
     """
-    begin = body.find(_ENTRIES) + len(_ENTRIES)
-    end = body.find(_END, begin) if begin >= len(_ENTRIES) else -1
-    if end < 0:
-        return None
-    return body[:begin] + body[end:], _read_entries(body, begin, end)
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        """Begin with `pieces`."""
+        self._cutter = Cutter(pieces)
+        self._around: list[bytes] = []
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries."""
+        self._around.append(self._cutter.through(_ENTRIES, _MOST_AROUND))
+        for part in self._cutter.parts(_BETWEEN, _LAST, len(b"\n    }")):
+            yield from _decoder().decode(b"[" + part + b"]")
+
+    def frame(self) -> bytes:
+        """Return the record without its entries, which were gone through."""
+        return b"".join((*self._around, _END, self._cutter.rest(_MOST_AROUND)))
 
 
-def _read_entries(body: bytes, begin: int, end: int) -> Iterator[Entry]:
-    while begin < end:
-        cut = body.find(_BETWEEN, begin + _READ_AT_ONCE, end)
-        stop = end if cut < 0 else cut + len(_BETWEEN) - 2
-        yield from _decoder().decode(b"[" + body[begin:stop] + b"]")
-        begin = stop + 1
+def cut(body: bytes) -> Iterator[bytes]:
+    """Yield a record that is there as a whole some bytes at a time."""
+    return (body[at : at + _READ_AT_ONCE] for at in range(0, len(body), _READ_AT_ONCE))
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from sealrun.domain.comparing import flat
 from sealrun.domain.errors import UsageError
 from sealrun.domain.lineage import sources_of
 from sealrun.domain.manifest import Manifest
+from sealrun.domain.pieces import Body
 from sealrun.domain.pointing import Target
 from sealrun.domain.records import canonical_json, sha256
 from sealrun.domain.run import Envelope
@@ -37,7 +38,7 @@ class Layout(msgspec.Struct, frozen=True):
     """How a run is written to a folder: its files below `inside`, and these `files` beside; links unless left out."""
 
     inside: str = ""
-    files: Mapping[str, bytes] = {}
+    files: Mapping[str, Body] = {}
     links: bool = True
 
 

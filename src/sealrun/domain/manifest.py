@@ -21,9 +21,10 @@ import msgspec
 from sealrun.domain.address import Digest, parse_digest
 from sealrun.domain.contents import FEW, Contents
 from sealrun.domain.entries import Entries, Entry, add_parents, ascend, check_digests, columns_of, in_columns, sizes_of
-from sealrun.domain.entry_records import read_apart, written
+from sealrun.domain.entry_records import Apart, cut, written
 from sealrun.domain.errors import IntegrityError, RunRejectedError, UnsupportedFormatError, UsageError
 from sealrun.domain.links import links_problem
+from sealrun.domain.paths import are_plain, path_problem
 from sealrun.domain.pieces import Body, Pieces
 from sealrun.domain.records import FORMAT, UNREADABLE, JsonObject, Record, canonical_json_without_floats, sha256
 
@@ -34,13 +35,10 @@ RUN_FILE = "run.json"
 SUMS_FILE = "MANIFEST.sha256"
 ARTIFACTS = "artifacts/"
 _ROOT_PREFIX = "# ROOT_SHA256 "
-_MAX_COMPONENT_BYTES = 255
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r"}
 _ESCAPED = re.compile(r"\\([\\nr])")
 _TO_ESCAPE = re.compile(r"[\\\n\r]")
-_PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._ =,+-]{0,254}(?:/(?!\Z)|\Z))+\Z")
-"""Paths as nearly all are: one look instead of several, since a run may have a million."""
 
 
 class Link(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -48,32 +46,6 @@ class Link(msgspec.Struct, frozen=True, order=True, gc=False):
 
     path: str
     target: str
-
-
-def path_problem(path: str) -> str | None:
-    """Say why `path` cannot be a path inside a run, or return None. Rejects everything that could lead outside."""
-    if _PLAIN.match(path):
-        return None
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return "the name is not valid UTF-8"
-    if "\0" in path:
-        return "the name holds a NUL character"
-    for part in path.split("/"):
-        if part in {"", ".", ".."}:
-            return f"the path has an empty, '.' or '..' component: {path!r}"
-        if len(part.encode()) > _MAX_COMPONENT_BYTES:
-            return f"a name is longer than {_MAX_COMPONENT_BYTES} bytes: {part[:40]!r}…"
-    return None
-
-
-def are_plain(paths: Iterable[str]) -> bool:
-    """Tell whether nothing is wrong with any of `paths`, at one look; some that are fit are not plain, too.
-
-    Components that are plain stay so where paths are joined, and an empty path shows as an empty component.
-    """
-    return _PLAIN.match("/".join(paths)) is not None
 
 
 class Manifest(Record, frozen=True, kw_only=True):
@@ -179,17 +151,26 @@ class Manifest(Record, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, entries=entries)
 
     @classmethod
+    def read(cls, body: Body, where: str) -> Self:
+        """Do the same as `decode`; of a long record, some entries are in memory at a time."""
+        found = None if isinstance(body, bytes) else cls._apart(body)
+        return cls.decode(bytes(body), where) if found is None else found.checked(where)
+
+    @classmethod
     def _at_once(cls, body: bytes) -> Self | None:
         """Build from bytes without unknown fields; see the base. As it is written, some entries at a time."""
-        apart = read_apart(body)
-        if apart is not None:
-            frame = super()._at_once(apart[0])
-            if frame is not None and not frame.entries:
-                try:
-                    return msgspec.structs.replace(frame, entries=in_columns(apart[1]))
-                except UNREADABLE:
-                    pass  # not as it is written: looked at as a whole
-        return super()._at_once(body)
+        return cls._apart(cut(body)) or super()._at_once(body)
+
+    @classmethod
+    def _apart(cls, pieces: Iterable[bytes]) -> Self | None:
+        """Do so; None if it is not as it is written: then it is looked at as a whole."""
+        apart = Apart(pieces)
+        try:
+            entries = in_columns(apart.entries())
+            frame = super()._at_once(apart.frame())
+        except UNREADABLE:
+            return None
+        return None if frame is None or frame.entries else msgspec.structs.replace(frame, entries=entries)
 
     def digests(self) -> Contents:
         """Every distinct content of the run with its size in bytes."""

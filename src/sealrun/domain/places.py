@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from abc import abstractmethod
 from array import array
 from bisect import bisect_right
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
@@ -11,7 +12,7 @@ from functools import cached_property
 import msgspec
 
 from sealrun.domain.address import Digest, Key
-from sealrun.domain.contents import DigestIndex
+from sealrun.domain.contents import FEW, DigestIndex
 from sealrun.domain.entries import DIGEST_BYTES, ROWS, hex_digests
 from sealrun.domain.packing import Member, Members
 
@@ -41,8 +42,8 @@ class PackPlaces(msgspec.Struct, frozen=True):
         """Return members, given as digest: (offset, size); None if they say what cannot be true."""
         try:
             digests = bytes.fromhex("".join(members))
-            offsets = array("Q", [offset for offset, _ in members.values()])
-            sizes = array("Q", [size for _, size in members.values()])
+            offsets = narrow([offset for offset, _ in members.values()])
+            sizes = narrow([size for _, size in members.values()])
         except (ValueError, OverflowError):
             return None
         if hex_digests(digests) != list(members):
@@ -75,10 +76,15 @@ class PackPlaces(msgspec.Struct, frozen=True):
             for name, (_, offset, size) in zip(names, some, strict=True):
                 yield name, offset, size
 
-    def ordered_rows(self) -> Iterator[PlaceRow]:
-        """Yield the same with their key, digests as bytes."""
+    def ordered_rows(self, *, lean: bool = False) -> Iterator[PlaceRow]:
+        """Yield the same with their key, digests as bytes; if `lean`, with hardly any memory."""
         key = self.key
-        return ((raw, key, size, offset) for raw, offset, size in self._sorted())
+        return ((raw, key, size, offset) for raw, offset, size in (self._leanly() if lean else self._sorted()))
+
+    def _leanly(self) -> Iterator[tuple[bytes, int, int]]:
+        raw, width = self.digests, DIGEST_BYTES
+        for at in array("I", sorted(range(len(self.sizes)), key=lambda at: raw[at * width : (at + 1) * width])):
+            yield raw[at * width : (at + 1) * width], self.offsets[at], self.sizes[at]
 
     def _sorted(self) -> list[tuple[bytes, int, int]]:
         raw = self.digests
@@ -97,7 +103,34 @@ class PackPlaces(msgspec.Struct, frozen=True):
         return whole if len(which) == len(members) else whole.among(which)
 
 
-class Places(Mapping[Digest, Stored]):
+def narrow(numbers: Sequence[int]) -> array[int]:
+    """Return numbers in four bytes each, or in eight if there are larger ones."""
+    return array("I" if max(numbers, default=0) < 1 << 32 else "Q", numbers)
+
+
+class InColumns(Mapping[Digest, Stored]):
+    """Places that are kept in columns. Never change."""
+
+    whole = False
+    """Whether each is an object of its own."""
+
+    def items(self) -> ItemsView[Digest, Stored]:
+        """Return every content with its place."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Stored]:
+        """Return every place."""
+        return _Values(self)
+
+    @abstractmethod
+    def ordered_rows(self) -> Iterator[PlaceRow]:
+        """Yield every content with its place, in order of the digests."""
+
+    @abstractmethod
+    def _pairs(self) -> Iterator[tuple[Digest, Stored]]: ...
+
+
+class Places(InColumns):
     """Where contents are, those in packs in columns. Each is in one place. Never changes."""
 
     def __init__(self, others: Mapping[Digest, Stored], packs: Iterable[PackPlaces]) -> None:
@@ -129,24 +162,22 @@ class Places(Mapping[Digest, Stored]):
         at = bisect_right(self._starts, number) - 1
         return self.packs[at].place(number - self._starts[at])
 
-    def items(self) -> ItemsView[Digest, Stored]:
-        """Return every content with its place."""
-        return _Items(self)
-
-    def values(self) -> ValuesView[Stored]:
-        """Return every place."""
-        return _Values(self)
-
     def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
-        return heapq.merge(_rows(self.others), *(pack.ordered_rows() for pack in self.packs))
+        lean = len(self) > FEW
+        return heapq.merge(in_order(self.others), *(pack.ordered_rows(lean=lean) for pack in self.packs))
 
     def __reduce__(self) -> tuple[type[Places], tuple[Mapping[Digest, Stored], tuple[PackPlaces, ...]]]:
         return Places, (self.others, self.packs)
 
     @cached_property
     def _index(self) -> DigestIndex:
-        return DigestIndex([b"".join(pack.digests for pack in self.packs)])
+        return DigestIndex((pack.digests for pack in self.packs), self._length, self._raw)
+
+    def _raw(self, number: int) -> bytes:
+        at = bisect_right(self._starts, number) - 1
+        begin = (number - self._starts[at]) * DIGEST_BYTES
+        return self.packs[at].digests[begin : begin + DIGEST_BYTES]
 
     def _pairs(self) -> Iterator[tuple[Digest, Stored]]:
         yield from self.others.items()
@@ -156,14 +187,14 @@ class Places(Mapping[Digest, Stored]):
 
 
 class _Items(ItemsView[Digest, Stored]):
-    _mapping: Places
+    _mapping: InColumns
 
     def __iter__(self) -> Iterator[tuple[Digest, Stored]]:
         return self._mapping._pairs()  # noqa: SLF001 - the view of this very class
 
 
 class _Values(ValuesView[Stored]):
-    _mapping: Places
+    _mapping: InColumns
 
     def __iter__(self) -> Iterator[Stored]:
         return (stored for _, stored in self._mapping._pairs())  # noqa: SLF001 - the view of this very class
@@ -175,7 +206,7 @@ def _rows(places: Mapping[Digest, Stored]) -> list[PlaceRow]:
 
 def in_order(places: Mapping[Digest, Stored]) -> Iterator[PlaceRow]:
     """Yield every content with its place, in order of the digests."""
-    return places.ordered_rows() if isinstance(places, Places) else iter(_rows(places))
+    return places.ordered_rows() if isinstance(places, InColumns) else iter(_rows(places))
 
 
 def all_sizes(places: Mapping[Digest, Stored]) -> set[int]:
@@ -190,6 +221,9 @@ def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:
     if isinstance(places, Places):
         yield from ((pack.key, len(pack.sizes), sum(pack.sizes)) for pack in places.packs)
         places = places.others
+    if isinstance(places, InColumns):
+        yield from ((stored.key, 1, stored.size) for stored in places.values())
+        return
     counts: dict[Key, list[int]] = {}
     for stored in places.values():
         count = counts.setdefault(stored.key, [0, 0])
@@ -198,18 +232,11 @@ def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:
     yield from ((key, count, size) for key, (count, size) in counts.items())
 
 
-def joined(some: Mapping[Digest, Stored], others: Mapping[Digest, Stored]) -> Mapping[Digest, Stored]:
-    """Return the places of both; none is in `some` that is in `others`."""
-    if not some:
-        return others
-    if isinstance(others, Places):
-        return Places({**some, **others.others}, others.packs)
-    return {**some, **others}
-
-
 def whole_objects(places: Mapping[Digest, Stored]) -> Mapping[Digest, Stored]:
     """Return the places that are objects of their own, and no parts of packs."""
     others = places.others if isinstance(places, Places) else places
+    if isinstance(others, InColumns):
+        return others
     return {digest: stored for digest, stored in others.items() if stored.offset is None}
 
 
@@ -217,4 +244,14 @@ def pack_keys(places: Mapping[Digest, Stored]) -> set[Key]:
     """Return the keys of the packs that contents are in."""
     keys = {pack.key for pack in places.packs} if isinstance(places, Places) else set[Key]()
     others = places.others if isinstance(places, Places) else places
+    if isinstance(others, InColumns):
+        return keys
     return keys | {stored.key for stored in others.values() if stored.offset is not None}
+
+
+def used_keys(places: Mapping[Digest, Stored]) -> Iterator[Key]:
+    """Yield the keys of all objects and packs that contents are in; one of a pack more than once if need be."""
+    if isinstance(places, Places):
+        yield from (pack.key for pack in places.packs)
+        places = places.others
+    yield from (stored.key for stored in places.values())

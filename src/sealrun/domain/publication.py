@@ -21,8 +21,8 @@ from sealrun.domain.address import AttemptId, Digest, Key, RunId
 from sealrun.domain.contents import FEW, sorted_digests
 from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.pieces import Body, Pieces
-from sealrun.domain.place_records import places_of, write_digests, write_packs, written_refs
-from sealrun.domain.places import Places, Stored
+from sealrun.domain.place_records import places_of, read_places, write_digests, write_packs, write_places, written_refs
+from sealrun.domain.places import InColumns, Places, Stored
 from sealrun.domain.records import FORMAT, UNREADABLE, JsonObject, Record, canonical_json_without_floats
 
 __all__ = [
@@ -153,7 +153,13 @@ class Refs(Record, frozen=True, kw_only=True):
         return self._written() if len(self.objects) > FEW else self.encode()
 
     def _written(self) -> Body:
-        if isinstance(self.objects, Places) and self.objects.packs:
+        objects = self.objects.others if isinstance(self.objects, Places) else self.objects
+        packs = self.objects.packs if isinstance(self.objects, Places) else ()
+        if isinstance(objects, InColumns):
+            empty = {**msgspec.structs.replace(self, objects={}).to_json(), **({"packs": {}} if packs else {})}
+            frame = canonical_json_without_floats(empty)
+            return Pieces(lambda: write_places(frame, objects.ordered_rows(), packs))
+        if isinstance(self.objects, Places) and packs:
             others = msgspec.structs.replace(self, objects=self.objects.others).to_json()
             if "packs" not in others:  # else some are in packs by themselves, and all are put in order as one
                 return Pieces(partial(self._pieces, {**others, "packs": {}}, self.objects))
@@ -187,6 +193,20 @@ class Refs(Record, frozen=True, kw_only=True):
         for key, members in packs.items():
             objects.update({digest: Stored(key, size, offset) for digest, (offset, size) in members.items()})
         return msgspec.structs.replace(refs, objects=objects)
+
+    @classmethod
+    def read(cls, body: Body, where: str) -> Self:
+        """Do the same as `decode`; a long record is never in memory as a whole."""
+        if isinstance(body, bytes):
+            return cls.decode(body, where)
+        try:
+            frame, places = read_places(body)
+            refs = cls._at_once(frame)
+        except (*UNREADABLE, ValueError):
+            refs = None
+        if refs is None or refs.objects:
+            return cls.decode(bytes(body), where)
+        return msgspec.structs.replace(refs, objects=places)
 
     @classmethod
     def _at_once(cls, body: bytes) -> Self | None:

@@ -43,7 +43,7 @@ class SealedRun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def manifest(self) -> Manifest:
         """Decode ``manifest.json``, unless that was done."""
-        return self.content or Manifest.decode(bytes(self.manifest_json), MANIFEST_FILE)
+        return self.content or Manifest.read(self.manifest_json, MANIFEST_FILE)
 
     def sums(self) -> Sums:
         """Compute MANIFEST.sha256 and ROOT_SHA256."""

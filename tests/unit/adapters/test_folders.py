@@ -20,7 +20,8 @@ from tests.fakes.journal import FakeHashes
 from sealrun.adapters.folders import LocalFolder, NoHashes
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UnavailableError
-from sealrun.domain.manifest import Entry, Link, are_plain, path_problem
+from sealrun.domain.manifest import Entry, Link, path_problem
+from sealrun.domain.paths import are_plain
 from sealrun.domain.patterns import Patterns
 from sealrun.ports import Copying, FileFacts, HashCache, Source
 
@@ -440,6 +441,20 @@ def test_any_utf8_name_survives_scanning_hashing_and_opening(
     for entry in hashed.entries:
         with folder.source(Entry(entry.path, entry.size, entry.sha256)).open() as opened:
             assert opened.read() == bodies[entry.path]
+
+
+def test_packs_of_which_every_file_is_known_are_left_alone(tmp_path: Path) -> None:
+    a_folder(tmp_path / "run", {"a": "1", "b": "2", "c": "3", "d": "4"})
+    hashes = FakeHashes()
+    folder = LocalFolder(str(tmp_path / "run"), hashes=hashes, wall_ns=lambda: 1 << 62)
+    first = folder.hash(folder.scan())
+    (tmp_path / "run" / "d").write_bytes(b"5")
+    copying = Copying(stage=MemoryStage(), alone=lambda *_: False, packs=[[0, 1], [2, 3]])
+    again = folder.hash(folder.scan(), copying)
+    assert list(again.entries)[:3] == list(first.entries)[:3]
+    assert [len(pack.members) for pack in again.packs] == [1]
+    third = folder.hash(folder.scan(), copying)
+    assert (third.packs, list(third.entries)) == ((), list(again.entries))
 
 
 class Calls:

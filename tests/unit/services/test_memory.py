@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,22 @@ from tests.fakes.hints import FakeHints
 from tests.fakes.journal import FakeHashes
 
 from sealrun.adapters.folders import LocalFolder
+from sealrun.adapters.shelving import FileShelf
 from sealrun.adapters.spooling import SpoolStage
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain import contents
-from sealrun.domain.address import AttemptId, Digest, RunId, pack_key
+from sealrun.domain.address import AttemptId, Digest, Key, RunId, pack_key
 from sealrun.domain.entries import Entries, Entry, in_columns
+from sealrun.domain.hinting import HintColumns, gathered, pairs_of
 from sealrun.domain.manifest import Manifest, Sums
+from sealrun.domain.object_places import uploaded
 from sealrun.domain.packing import PackOptions
 from sealrun.domain.pieces import Pieces
 from sealrun.domain.places import PackPlaces, Places, all_sizes, in_order
-from sealrun.domain.publication import AttemptTicket, Intent, Refs, Stored
+from sealrun.domain.publication import AttemptTicket, Hint, Intent, Refs, Stored
 from sealrun.domain.records import canonical_json, sha256
 from sealrun.domain.run import Completion
+from sealrun.domain.shelves import Pile, use_shelves
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.upkeep import OpenedRegistry
 from sealrun.services.watching.sealing import SealRequest, seal
@@ -64,6 +69,25 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("contents", "manifest", "publication"):
         monkeypatch.setattr(f"sealrun.domain.{module}.FEW", 100)
     monkeypatch.setattr("sealrun.domain.place_records._MANY_BYTES", 100)
+    monkeypatch.setattr("sealrun.domain.object_places.FEW", 100)
+    monkeypatch.setattr("sealrun.domain.hinting.FEW", 100)
+    monkeypatch.setattr("sealrun.domain.shelves._NEAR", 1)
+
+
+@pytest.fixture
+def shelves(tmp_path: Path) -> Iterator[None]:
+    """Have a place for what is too long for memory, as every command has."""
+    use_shelves(lambda: FileShelf(str(tmp_path)))
+    yield
+    use_shelves(None)
+
+
+def in_pieces(body: bytes) -> Pieces:
+    return Pieces(lambda: (body[at : at + 20_000] for at in range(0, len(body), 20_000)))
+
+
+def objects_of(count: int) -> Mapping[Digest, Stored]:
+    return uploaded(ATTEMPT, ((sha256(b"object %d" % number), number % 300) for number in range(count)))
 
 
 def an_entry(number: int) -> Entry:
@@ -131,6 +155,40 @@ def test_refs_are_read_pack_by_pack() -> None:
         return lambda: Refs.decode(body, "refs.json")
 
     assert per_file(read) < 300
+
+
+@pytest.mark.usefixtures("shelves")
+def test_of_a_long_manifest_nothing_stays_in_memory() -> None:
+    def read(count: int) -> Callable[[], object]:
+        body = in_pieces(a_manifest(count).encode())
+        return lambda: Manifest.read(body, "manifest.json")
+
+    assert per_file(read) < 30
+
+
+def test_long_refs_are_read_into_columns_and_nothing_else() -> None:
+    def read(count: int) -> Callable[[], object]:
+        body = in_pieces(Refs(attempt=ATTEMPT, objects=places_of(count)).encode())
+        return lambda: Refs.read(body, "refs.json")
+
+    assert per_file(read) < 90
+
+
+def test_objects_of_their_own_are_kept_in_columns() -> None:
+    def read(count: int) -> Callable[[], object]:
+        body = in_pieces(Refs(attempt=ATTEMPT, objects=objects_of(count)).encode())
+        return lambda: Refs.read(body, "refs.json")
+
+    assert per_file(read) < 100
+    assert per_file(lambda count: lambda: objects_of(count)) < 100
+
+
+def test_hints_are_kept_in_columns() -> None:
+    def ask(count: int) -> Callable[[], object]:
+        places = places_of(count)
+        return lambda: gathered((digest, Hint(stored, ATTEMPT)) for digest, stored in places.items())
+
+    assert per_file(ask) < 100
 
 
 @pytest.mark.parametrize("record", ["manifest.json", "MANIFEST.sha256", "refs.json", "intent.json"])
@@ -210,6 +268,37 @@ def test_places_in_columns_are_found_like_those_in_a_dictionary() -> None:
     )
     assert all_sizes(places) == all_sizes(plain) == {stored.size for stored in plain.values()}
     assert places.get(sha256(b"none")) is None
+
+
+def test_refs_in_columns_are_written_and_read_like_those_in_a_dictionary() -> None:
+    strange = {sha256(b"strange"): Stored(Key("some/where"), 3)}
+    for objects in (objects_of(2_000), Places(objects_of(2_000), places_of(1_000).packs[1:]), strange, {}):
+        refs = Refs(attempt=ATTEMPT, objects=objects)
+        plain = Refs(attempt=ATTEMPT, objects=dict(objects)).encode()
+        assert bytes(refs.body()) == refs.encode() == plain
+        for read in (Refs.decode(plain, "x"), Refs.read(in_pieces(plain), "x"), Refs.read(plain, "x")):
+            assert dict(read.objects) == dict(objects)
+            assert all(read.objects[digest] == stored for digest, stored in objects.items())
+
+
+def test_hints_in_columns_are_those_in_a_dictionary() -> None:
+    hints = {digest: Hint(stored, ATTEMPT) for digest, stored in places_of(1_000).items()}
+    hints |= {sha256(b"%d" % number): Hint(Stored(Key("some/where"), number)) for number in range(2_000, 2_100)}
+    kept = gathered(hints.items())
+    assert isinstance(kept, HintColumns)
+    assert dict(kept) == dict(pairs_of(kept)) == hints
+
+
+@pytest.mark.usefixtures("shelves")
+def test_what_is_on_a_shelf_is_what_was_put_there() -> None:
+    there, elsewhere = in_columns(map(an_entry, range(5_000))), [an_entry(number) for number in range(5_000)]
+    assert isinstance(there, Entries)
+    assert list(there) == elsewhere
+    assert there[4_999] == elsewhere[4_999]
+    assert there.find(an_entry(3_333).path) == an_entry(3_333)
+    assert pickle.loads(pickle.dumps(there)).blocks == there.blocks  # noqa: S301 - our own
+    pile = Pile(b"%d," % number * 100_000 for number in range(20))
+    assert b"".join(pile) == b"".join(b"%d," % number * 100_000 for number in range(20))
 
 
 def test_entries_are_found_by_position_and_by_path() -> None:

@@ -54,7 +54,7 @@ def found(
     sealed_by: str | None = None,
     pinned: set[Digest] | None = None,
     sizes: Mapping[Digest, int] | None = None,
-) -> tuple[dict[Digest, Stored], list[Call]]:
+) -> tuple[Mapping[Digest, Stored], list[Call]]:
     """Ask the rule about `places`; also what it asked of the store."""
     gate = _Counting()
     by = None if sealed_by is None else AttemptId(sealed_by)

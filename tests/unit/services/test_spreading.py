@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from sealrun.domain.errors import UnavailableError
-from sealrun.services.threads.spreading import spread, spread_in_order
+from sealrun.services.threads.spreading import Waiting, spread, spread_in_order
 
 
 class Held(Executor):
@@ -69,7 +68,7 @@ def test_no_more_is_taken_from_the_items_than_may_be_in_flight() -> None:
 
 
 def test_what_is_urgent_goes_before_the_rest() -> None:
-    urgent: deque[int] = deque()
+    urgent = Waiting[int]()
     engine = Held()
     for item, _ in spread(engine, double, range(1, 6), 1, urgent):
         if item < 10:

@@ -135,7 +135,7 @@ def test_a_worker_stops_once_it_has_noted_enough_and_the_rest_is_handed_out_agai
 def test_bytes_are_cut_into_portions_of_bounded_size_and_packs_stay_together() -> None:
     large = [(Digest("a" * 64), Stored(Key(f"large-{number}"), 50 << 20)) for number in range(3)]
     packed = [(Digest(f"{at:064x}"), Stored(Key(f"pack-{at % 2}"), 10, at)) for at in range(10_000)]
-    portions = list(cut_bytes([*packed, *large]))
+    portions = list(cut_bytes((*packed, *large), lambda *_: True))
     handed = [pair for portion in portions for pair in portion.objects]
     assert len(handed) == len(set(handed))
     assert set(handed) == {*packed, *large}

@@ -12,7 +12,7 @@ import msgspec
 from sealrun.adapters.journal.claims import Claims
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.adapters.journal.folders import write_folder
-from sealrun.adapters.journal.sealed_runs import compressed, identity_of, store_run
+from sealrun.adapters.journal.sealed_runs import compressed, identity_of, store_run, unpacked
 from sealrun.domain.address import AttemptId
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.ready import ready
@@ -63,9 +63,15 @@ class DeliveryRoom:
             msg = f"{self._file.path}: holds the records of sealed run {sealed} no more; every registry has them"
             raise NotFoundError(msg)
         folder, run_json, manifest_json = rows[0]
-        return SealedRun(
-            folder=folder, run_json=zlib.decompress(run_json), manifest_json=zlib.decompress(manifest_json)
-        )
+        manifest = unpacked(manifest_json, self._manifest_pieces(sealed))
+        return SealedRun(folder=folder, run_json=zlib.decompress(run_json), manifest_json=manifest)
+
+    def _manifest_pieces(self, sealed: int) -> Iterator[bytes]:
+        number = 0
+        query = "SELECT body FROM manifest_pieces WHERE sealed = ? AND number = ?"
+        while rows := self._file.rows(query, (sealed, number)):
+            yield rows[0][0]
+            number += 1
 
     def claim(self, registry: str, now: float, sealed: int | None = None) -> Delivery | None:
         """Take the next due delivery for this process; see the port. A power cut ends the process, and so the claim."""
@@ -226,6 +232,9 @@ class DeliveryRoom:
                    WHERE accepted < ? AND run_json IS NOT NULL AND NOT EXISTS (
                      SELECT 1 FROM deliveries WHERE sealed = sealed_runs.id AND state <> 'published')""",
                 (before,),
+            )
+            connection.execute(
+                "DELETE FROM manifest_pieces WHERE sealed IN (SELECT id FROM sealed_runs WHERE run_json IS NULL)"
             )
             return changed.rowcount
 

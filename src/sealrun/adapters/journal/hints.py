@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 
 from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
 from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
+from sealrun.domain.hinting import gathered
 from sealrun.domain.places import PlaceRow, all_sizes, in_order, pack_keys
 from sealrun.domain.publication import Hint, Stored
 
@@ -35,15 +36,16 @@ class HintRoom:
 
     def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:
         """The most recent place of each digest that has one; see the port."""
+        return gathered(self._places_of(registry_id, digests))
+
+    def _places_of(self, registry_id: str, digests: Iterable[Digest]) -> Iterator[tuple[Digest, Hint]]:
         number = self._number(registry_id)
-        found: dict[Digest, Hint] = {}
         for chunk in in_groups(digests, _AT_ONCE):
             marks = ",".join("?" * len(chunk))
             rows = self._file.rows(f"{_PLACES} AND digest IN ({marks})", (number, *map(bytes.fromhex, chunk)))
             for raw, place, size, offset, attempt in rows:
                 digest = Digest(raw.hex())
-                found[digest] = Hint(Stored(_key(digest, place), size, offset), attempt)
-        return found
+                yield digest, Hint(Stored(_key(digest, place), size, offset), attempt)
 
     def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:
         """Which of `sizes` are known; see the port. A size whose hints were forgotten stays known."""
@@ -75,7 +77,7 @@ class HintRoom:
         with self._file.write(lasting=False) as connection:
             connection.executemany(
                 "DELETE FROM hints WHERE registry = ? AND digest = ?",
-                [(number, bytes.fromhex(digest)) for digest in digests],
+                ((number, bytes.fromhex(digest)) for digest in digests),
             )
 
     def _number(self, registry_id: str) -> int:

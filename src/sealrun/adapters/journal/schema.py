@@ -70,5 +70,12 @@ _COUNTS = (
     "CREATE INDEX deliveries_by_moment ON deliveries (registry, published_at)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT, _PACKS, _HASH_BLOCKS, _COUNTS)
+_MANIFEST_PIECES = (
+    # A long manifest in pieces, beside a run whose own is empty: as one value it would be in memory more than once.
+    """CREATE TABLE manifest_pieces (
+         sealed INTEGER NOT NULL REFERENCES sealed_runs (id), number INTEGER NOT NULL, body BLOB NOT NULL,
+         PRIMARY KEY (sealed, number))""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PUBLISHED_AT, _PACKS, _HASH_BLOCKS, _COUNTS, _MANIFEST_PIECES)
 VERSION = len(MIGRATIONS)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
+from collections.abc import Iterator
 
 import msgspec
 
-from sealrun.domain.pieces import Body, pieces_of
+from sealrun.domain.pieces import Body, Pieces, pieces_of
 from sealrun.domain.ready import ready
 from sealrun.domain.records import sha256
 from sealrun.domain.sealed import SealedRun
+from sealrun.domain.shelves import Pile
 
 _FAST = 1
 """zlib's quickest level."""
 _LONG_BYTES = 1 << 20
+_UNPACKED_AT_ONCE = 256 << 10
 
 
 def identity_of(run: SealedRun) -> bytes:
@@ -40,11 +43,15 @@ def _size(run: SealedRun) -> int | None:
         return None  # whoever delivers it meets the same error, and says so
 
 
-def compressed(body: Body) -> list[bytes]:
+def compressed(body: Body) -> Pile:
     """Return a record as it is kept, in pieces."""
     packer = zlib.compressobj(_FAST)
-    pieces = [packer.compress(piece) for piece in pieces_of(body)]
-    return [piece for piece in (*pieces, packer.flush()) if piece]
+    pile = Pile()
+    for piece in pieces_of(body):
+        if packed := packer.compress(piece):
+            pile.add(packed)
+    pile.add(packer.flush())
+    return pile
 
 
 def store_run(
@@ -52,17 +59,17 @@ def store_run(
     identity: bytes,
     run: SealedRun,
     now: float,
-    run_json: list[bytes],
-    manifest: list[bytes],
+    run_json: Pile,
+    manifest: Pile,
 ) -> int:
     """Keep a run's records inside a transaction that is somebody else's; return its id.
 
-    What is long is written into the place made for it: as a value it would be copied twice.
+    A long manifest is kept in pieces: one value of that size would be in memory more than once.
     """
-    size = sum(map(len, manifest))
+    is_long = manifest.size > _LONG_BYTES
     row = connection.execute(
         """INSERT INTO sealed_runs (identity, folder, accepted, run_json, manifest_json, size)
-           VALUES (?1, ?2, ?3, ?4, CASE WHEN ?5 IS NULL THEN zeroblob(?6) ELSE ?5 END, ?7)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6)
            ON CONFLICT (identity) DO UPDATE SET accepted = excluded.accepted, run_json = excluded.run_json,
              manifest_json = excluded.manifest_json, size = excluded.size
            RETURNING id""",
@@ -71,13 +78,29 @@ def store_run(
             run.folder,
             now,
             b"".join(run_json),
-            b"".join(manifest) if size <= _LONG_BYTES else None,
-            size,
+            b"" if is_long else b"".join(manifest),
             _size(run),
         ),
     ).fetchone()
-    if size > _LONG_BYTES:
-        with connection.blobopen("sealed_runs", "manifest_json", row[0]) as blob:
-            for piece in manifest:
-                blob.write(piece)
-    return int(row[0])
+    sealed = int(row[0])
+    connection.execute("DELETE FROM manifest_pieces WHERE sealed = ?", (sealed,))
+    if is_long:
+        connection.executemany(
+            "INSERT INTO manifest_pieces (sealed, number, body) VALUES (?, ?, ?)",
+            ((sealed, number, piece) for number, piece in enumerate(manifest)),
+        )
+    return sealed
+
+
+def unpacked(kept: bytes, pieces: Iterator[bytes]) -> Body:
+    """Return a manifest, as it was `kept` or, if that is empty, of its `pieces`, decompressed as they come."""
+    if kept:
+        return zlib.decompress(kept)
+    unpacker = zlib.decompressobj()
+    pile = Pile()
+    for piece in pieces:
+        while piece:
+            pile.add(unpacker.decompress(piece, _UNPACKED_AT_ONCE))
+            piece = unpacker.unconsumed_tail  # noqa: PLW2901 - the rest of it
+    pile.add(unpacker.flush())
+    return Pieces(lambda: pile)

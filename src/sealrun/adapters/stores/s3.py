@@ -13,6 +13,7 @@ from sealrun.adapters.stores.s3_errors import Refusal, is_damaged, is_missing, l
 from sealrun.adapters.stores.s3_listing import list_keys, list_names, md5_in
 from sealrun.adapters.stores.s3_multipart import Limits, base64_sha256, copy_object
 from sealrun.adapters.stores.s3_reading import fetch, open_object
+from sealrun.adapters.stores.s3_records import ready_to_send
 from sealrun.adapters.stores.s3_removal import remove
 from sealrun.adapters.stores.s3_unfinished import abort_upload, unfinished_uploads
 from sealrun.adapters.stores.s3_uploads import Room, Uploads
@@ -69,7 +70,16 @@ class S3Store:
 
     def create(self, key: Key, body: Body) -> Creation:
         """Create `key`, exclusively; see the port."""
-        answer = self._put(key, bytes(body), "created", write_once=True, expected=lost_race, IfNoneMatch="*")
+        with ready_to_send(body) as (sent, digest):
+            answer = self._put(
+                key,
+                sent,
+                "created",
+                checksum=base64_sha256(digest),
+                write_once=True,
+                expected=lost_race,
+                IfNoneMatch="*",
+            )
         return Creation.EXISTS if isinstance(answer, Refusal) else Creation.CREATED
 
     def put_many(
@@ -83,11 +93,11 @@ class S3Store:
 
     def put(self, key: Key, body: bytes) -> None:
         """Write an owned record; see the port."""
-        self._put(key, body, "written")
+        self._put(key, body, "written", checksum=_checksum(body))
 
     def replace(self, key: Key, body: bytes) -> None:
         """Write a projection; see the port."""
-        self._put(key, body, "replaced")
+        self._put(key, body, "replaced", checksum=_checksum(body))
 
     def copy(self, source: Key, target: Key) -> None:
         """Copy inside the bucket; see the port."""
@@ -158,10 +168,10 @@ class S3Store:
     def _put(
         self,
         key: Key,
-        body: bytes,
+        body: bytes | BinaryIO,
         verb: str,
         *,
-        checksum: str | None = None,
+        checksum: str,
         write_once: bool = False,
         expected: Callable[[Refusal], bool] | None = None,
         **conditions: str,
@@ -175,13 +185,17 @@ class S3Store:
             expected=expected,
             Key=self._place.name(key),
             Body=body,
-            ChecksumSHA256=checksum or base64_sha256(hashlib.sha256(body).hexdigest()),
+            ChecksumSHA256=checksum,
             **conditions,
         )
 
     def _may_write(self) -> None:
         if self._read_only:
             raise UsageError(f"{self.url}: was opened for reading only")
+
+
+def _checksum(body: bytes) -> str:
+    return base64_sha256(hashlib.sha256(body).hexdigest())
 
 
 class S3Remover:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from sealrun.adapters.stores.s3_errors import Refusal
 
 Answer = Mapping[str, Any]
-"""Named as in the S3 API reference; ``Body`` is bytes."""
+"""Named as in the S3 API reference; ``Body`` is bytes, or a file of them."""
 
 
 class Manner(NamedTuple):

@@ -92,7 +92,7 @@ class Clients:
     def begin(self, operation: str, manner: Manner, parameters: Mapping[str, Any]) -> Running[Answer | Refusal]:
         """Begin a request and do not wait for its answer. A parameter that is not known is an error, never dropped."""
         body = parameters.get("Body")
-        if body is not None and len(body) > _PLAIN:
+        if isinstance(body, bytes) and len(body) > _PLAIN:
             parameters = {**parameters, "Body": _Body(body)}  # sent bit by bit, so that others get a turn
         return self._start(self._ask(operation, manner, parameters))
 

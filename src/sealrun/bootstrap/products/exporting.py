@@ -34,4 +34,5 @@ class Exporter(RegistryAtHand):
     def _exported(self, ref: str) -> Exported:
         target = self._reader.resolve(ref)
         view = self._reader.load_files(target)
-        return Exported(target, view.envelope, view.manifest, self._reader.records(target), f"sealrun {__version__}")
+        records = {name: bytes(body) for name, body in self._reader.records(target).items()}
+        return Exported(target, view.envelope, view.manifest, records, f"sealrun {__version__}")

@@ -34,7 +34,7 @@ _FAR_SPANS_AT_ONCE = 4
 _SMALL = 64 << 10
 _PATIENCE_S = 0.0005
 """For each small file to be written: several times what one takes on a local disk."""
-_AT_ONCE = 20_000
+_AT_ONCE = 8_192
 
 _Member = tuple[int, int, Entry]
 """Offset in its pack, size, and what it is."""

@@ -22,6 +22,7 @@ from sealrun.domain.artifacts import CONTENT_EXPERIMENT, content_run_id
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, RetiredError, UsageError
 from sealrun.domain.indexing import Row, runs_of
 from sealrun.domain.manifest import RUN_FILE, Entry
+from sealrun.domain.pieces import Body
 from sealrun.domain.pointing import Generation, Target
 from sealrun.domain.publication import Refs, Retired, Stored
 from sealrun.domain.reference import (
@@ -47,6 +48,7 @@ from sealrun.services.access.loading import (
 )
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import attempts_of, find_standing
 from sealrun.services.storage.streaming import stream
 
@@ -131,7 +133,7 @@ class Reader:
         """Do the same, and let the records go once they are decoded: for runs with very many files."""
         return load_files(self._store, target)
 
-    def records(self, target: Target) -> Mapping[str, bytes]:
+    def records(self, target: Target) -> Mapping[str, Body]:
         """Return run.json, manifest.json and MANIFEST.sha256 as they are stored, checked against ROOT_SHA256."""
         return read_records(self._store, target)
 
@@ -284,7 +286,7 @@ def _bytes_are_there(store: Store, attempt: AttemptId) -> bool:
     """
     key = refs_key(attempt)
     try:
-        objects = Refs.decode(store.read(key), key).objects
+        objects = Refs.read(read_body(store, key), key).objects
     except NotFoundError:
         return False
     asked = (stored.key for stored in islice(objects.values(), _ASKED))

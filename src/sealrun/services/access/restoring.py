@@ -12,6 +12,7 @@ from sealrun.domain.errors import IntegrityError, NoSpaceError, NotFoundError, U
 from sealrun.domain.exporting import Layout
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import ARTIFACTS, Entry
+from sealrun.domain.pieces import pieces_of
 from sealrun.domain.pointing import Target
 from sealrun.domain.publication import Stored
 from sealrun.ports import Destination
@@ -82,7 +83,7 @@ def lay_out(
     work = _Restoring(destination, layout.inside, advance, origin)
     try:
         for name, body in layout.files.items():
-            destination.write(name, [body], executable=False)
+            destination.write(name, pieces_of(body), executable=False)
         if layout.inside:
             destination.folder(layout.inside.rstrip("/"))
         missing = work.missing(view.manifest.entries) if destination.resumed else view.manifest.entries

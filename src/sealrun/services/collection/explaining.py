@@ -39,6 +39,7 @@ from sealrun.domain.publication import Intent, Outcome, Refs, Retired, Stored
 from sealrun.ports import Store
 from sealrun.services.collection.batches import VERDICT_FILE
 from sealrun.services.collection.sweeping import DELETED_FILE
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import read_outcome
 from sealrun.services.threads.fanning import fan_through
 
@@ -188,7 +189,7 @@ def _uses(store: Store, attempt: AttemptId, key: Key, member: Digest | None) -> 
 def _refs(store: Store, attempt: AttemptId) -> Mapping[Digest, Stored]:
     key = refs_key(attempt)
     try:
-        return Refs.decode(store.read(key), key).objects
+        return Refs.read(read_body(store, key), key).objects
     except NotFoundError:
         return {}
 

@@ -26,6 +26,7 @@ from sealrun.domain.publication import Intent, Outcome, Proposal, Refs
 from sealrun.domain.records import JsonObject
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import find_standing
 
@@ -146,8 +147,8 @@ class PointerMover:
         """What the run consists of, and the packs that hold it. `target` stood a moment ago; its refs never change."""
         key, refs_at = run_key(target.experiment, target.run_id, MANIFEST_FILE), refs_key(target.attempt)
         try:
-            files = Manifest.decode(self._store.read(key), key).digests()
-            refs = Refs.decode(self._store.read(refs_at), refs_at).objects
+            files = Manifest.read(read_body(self._store, key), key).digests()
+            refs = Refs.read(read_body(self._store, refs_at), refs_at).objects
         except NotFoundError as error:
             raise _not_sealed(target) from error
         packs = {parse_object_key(stored.key).digest for stored in refs.values() if stored.offset is not None}

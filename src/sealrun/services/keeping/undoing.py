@@ -33,6 +33,7 @@ from sealrun.services.publication.publishing import Publisher
 from sealrun.services.publication.resealing import Succession
 from sealrun.services.publication.reusing import Reuse
 from sealrun.services.publication.uploading import Sources
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import attempts_of, find_standing, read_outcome
 from sealrun.services.threads.fanning import fan_out
@@ -224,7 +225,7 @@ class _Traces:
         """The retired attempt's refs, while no collection has taken them."""
         key = refs_key(attempt)
         try:
-            return Refs.decode(self._store.read(key), key).objects
+            return Refs.read(read_body(self._store, key), key).objects
         except NotFoundError:
             return {}
 

@@ -19,6 +19,7 @@ from sealrun.ports import Replica, Store
 from sealrun.services.mending.comparing import live_attempts
 from sealrun.services.mending.replicas import GoodBytes, Known
 from sealrun.services.publication.announcing import sealed_run_of
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import read_outcome
 
 RECORDS = (RUN_FILE, MANIFEST_FILE, SUMS_FILE)
@@ -68,7 +69,7 @@ def read_refs(store: Store, attempt: AttemptId) -> Mapping[Digest, Stored] | Non
     """Where an attempt's objects are, or None if its refs are damaged or gone."""
     key = refs_key(attempt)
     try:
-        return Refs.decode(store.read(key), key).objects
+        return Refs.read(read_body(store, key), key).objects
     except (IntegrityError, NotFoundError):
         return None
 

@@ -6,7 +6,7 @@ them. Repeating a portion is harmless, since nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -17,7 +17,7 @@ from sealrun.domain.publication import Stored
 from sealrun.services.access.reading import Reader
 from sealrun.services.index.pointers import PointerName
 from sealrun.services.mending.comparing import check_pointer
-from sealrun.services.mending.rereading import Advance, Noted, Outside, Rereader
+from sealrun.services.mending.rereading import Advance, Asked, Noted, Outside, Rereader
 from sealrun.services.mending.verifying import Verifier
 
 _MOST_BYTES = 64 << 20
@@ -77,7 +77,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     sealed: frozenset[str] = frozenset()
     left: tuple[str, ...] = ()
     kept: tuple[tuple[int, Target], ...] = ()
-    objects: tuple[tuple[Digest, Stored], ...] = ()
+    objects: Asked = ()
     broken: dict[Stored, Damage] = {}
     bytes_read: int = 0
 
@@ -101,7 +101,7 @@ def verify_portion(reader: Reader, depth: Depth, portion: Portion, advance: Adva
         case AttemptPortion(target, _):
             noted = Noted()
             damages = tuple(Verifier(reader, objects=noted).attempt(target))
-            return Answer(damages=damages, runs=1, objects=_pairs(noted))
+            return Answer(damages=damages, runs=1, objects=noted.asked())
         case RunsPortion(experiment, _, run_ids):
             return _runs(reader, experiment, run_ids)
 
@@ -114,14 +114,14 @@ def _runs(reader: Reader, experiment: str, run_ids: tuple[str, ...]) -> Answer:
     for run_id in run_ids:
         damages += verifier.each_attempt(experiment, run_id, sealed)
         done += 1
-        if len(noted.asked) >= _ENOUGH:
+        if noted.count >= _ENOUGH:
             break
     return Answer(
         damages=tuple(damages),
         runs=verifier.runs,
         sealed=frozenset(sealed),
         left=run_ids[done:],
-        objects=_pairs(noted),
+        objects=noted.asked(),
     )
 
 
@@ -138,15 +138,20 @@ def _pointers(reader: Reader, pointers: tuple[PointerName, ...]) -> Answer:
     return Answer(damages=tuple(damages.values()), at=tuple(damages), kept=tuple(kept))
 
 
-def _pairs(noted: Noted) -> tuple[tuple[Digest, Stored], ...]:
-    return tuple((digest, stored) for stored, digest in noted.asked.items())
+def cut_bytes(objects: Asked, is_wanted: Callable[[Digest, Stored], bool]) -> Iterator[BytesPortion]:
+    """Cut those that are wanted into portions: what lies together in a pack stays together, what is large is alone.
 
-
-def cut_bytes(objects: Iterable[tuple[Digest, Stored]]) -> Iterator[BytesPortion]:
-    """Cut objects into portions: what lies together in a pack stays together, and what is large is alone."""
+    Of many, the next portion is made when it is asked for: columns have the members of a pack as they lie.
+    """
+    if isinstance(objects, Mapping):
+        wanted: Iterable[tuple[Digest, Stored]] = objects.items()
+    else:
+        wanted = sorted(objects, key=lambda pair: (pair[1].key, pair[1].offset or 0))
     cut: list[tuple[Digest, Stored]] = []
     size = 0
-    for digest, stored in sorted(objects, key=lambda pair: (pair[1].key, pair[1].offset or 0)):
+    for digest, stored in wanted:
+        if not is_wanted(digest, stored):
+            continue
         if cut and (size + stored.size > _MOST_BYTES or len(cut) == _MOST_OBJECTS):
             yield BytesPortion(tuple(cut))
             cut, size = [], 0

@@ -8,8 +8,10 @@ from threading import Lock
 from typing import Literal, Protocol
 
 from sealrun.domain.address import Digest, Key
+from sealrun.domain.contents import FEW
 from sealrun.domain.damage import Damage, Kind, SeenKeys, Window
 from sealrun.domain.errors import NotFoundError
+from sealrun.domain.object_places import Gathered
 from sealrun.domain.publication import Stored
 from sealrun.ports import Source, Store
 from sealrun.services.access.members import Span, plan_spans, read_span
@@ -21,6 +23,8 @@ _WIDTH = 8
 _WORTH_THREADS = 1 << 20
 
 Outside = Literal["look", "skip"]
+Asked = tuple[tuple[Digest, Stored], ...] | Mapping[Digest, Stored]
+"""Objects and members of packs; many of them in columns."""
 Advance = Callable[[int], None]
 
 
@@ -47,19 +51,40 @@ class Looker(Protocol):
 
 
 class Noted:
-    """`Looker` that looks at nothing and notes what it was asked about, each once."""
+    """`Looker` that looks at nothing and notes what it was asked about, each once as long as it is little."""
 
     objects = 0
     bytes_read = 0
 
     def __init__(self) -> None:
         """Nothing was asked yet."""
-        self.asked: dict[Stored, Digest] = {}
+        self._few: dict[Stored, Digest] = {}
+        self._many: Gathered | None = None
+        self.count = 0
+        """How many were noted."""
 
     def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
         """Note them."""
         for digest, stored in objects:
-            self.asked.setdefault(stored, digest)
+            if self._many is not None:
+                self._many.add(digest, stored)
+                self.count += 1
+            elif stored not in self._few:
+                self._few[stored] = digest
+                self.count += 1
+                if self.count > FEW:
+                    self._spill()
+
+    def asked(self) -> Asked:
+        """Return what was noted, and forget it; of many some may be there twice."""
+        many, self._many = self._many, None
+        return tuple((digest, stored) for stored, digest in self._few.items()) if many is None else many.places()
+
+    def _spill(self) -> None:
+        self._many = Gathered()
+        for stored, digest in self._few.items():
+            self._many.add(digest, stored)
+        self._few.clear()
 
     def damage_of(self, stored: Stored) -> Damage | None:  # noqa: ARG002 - the protocol's
         """Nothing is known of anything."""

@@ -37,6 +37,7 @@ from sealrun.services.access.reading import Reader
 from sealrun.services.mending.comparing import every_pointer, live_attempts
 from sealrun.services.mending.rereading import Advance, Rereader
 from sealrun.services.mending.verifying import Verifier
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.threads.fanning import fan_out
 
 _PARTS = 256
@@ -229,7 +230,7 @@ class _Round:
     def _of_attempt(self, target: Target, around: dict[Key, list[Damage]]) -> Iterator[Damage]:
         key = refs_key(target.attempt)
         try:
-            objects = Refs.decode(self._store.read(key), key).objects
+            objects = Refs.read(read_body(self._store, key), key).objects
         except (IntegrityError, NotFoundError):
             return
         touched = {digest: stored for digest, stored in objects.items() if stored.key in self._damaged}
@@ -280,7 +281,7 @@ def _place_of_object(key: Key) -> int:
 def _manifest(store: Store, target: Target) -> Manifest | None:
     key = run_key(target.experiment, target.run_id, MANIFEST_FILE)
     try:
-        return Manifest.decode(store.read(key), key)
+        return Manifest.read(read_body(store, key), key)
     except (IntegrityError, NotFoundError):
         return None  # that is damage of its own, which is found when it is the run's turn
 

@@ -12,6 +12,7 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, retired_key, runs_prefix
 from sealrun.domain.damage import Damage, VerifyReport, Window
+from sealrun.domain.entries import columns_of
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.manifest import Sums
@@ -32,7 +33,7 @@ from sealrun.services.mending.comparing import (
 )
 from sealrun.services.mending.rereading import Advance, Looker, Outside, Rereader
 
-_LOOKED_AT_ONCE = 20_000
+_LOOKED_AT_ONCE = 8_192
 
 
 class Verifier:
@@ -184,7 +185,9 @@ class Verifier:
             yield from compare_run_folder(self._store, view)
 
     def _entries(self, view: RunFiles) -> Iterator[Damage]:
-        places = ((digest, view.objects.get(digest)) for digest in view.manifest.digests())
+        places = (
+            (digest, view.objects.get(digest)) for some in columns_of(view.manifest.entries) for digest in some[1]
+        )
         known = ((digest, stored) for digest, stored in places if stored is not None)
         for some in in_groups(known, _LOOKED_AT_ONCE):  # in order of the paths, as they are packed
             self._objects.look(some)

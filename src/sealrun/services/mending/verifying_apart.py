@@ -6,7 +6,6 @@ ids of the runs of experiments that are being looked at, and whatever is damaged
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 
@@ -31,7 +30,7 @@ from sealrun.services.mending.portions import (
 )
 from sealrun.services.mending.rereading import Advance, Known, Noted, mark_of
 from sealrun.services.mending.verifying import Verifier
-from sealrun.services.threads.spreading import spread
+from sealrun.services.threads.spreading import Waiting, spread
 
 _RUNS = 32
 _POINTERS = 32
@@ -80,7 +79,7 @@ class SpreadVerifier:
         self._depth = depth
         self._advance = advance
         self._seen = SeenKeys()
-        self._urgent: deque[Portion] = deque()
+        self._urgent = Waiting[Portion]()
         self._broken: dict[Stored, Damage] = {}
         self._found: dict[_Place, list[Damage]] = {}
         self._kept: set[AttemptId] = set()
@@ -172,7 +171,7 @@ class SpreadVerifier:
             self._broken.update(answer.broken)
             if self._advance is not None and answer.bytes_read:
                 self._advance(answer.bytes_read)
-            self._urgent.extend(cut_bytes(pair for pair in answer.objects if self._is_fresh(*pair)))
+            self._urgent.follow(cut_bytes(answer.objects, self._is_fresh))
             if not isinstance(portion, BytesPortion):
                 yield portion, answer
 

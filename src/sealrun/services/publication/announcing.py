@@ -39,6 +39,7 @@ from sealrun.domain.sealed import SealedRun
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import read_outcome
 from sealrun.services.threads.fanning import fan_out
@@ -81,14 +82,14 @@ def load_sealed(
     refs_at = refs_key(outcome.attempt)
 
     def manifest() -> Manifest:
-        body = store.read(manifest_at)
+        body = read_body(store, manifest_at)
         same = known is not None and known.manifest_json == body
-        return known.manifest() if known is not None and same else Manifest.decode(body, manifest_at)
+        return known.manifest() if known is not None and same else Manifest.read(body, manifest_at)
 
     acts: tuple[Callable[[], object], ...] = (
         lambda: Envelope.decode(store.read(run_at), run_at) if standing is None else standing,
         manifest,
-        lambda: Refs.decode(store.read(refs_at), refs_at).objects,
+        lambda: Refs.read(read_body(store, refs_at), refs_at).objects,
     )
     # Where requests take no time, one record after the other: of a long one, no two are in memory at once.
     found = fan_out(lambda act: act(), acts, 1 if store.capabilities.links else store.capabilities.parallel)

@@ -23,10 +23,11 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
 )
-from sealrun.domain.contents import to_look_in
+from sealrun.domain.contents import Contents, Rest, to_look_in
 from sealrun.domain.errors import ConflictError, NotFoundError
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.places import joined, per_key
+from sealrun.domain.object_places import joined
+from sealrun.domain.places import per_key
 from sealrun.domain.publication import AttemptTicket, Hint, Intent, Outcome, Refs, Stored
 from sealrun.domain.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
@@ -232,19 +233,16 @@ class Publisher:
             stands = self._certainty.create(key, body)
             intent = intent if stands == body else Intent.decode(bytes(stands), key)
         objects = self._reusable(intent, hinted, sizes)
-        missing = {digest: size for digest, size in sizes.items() if digest not in objects} if objects else sizes
+        missing = Rest(sizes, objects) if objects else sizes
         bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged)
         return joined(objects, self._uploader.upload(bytes_of_run, missing, intent, resumed=begun is not None))
 
-    def _reusable(
-        self, intent: Intent, hinted: Mapping[Digest, Hint], sizes: Mapping[Digest, int]
-    ) -> dict[Digest, Stored]:
+    def _reusable(self, intent: Intent, hinted: Mapping[Digest, Hint], sizes: Contents) -> Mapping[Digest, Stored]:
         if not hinted:
             return {}  # nothing to be looked at beside what is condemned
         objects = Reuse(self._store, intent.attempt, to_look_in(intent.digests)).find(hinted, sizes)
-        wrong = hinted.keys() - objects.keys()
-        if wrong:
-            self._hints.forget(self._registry_id, wrong)
+        if len(objects) < len(hinted):
+            self._hints.forget(self._registry_id, (digest for digest in hinted if digest not in objects))
         return objects
 
     def _commit(
@@ -275,7 +273,7 @@ class Publisher:
         key, body = refs_key(ticket.attempt), Refs(attempt=ticket.attempt, objects=objects).body()
         stands = self._certainty.create(key, body)
         # If not ours: an earlier life of this attempt came this far. Its choices stand, and its intent pinned them.
-        return objects if stands == body else Refs.decode(bytes(stands), key).objects
+        return objects if stands == body else Refs.read(stands, key).objects
 
     def _decide(self, records: RunRecords, ticket: AttemptTicket, *, root: Digest | None, sealed: bool) -> Outcome:
         """Propose an outcome and return the one that stands: the commit point."""

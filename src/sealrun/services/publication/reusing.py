@@ -7,7 +7,7 @@ sees what the collector is about to delete.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -24,10 +24,14 @@ from sealrun.domain.address import (
     retired_key,
 )
 from sealrun.domain.collection import Condemned
+from sealrun.domain.contents import FEW
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
+from sealrun.domain.hinting import pairs_of
+from sealrun.domain.object_places import Gathered
 from sealrun.domain.publication import Hint, Refs, Stored
 from sealrun.ports import Hints, ObjectStat, Store
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import read_outcome
 from sealrun.services.threads.fanning import fan_out
 
@@ -71,17 +75,28 @@ class Reuse:
         self._pinned = pinned
         self._condemned = read_condemned(store)
         self._decisions: dict[AttemptId, str] = {}
+        self._said: dict[AttemptId | None, _Sealed] = {}
 
-    def find(self, hinted: Mapping[Digest, Hint], sizes: Mapping[Digest, int]) -> dict[Digest, Stored]:
+    def find(self, hinted: Mapping[Digest, Hint], sizes: Mapping[Digest, int]) -> Mapping[Digest, Stored]:
         """Return where bytes are that may be referenced: not condemned, and there for certain.
 
         What an attempt sealed that is not retired is there (invariant I8), so that one look at such an attempt stands
         for any number of looks at what it references. Everything else is looked at, unless its creator is void. Where
         in a pack a file lies is believed of refs only: unlike an object's key, an offset does not say what is there.
         """
+        self._said.clear()  # what stood before may have been retired since
+        if len(hinted) <= FEW:
+            return self._find(hinted.items(), sizes)
+        found = Gathered()
+        for some in in_groups(pairs_of(hinted), FEW):
+            for digest, stored in self._find(some, sizes).items():
+                found.add(digest, stored)
+        return found.places()
+
+    def _find(self, hinted: Iterable[tuple[Digest, Hint]], sizes: Mapping[Digest, int]) -> dict[Digest, Stored]:
         fit = {
             digest: hint
-            for digest, hint in hinted.items()
+            for digest, hint in hinted
             if hint.stored.key not in self._condemned and self._is_of(digest, hint.stored, sizes[digest])
         }
         records = self._records(fit)
@@ -119,10 +134,12 @@ class Reuse:
                 packed.add(hint.sealed_by)
         width = self._store.capabilities.parallel
         many = {attempt for attempt, used in keys.items() if len(used) > _ASKED_PER_ATTEMPT}
-        few = sorted(packed - many)
-        proven = zip(sorted(many), fan_out(self._sealed, sorted(many), width), strict=True)
-        said = zip(few, (_Sealed(refs, stands=False) for refs in fan_out(self._refs, few, width)), strict=True)
-        return {**dict(proven), **dict(said)}
+        proven = {attempt for attempt, said in self._said.items() if said.stands}
+        asked, few = sorted(many - proven), sorted(packed - many - self._said.keys())
+        self._said.update(zip(asked, fan_out(self._sealed, asked, width), strict=True))
+        refs = fan_out(self._refs, few, width)
+        self._said.update((attempt, _Sealed(said, stands=False)) for attempt, said in zip(few, refs, strict=True))
+        return self._said
 
     def _sealed(self, attempt: AttemptId) -> _Sealed:
         """What an attempt sealed, and whether it stands: the latter is asked last."""
@@ -135,7 +152,7 @@ class Reuse:
         try:
             if self._decision(attempt) != "sealed":
                 return {}
-            return Refs.decode(self._store.read(key), key).objects
+            return Refs.read(read_body(self._store, key), key).objects
         except (NotFoundError, UnsupportedFormatError):
             return {}
 
@@ -161,7 +178,7 @@ class Reuse:
 
 def ask_hints(hints: Hints, registry_id: str, sizes: Mapping[Digest, int]) -> Mapping[Digest, Hint]:
     """Return where the contents of a run may be. Of most that is new nobody is asked: its size is not known, either."""
-    known = hints.sizes_known(registry_id, set(sizes.values()))
+    known = hints.sizes_known(registry_id, {size for _, size in sizes.items()})
     return hints.places_of(registry_id, (digest for digest, size in sizes.items() if size in known)) if known else {}
 
 
@@ -176,7 +193,7 @@ def learn_news(hints: Hints, registry_id: str, objects: Mapping[Digest, Stored],
 
 def pack_digests(hinted: Mapping[Digest, Hint]) -> Iterator[Digest]:
     """Yield the digests of the packs that hints speak of: an intent names them beside those of the files."""
-    for key in {hint.stored.key for hint in hinted.values() if hint.stored.offset is not None}:
+    for key in {hint.stored.key for _, hint in pairs_of(hinted) if hint.stored.offset is not None}:
         with suppress(UnsupportedFormatError):  # the reuse rule does not take it, either
             yield parse_object_key(key).digest
 

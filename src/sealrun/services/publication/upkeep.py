@@ -90,11 +90,13 @@ class OpenedRegistry:
         if self._packing is None:
             return []
         options = self._packing.options
-        numbers, sizes = array("L"), array("q")  # columns: there may be a million
+        numbers, sizes = array("I"), array("I")  # columns: there may be a million
         for number, (path, facts) in enumerate(tree.files.items()):
             if facts.size < options.below and path not in named:
                 numbers.append(number)
                 sizes.append(facts.size)
+        if numbers and numbers[-1] == len(numbers) - 1:  # none was left out
+            return [range(begin, end) for begin, end in plan_shares(sizes, options)]
         return [numbers[begin:end] for begin, end in plan_shares(sizes, options)]
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from sealrun.domain.address import Digest, Key, intent_key, object_key
 from sealrun.domain.contents import Contents, Marked
 from sealrun.domain.manifest import Entry, Manifest
 from sealrun.domain.moments import rfc3339
+from sealrun.domain.object_places import uploaded
 from sealrun.domain.places import Places
 from sealrun.domain.publication import Intent, Stored
 from sealrun.ports import Clock, Source, StagedPack, Store
@@ -82,20 +83,27 @@ class Uploader:
         resumed: bool,
     ) -> Mapping[Digest, Stored]:
         packed = Marked({}) if packer is None else packer.fit(missing, sizes, run.staged, run.named)
-        alone: dict[Digest, Entry] = {}
-        for entry in missing if packed.count < len(sizes) else ():
-            if entry.sha256 not in packed:
-                alone.setdefault(entry.sha256, entry)
-        keys = {digest: object_key(digest, intent.attempt) for digest in alone}
-        there = own_objects(self._store, keys, sizes) if resumed else {}
+
+        def alone() -> Iterator[Entry]:
+            taken = Marked(sizes)
+            for entry in missing if packed.count < len(sizes) else ():
+                if entry.sha256 not in packed and entry.sha256 not in taken:
+                    taken.add(entry.sha256)
+                    yield entry
+
+        def key(entry: Entry) -> Key:
+            return object_key(entry.sha256, intent.attempt)
+
+        keys = {entry.sha256: key(entry) for entry in alone()} if resumed else {}
+        there = own_objects(self._store, keys, sizes)
 
         def items() -> Iterator[tuple[Key, Source]]:
             if packer is not None:
                 yield from packer.items(missing, packed, run.staged, run.sources, resumed=resumed)
-            yield from ((keys[digest], run.sources(entry)) for digest, entry in alone.items() if digest not in there)
+            yield from ((key(entry), run.sources(entry)) for entry in alone() if entry.sha256 not in there)
 
         self._store.put_many(items(), on_stored=self._heartbeat(intent))
-        objects = {digest: Stored(key, sizes[digest]) for digest, key in keys.items()}
+        objects = uploaded(intent.attempt, ((entry.sha256, entry.size) for entry in alone()))
         return objects if packer is None else Places(objects, packer.packs)
 
     def _heartbeat(self, intent: Intent) -> Callable[[Key, int], None]:

@@ -17,9 +17,12 @@ from sealrun.domain.address import outcome_key, refs_key, retired_key
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.marking import Uses
+from sealrun.domain.pieces import Body
+from sealrun.domain.places import used_keys
 from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.repacking import PackUses
 from sealrun.ports import Store
+from sealrun.services.storage.bodies import LONG, read_body
 from sealrun.services.storage.listed import REFS_FILE, Ending, ListedAttempt, ReadAttempt, ReadRefs
 from sealrun.services.storage.overview import Records
 from sealrun.services.threads.fanning import fan_out, fan_through
@@ -121,7 +124,8 @@ class AttemptReader:
         key, listed = refs_key(files.attempt), files.stats.get(REFS_FILE)
         with _reading_large if listed is not None and listed.size > _LARGE else nullcontext():
             try:
-                body = self._store.read(key) if listed is None else self._records.read(listed)
+                is_long = listed is None or listed.size >= LONG
+                body = read_body(self._store, key) if listed is None or is_long else self._records.read(listed)
                 return decode_refs(body, key, packs=packs)
             except NotFoundError:
                 return None
@@ -134,11 +138,11 @@ class AttemptReader:
             return ReadRefs(Uses(()))
 
 
-def decode_refs(body: bytes, where: str, *, packs: bool = False) -> ReadRefs:
+def decode_refs(body: Body, where: str, *, packs: bool = False) -> ReadRefs:
     """Decode refs. They take many times what they take packed: so one at a time, and not for long."""
     with _decoding:
-        objects = Refs.decode(body, where).objects
-        keys = Uses(stored.key for stored in objects.values())
+        objects = Refs.read(body, where).objects
+        keys = Uses(used_keys(objects))
         return ReadRefs(keys, PackUses(objects.values()) if packs else None)
 
 

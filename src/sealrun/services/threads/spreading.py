@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from itertools import islice
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from sealrun.domain.errors import UnavailableError
 
@@ -14,8 +14,33 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
+class Waiting(Generic[A]):
+    """What waits for its turn, first come, first served. Much of it is made when its turn has come."""
+
+    def __init__(self) -> None:
+        """Nothing waits."""
+        self._feeds: deque[Iterator[A]] = deque()
+
+    def append(self, item: A) -> None:
+        """Let one wait."""
+        self.follow((item,))
+
+    def follow(self, items: Iterable[A]) -> None:
+        """Let all of `items` wait; none is taken before those that wait already."""
+        self._feeds.append(iter(items))
+
+    def take(self) -> list[A]:
+        """Return the first that waits, alone in a list, or none."""
+        while self._feeds:
+            found = list(islice(self._feeds[0], 1))
+            if found:
+                return found
+            self._feeds.popleft()
+        return []
+
+
 def spread(
-    engine: Executor, call: Callable[[A], B], items: Iterable[A], width: int, urgent: deque[A] | None = None
+    engine: Executor, call: Callable[[A], B], items: Iterable[A], width: int, urgent: Waiting[A] | None = None
 ) -> Iterator[tuple[A, B]]:
     """Yield each item with ``call(item)``, in the order in which they are done, at most `width` in flight.
 
@@ -25,13 +50,12 @@ def spread(
     `UnavailableError` if the engine itself broke.
     """
     rest = iter(items)
-    waiting: deque[A] = deque() if urgent is None else urgent
+    waiting = Waiting[A]() if urgent is None else urgent
     running: dict[Future[B], A] = {}
     try:
         while True:
-            while waiting and len(running) < width:
-                item = waiting.popleft()
-                running[engine.submit(call, item)] = item
+            while len(running) < width and (first := waiting.take()):
+                running[engine.submit(call, first[0])] = first[0]
             for item in islice(rest, width - len(running)):
                 running[engine.submit(call, item)] = item
             if not running:

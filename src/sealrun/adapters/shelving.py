@@ -1,0 +1,46 @@
+"""Bytes that are too many for memory, in a file without a name: gone with the process, or with whoever holds it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import weakref
+
+from sealrun.adapters.stores.posix_durable import write_all
+from sealrun.domain.errors import NoSpaceError
+
+
+class FileShelf:
+    """`domain.shelves.Shelf` in one unnamed temporary file."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        """Keep the bytes on the disk of `folder`, which is there, or where temporary files go."""
+        self._folder = folder or tempfile.gettempdir()
+        try:
+            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
+                self._descriptor = os.dup(file.fileno())
+        except OSError as error:
+            raise self._no_space(error) from error
+        weakref.finalize(self, os.close, self._descriptor)
+        self._lock = threading.Lock()
+        self._size = 0
+
+    def append(self, body: bytes) -> int:
+        """Keep bytes behind those that are there; return where they begin."""
+        with self._lock:
+            begin = self._size
+            try:
+                write_all(self._descriptor, body)
+            except OSError as error:
+                raise self._no_space(error) from error
+            self._size += len(body)
+        return begin
+
+    def read(self, begin: int, size: int) -> bytes:
+        """Return bytes that were kept."""
+        return os.pread(self._descriptor, size, begin)
+
+    def _no_space(self, error: OSError) -> NoSpaceError:
+        reason = error.strerror or str(error)
+        return NoSpaceError(f"{self._folder}: lists of many files cannot wait there ({reason}); make room on that disk")
