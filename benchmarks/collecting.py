@@ -21,7 +21,7 @@ from benchmarks import server
 from benchmarks.measuring import sync_file_system
 from benchmarks.places import Directory
 from benchmarks.registries import Made, fill, fill_bucket
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import ATTEMPTS, EXPERIMENTS, OBJECTS
 from sealrun.ports import Store

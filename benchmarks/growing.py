@@ -27,12 +27,12 @@ from sealrun.domain.address import (
     pointer_log,
     pointer_projection,
 )
-from sealrun.domain.collection import CondemnedObject, Verdict
-from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import Entry, Manifest
-from sealrun.domain.pointing import LATEST, Generation, Target
-from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.pointing import LATEST, Generation, Target
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.manifest import Entry, Manifest
+from sealrun.domain.upkeep.collection import CondemnedObject, Verdict
 from sealrun.services.storage.opening import RegistryRecord
 
 NAME = "model.bin"

@@ -24,7 +24,7 @@ from benchmarks.places import Bucket, Directory, Place
 from benchmarks.plotting import Axes, Series, plot
 from benchmarks.sealed_records import EXPERIMENT
 from sealrun.domain.address import retired_key
-from sealrun.domain.publication import Retired
+from sealrun.domain.registry.publication import Retired
 
 Facts = dict[str, Any]
 _FILE = 200

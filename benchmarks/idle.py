@@ -24,13 +24,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.folders import NoHashes
 from sealrun.adapters.journal import open_journal
 from sealrun.adapters.journal.opening import JOURNAL_FILE
-from sealrun.adapters.sources import LocalFolderSource
-from sealrun.domain.settling import MARKER_GRACE_S
-from sealrun.domain.watch import WatchSpec
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import LocalFolderSource
+from sealrun.domain.watches.settling import MARKER_GRACE_S
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import FolderRecord
 from sealrun.services.watching.detecting import fingerprint_of
 

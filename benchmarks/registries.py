@@ -20,10 +20,10 @@ from sealrun.domain.address import (
     pointer_log,
     retired_key,
 )
-from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import Entry, Manifest
-from sealrun.domain.pointing import LATEST, Generation, Target
-from sealrun.domain.publication import Retired, Stored
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.pointing import LATEST, Generation, Target
+from sealrun.domain.registry.publication import Retired, Stored
+from sealrun.domain.runs.manifest import Entry, Manifest
 from sealrun.services.storage.opening import RegistryRecord
 
 PER_RUN = 50

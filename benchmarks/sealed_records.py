@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from sealrun.domain.address import Digest, Key, RunId, outcome_key, refs_key, run_key, seal_key
-from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest
-from sealrun.domain.publication import Outcome, Refs, Seal, Stored
 from sealrun.domain.records import sha256
-from sealrun.domain.run import Completion, Envelope
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.publication import Outcome, Refs, Seal, Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest
+from sealrun.domain.runs.run import Completion, Envelope
+from sealrun.domain.runs.sealed import SealedRun
 
 EXPERIMENT = "bench"
 OWNER = "0" * 32

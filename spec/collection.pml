@@ -1,5 +1,5 @@
 /*
- * Publish, move, pin, retire and collect: the protocol of sealrun.domain.publication and sealrun.domain.collection.
+ * Publish, move, pin, retire and collect: the protocol of sealrun.domain.registry.publication and sealrun.domain.upkeep.collection.
  *
  * One content, so one digest. Attempt n uploads to key n and to no other. Every step below is one request to the store;
  * between two of them anybody else may act, for any length of time: a process that never acts again has crashed.

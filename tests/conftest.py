@@ -12,7 +12,7 @@ from tests.servers.endpoint import Endpoint
 from tests.servers.seaweedfs import SeaweedFS
 from tests.servers.shared import shared_moto, shared_seaweedfs, stop_shared
 
-from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.machine.clock import SystemClock
 
 LONGEST_PAUSE_S = 0.02
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from tests.fakes.store import Change, Kind, ModelStore, kind_of
 
 from sealrun.domain.address import AttemptId, refs_key
-from sealrun.domain.collection import Condemned, Verdict
-from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import Outcome, Refs
+from sealrun.domain.upkeep.collection import Condemned, Verdict
 
 _OUTCOME = re.compile(r"attempts/([^/]+)/outcome\.json\Z")
 _CONDEMNED = re.compile(r"gc/condemned/([^/]+)\.json\Z")

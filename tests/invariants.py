@@ -31,12 +31,12 @@ from sealrun.domain.address import (
     seal_key,
 )
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest, Sums
-from sealrun.domain.pointing import Generation, Target
-from sealrun.domain.publication import Intent, Outcome, Refs, Stored
 from sealrun.domain.records import parse_object, sha256
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.registry.publication import Intent, Outcome, Refs, Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest, Sums
+from sealrun.domain.runs.run import Envelope
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.verifying import Verifier
 

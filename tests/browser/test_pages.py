@@ -15,7 +15,7 @@ from tests.builders.boards import NOW, InventedBoard, a_quiet_board
 from tests.builders.pages import EVERY_PAGE, RUN
 from tests.builders.sites import TOKEN, Site, a_site
 
-from sealrun.domain.board import Pause
+from sealrun.domain.oversight.board import Pause
 from sealrun.web import actions, api, pages
 from sealrun.web.actions import RunName
 from sealrun.web.wording import relative

@@ -17,7 +17,8 @@ from typing import TypeVar
 
 import msgspec
 
-from sealrun.domain.board import (
+from sealrun.domain.errors import NotFoundError, RetiredError, UnavailableError, UsageError
+from sealrun.domain.oversight.board import (
     Alarm,
     CheckRow,
     CollectionLine,
@@ -53,7 +54,6 @@ from sealrun.domain.board import (
     TimerBoard,
     WatchBoard,
 )
-from sealrun.domain.errors import NotFoundError, RetiredError, UnavailableError, UsageError
 from sealrun.web.board import Opened
 
 T = TypeVar("T")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain.address import RunId, attempt_id, base_log, generation_key, pending_key
-from sealrun.domain.indexing import Row
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.indexing import Row
 from sealrun.services.storage.opening import create_registry
 
 STATUSES = ("success", "success", "success", "failed", "partial")

@@ -13,10 +13,10 @@ import msgspec
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 
-from sealrun.adapters.sources import LocalFolderSource
-from sealrun.domain.recorder import Recorder
-from sealrun.domain.run import Completion, Envelope
-from sealrun.domain.watch import WatchSpec
+from sealrun.adapters.run_folders.sources import LocalFolderSource
+from sealrun.domain.runs.recorder import Recorder
+from sealrun.domain.runs.run import Completion, Envelope
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Journal, OpenWriters, RunFolder, Watcher
 from sealrun.services.watching.accepting import Acceptor, Sealer
 from sealrun.services.watching.intake import Intake

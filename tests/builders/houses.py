@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.board.composed import DaemonBoard
 from sealrun.bootstrap.daemon.composition import Composition
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.producing import Producer
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import FolderRecord
 from sealrun.services.daemon.running import Parts
 from sealrun.settings.resolved import KeepingSettings

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from tests.builders.worlds import EVERYTHING_PACKED, World
 
 from sealrun.domain.address import PACKS, Key
-from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import Stored
 
 SMALL: Mapping[str, bytes] = {f"part/{number:02}": f"part {number} ".encode() * (number + 1) for number in range(12)}
 

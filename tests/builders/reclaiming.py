@@ -10,11 +10,11 @@ import msgspec
 from tests.builders.folders import Station, a_folder
 from tests.builders.worlds import World
 
-from sealrun.adapters.folders import LocalFolder, NoHashes
-from sealrun.adapters.reclaiming import LocalSourceRemover
-from sealrun.adapters.sources import LocalFolderSource
+from sealrun.adapters.run_folders.reclaiming import LocalSourceRemover
+from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
+from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.domain.errors import NoRegistryError
-from sealrun.domain.watch import ReclaimRule
+from sealrun.domain.watches.watch import ReclaimRule
 from sealrun.ports import Journal, SourceRemover
 from sealrun.services.sources.copies import Holder
 from sealrun.services.sources.reclaiming import Reclaimer, ReclaimReport

@@ -9,10 +9,10 @@ from typing import BinaryIO
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.manifest import Entry, Link, Manifest
 from sealrun.domain.records import sha256
-from sealrun.domain.run import Completion, Envelope, Producer, Status, choose_run_id
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.runs.manifest import Entry, Link, Manifest
+from sealrun.domain.runs.run import Completion, Envelope, Producer, Status, choose_run_id
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.domain.urn import Urn
 from sealrun.ports import Source
 

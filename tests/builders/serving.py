@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.machine.clock import SystemClock
 from sealrun.settings.http import Place
 from sealrun.web import api
 from sealrun.web.board import Board

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.machine.clock import SystemClock
 from sealrun.settings.http import Place
 from sealrun.web.board import Board
 from sealrun.web.gate import Patience

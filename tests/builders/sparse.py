@@ -9,9 +9,9 @@ from tests.builders.runs import BytesSource, a_run
 from tests.builders.worlds import REGISTRY_ID, World
 
 from sealrun.domain.address import PACKS, Digest, Key
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.repacking import RepackLimits, RepackPlan, RepackReport
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.runs.sealed import Published, SealedRun
+from sealrun.domain.upkeep.repacking import RepackLimits, RepackPlan, RepackReport
 from sealrun.ports import Remover, Store
 from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.mending.repacking import Repacker, plan_repack

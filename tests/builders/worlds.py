@@ -13,11 +13,11 @@ from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, attempt_id, retired_key
 from sealrun.domain.errors import ConflictError
-from sealrun.domain.packing import Digesting, PackOptions, PackWriter
-from sealrun.domain.pointing import Generation, Target
-from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.records import sha256
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.packing import Digesting, PackOptions, PackWriter
+from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.registry.publication import AttemptTicket, Retired
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import StagedPack, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.index.indexing import Index

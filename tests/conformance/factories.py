@@ -12,13 +12,13 @@ import fsspec
 from tests.servers.endpoint import Endpoint
 from tests.servers.shared import shared_moto, shared_seaweedfs
 
-from sealrun.adapters.clock import SystemClock
-from sealrun.adapters.limiting import LimitedStore, Limiter
-from sealrun.adapters.metering import ProcessMeters
-from sealrun.adapters.metering_store import MeteredStore
+from sealrun.adapters.machine.clock import SystemClock
 from sealrun.adapters.stores import open_store
 from sealrun.adapters.stores.fsspec_store import FsspecStore
+from sealrun.adapters.stores.limiting import LimitedStore, Limiter
 from sealrun.adapters.stores.memory import forget_space
+from sealrun.adapters.stores.metering_store import MeteredStore
+from sealrun.adapters.telling.metering import ProcessMeters
 from sealrun.ports import Store
 
 Factory = Callable[[Path], AbstractContextManager[Store]]

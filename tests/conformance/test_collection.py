@@ -10,11 +10,11 @@ from tests.builders.runs import a_run
 from tests.conformance.factories import FACTORIES, SINGLE_WRITER
 from tests.fakes.hints import FakeHints
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover
 from sealrun.domain.address import OBJECTS, AttemptId, retired_key
-from sealrun.domain.publication import AttemptTicket, Retired
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.publication import AttemptTicket, Retired
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.collecting import CollectionPolicy, Collector

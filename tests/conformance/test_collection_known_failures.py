@@ -16,12 +16,12 @@ from tests.fakes.hints import FakeHints
 from tests.servers.endpoint import Endpoint
 from tests.servers.shared import shared_moto, shared_seaweedfs
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import OBJECTS, AttemptId, object_key, retired_key
 from sealrun.domain.errors import AccessDeniedError
-from sealrun.domain.publication import AttemptTicket, Retired
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import AttemptTicket, Retired
 from sealrun.ports import Store
 from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
 from sealrun.services.publication.publishing import Publisher

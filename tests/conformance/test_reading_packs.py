@@ -12,15 +12,15 @@ from tests.builders.runs import BytesSource, a_run
 from tests.conformance.factories import FACTORIES, SINGLE_WRITER
 from tests.fakes.hints import FakeHints
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.destinations import LocalDestination
-from sealrun.adapters.spooling import SpoolStage
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.adapters.stores import open_remover
+from sealrun.adapters.stores.spooling import SpoolStage
 from sealrun.domain.address import OBJECTS, PACKS, AttemptId, Key
-from sealrun.domain.manifest import Entry
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import ObjectStat, Source, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.access.restoring import restore

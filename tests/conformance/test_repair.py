@@ -10,12 +10,12 @@ from tests.builders.runs import BytesSource, a_run
 from tests.conformance.factories import FACTORIES, SINGLE_WRITER
 from tests.fakes.hints import FakeHints
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover
 from sealrun.domain.address import AttemptId, Key
-from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Source, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.repairing import Repairer

@@ -11,7 +11,7 @@ from tests.servers import rclone
 from tests.servers.endpoint import Endpoint
 from tests.servers.seaweedfs import SeaweedFS
 
-from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.machine.clock import SystemClock
 from sealrun.adapters.stores.s3 import S3Store
 from sealrun.domain.address import Key
 from sealrun.services.storage.probing import ProbeReport, probe

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.conformance.factories import FACTORIES, SINGLE_WRITER
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.json_schema import JsonSchemaLanguage
+from sealrun.adapters.content.json_schema import JsonSchemaLanguage
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.domain.errors import ConflictError
 from sealrun.ports import Store
 from sealrun.services.curation.schemata import Schemata

@@ -15,9 +15,9 @@ from tests.conformance.libraries import KINDS, a_library
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.products.signing import AllowedSigners, Signing, sign, with_signers
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.domain.damage import VerifyReport
+from sealrun.domain.curation.signing import SignedRun, signature_key, signed_text
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.signing import SignedRun, signature_key, signed_text
+from sealrun.domain.upkeep.damage import VerifyReport
 from sealrun.ports import Creation, Store
 from sealrun.services.curation.signing import signatures_of
 

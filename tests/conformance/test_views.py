@@ -15,8 +15,8 @@ from tests.conformance.libraries import KINDS, a_library
 
 from sealrun.bootstrap.products.linking import Linker
 from sealrun.bootstrap.products.viewing import Choice, Viewer, Wanted, is_event_file
+from sealrun.domain.curation.tabulating import parse_condition
 from sealrun.domain.errors import NotFoundError, UsageError
-from sealrun.domain.tabulating import parse_condition
 
 PICTURE = b"\x89PNG, as far as a gallery cares: "
 

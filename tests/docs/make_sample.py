@@ -17,17 +17,17 @@ from pathlib import Path
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.adapters.stores.posix_removal import PosixRemover
 from sealrun.domain.address import AttemptId, attempt_id, quarantine_key, refs_key
 from sealrun.domain.errors import UnavailableError
-from sealrun.domain.keeping import Quarantined
-from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import AttemptTicket, Refs
-from sealrun.domain.run import Completion
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.publication import AttemptTicket, Refs
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.run import Completion
+from sealrun.domain.runs.sealed import Published
+from sealrun.domain.upkeep.keeping import Quarantined
 from sealrun.ports import Source
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.batches import Batches

@@ -19,7 +19,7 @@ from tests.docs.pages import shell
 from tests.docs.test_recovery import publish
 from tests.fakes.clock import FakeClock, FakeEntropy
 
-from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.services.access.reading import Reader
 from sealrun.services.access.restoring import restore

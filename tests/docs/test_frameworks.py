@@ -14,10 +14,10 @@ from tests.builders.frameworks import ENDS, laid_out
 from tests.docs.pages import DOCS, Fence, fences
 from tests.fakes.clock import FakeClock
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.domain.presets import PRESETS
-from sealrun.domain.settling import SettleRules
+from sealrun.domain.watches.settling import SettleRules
 from sealrun.services.watching.detecting import explain
 from sealrun.services.watching.sealing import SealRequest, seal
 from sealrun.settings import load_settings

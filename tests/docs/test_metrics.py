@@ -11,7 +11,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT
 from tests.docs.test_pages import anchors
 
-from sealrun.domain.metering import CATALOGUE, ENDS
+from sealrun.domain.oversight.metering import CATALOGUE, ENDS
 
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 ALERT_TESTS = ROOT / "deploy/prometheus/alerts.test.yml"

@@ -17,13 +17,13 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
 from tests.fakes.stage import MemoryStage
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain.address import attempt_id
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.run import Completion
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.runs.run import Completion
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.publishing import Publisher
 from sealrun.services.storage.opening import create_registry

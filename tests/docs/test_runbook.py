@@ -8,9 +8,9 @@ import pytest
 from tests.docs.pages import DOCS
 from tests.docs.test_pages import anchors
 
-from sealrun.adapters.runbook import runbook_text
-from sealrun.domain.alarming import KINDS, help_of
-from sealrun.domain.headings import section
+from sealrun.adapters.content.runbook import runbook_text
+from sealrun.domain.oversight.alarming import KINDS, help_of
+from sealrun.domain.oversight.headings import section
 
 RUNBOOK = DOCS / "runbook.md"
 

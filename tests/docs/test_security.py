@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from tests.docs.pages import DOCS, ROOT, fences, reader_environment, shell
 
-from sealrun.domain.roles import ROLES
+from sealrun.domain.curation.roles import ROLES
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 POLICIES = DOCS / "how-to" / "bucket-policies.md"

@@ -20,7 +20,7 @@ from tests.servers.seaweedfs import SeaweedFS
 
 from sealrun.adapters.stores.s3_address import parse_place
 from sealrun.adapters.stores.s3_policies import policy
-from sealrun.domain.roles import READER
+from sealrun.domain.curation.roles import READER
 
 _MINED = 1 << 22
 

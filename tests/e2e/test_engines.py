@@ -13,12 +13,12 @@ import pytest
 from tests.e2e.deployment import Deployment, make_run
 from tests.servers.seaweedfs import SeaweedFS
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.engines import open_engine
+from sealrun.adapters.content.engines import open_engine
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.bootstrap.verbs.engine_tasks import SealTask, seal_folder, verifying_engine
 from sealrun.domain.errors import ConfigurationError, UnavailableError
-from sealrun.domain.run import Completion
+from sealrun.domain.runs.run import Completion
 from sealrun.services.mending.portions import Depth
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.mending.verifying_apart import Engine, SpreadVerifier

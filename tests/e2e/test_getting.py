@@ -16,7 +16,7 @@ from tests.builders.runs import a_run
 from tests.builders.worlds import World
 from tests.fakes.clock import FakeEntropy
 
-from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.machine.clock import SystemClock
 from sealrun.adapters.stores import open_store
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.consuming import Consumer
@@ -27,7 +27,7 @@ FILES = {**{f"part/{n:02}": bytes([n]) * 100_000 for n in range(30)}, "model.bin
 DIE = """
 import os, signal, sys
 from pathlib import Path
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.verbs.consuming import Consumer
 from sealrun.bootstrap.registries import RegistrySpec
 told = []

@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook
 from tests.conformance.libraries import a_library
 from tests.e2e.test_deriving import Lab, a_daemon, eventually
 
-from sealrun.adapters.webhooks import post
+from sealrun.adapters.telling.webhooks import post
 from sealrun.domain.errors import ConfigurationError
 from sealrun.settings import load_settings
 

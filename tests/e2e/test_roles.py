@@ -19,7 +19,7 @@ from tests.servers.seaweedfs import SeaweedFS
 
 from sealrun.adapters.stores.s3_address import parse_place
 from sealrun.adapters.stores.s3_policies import policy
-from sealrun.domain.roles import ROLES, WRITE_ONCE, Right, fits
+from sealrun.domain.curation.roles import ROLES, WRITE_ONCE, Right, fits
 from sealrun.domain.schemas import PUBLISHED
 
 NAMES = tuple(ROLES)

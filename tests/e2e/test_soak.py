@@ -24,10 +24,10 @@ from tests.e2e.soak.machine import GRACE_S, POLICY, Orders
 from tests.e2e.soak.said import EXPERIMENTS, Acknowledged, Said, files_of
 from tests.servers.seaweedfs import SeaweedFS
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import BATCHES, CONDEMNED, OBJECTS, AttemptId, refs_key
-from sealrun.domain.publication import Refs
+from sealrun.domain.registry.publication import Refs
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.collecting import CollectionReport, Collector

@@ -10,8 +10,8 @@ from tests.builders.runs import BytesSource, a_run
 from tests.fakes.clock import FakeClock, FakeEntropy
 
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Delivery, Journal, StagedPack
 from sealrun.services.delivery.delivering import DeliveryLine
 from sealrun.services.delivery.parts import LineParts, Sources

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from sealrun.domain.address import AttemptId, Digest
-from sealrun.domain.publication import Hint, Stored
+from sealrun.domain.registry.publication import Hint, Stored
 
 
 class FakeHints:

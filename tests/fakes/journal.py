@@ -11,7 +11,7 @@ import msgspec
 from tests.fakes.hints import FakeHints
 
 from sealrun.domain.address import AttemptId, Digest
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Delivery, DeliveryState, FileFacts, FolderRecord, FolderState, QueueCount
 
 

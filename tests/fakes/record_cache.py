@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sealrun.domain.address import Key, attempt_of
-from sealrun.domain.publication import Refs
+from sealrun.domain.registry.publication import Refs
 
 
 class FakeCache:

@@ -12,8 +12,8 @@ from tests.faults.scenarios import kill_before, planned
 from tests.invariants import Expected, unused_objects
 
 from sealrun.domain.address import AttemptId, RunId
-from sealrun.domain.indexing import Dropped
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.indexing import Dropped
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Remover, Store
 from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
 from sealrun.services.index.indexing import Index

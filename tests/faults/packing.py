@@ -12,7 +12,7 @@ from tests.faults.lives import CrashError, Mode, Wire
 from tests.faults.scenarios import Planned, planned
 from tests.invariants import Expected
 
-from sealrun.domain.packing import PackOptions
+from sealrun.domain.registry.packing import PackOptions
 from sealrun.ports import StagedPack, Store
 
 _FEW_BYTES = PackOptions(below=100, size=500, least=2)

@@ -10,8 +10,8 @@ from tests.faults.scenarios import Planned, planned
 from tests.invariants import Expected, unused_objects
 
 from sealrun.domain.address import AttemptId, RunId
-from sealrun.domain.indexing import Dropped
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.indexing import Dropped
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Store
 from sealrun.services.index.indexing import Index
 

@@ -11,8 +11,8 @@ from tests.fakes.gated import Call, GatedStore
 from tests.faults.lives import CrashError, Mode, Wire
 from tests.invariants import Expected
 
-from sealrun.domain.retention import Policy
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.runs.sealed import SealedRun
+from sealrun.domain.upkeep.retention import Policy
 from sealrun.ports import Store
 from sealrun.services.keeping.retiring import RetiredRun, Retirer
 from sealrun.services.keeping.undoing import Undoer

@@ -33,28 +33,29 @@ from tests.fuzz.seeds import (
 
 from sealrun.adapters.stores.s3_address import parse_place
 from sealrun.domain import address
-from sealrun.domain.declarations import parse_time, read_json, read_producer, read_sums
+from sealrun.domain.curation.signing import parse_signature
+from sealrun.domain.curation.tabulating import parse_condition
+from sealrun.domain.curation.validating import content_problems
 from sealrun.domain.errors import ConfigurationError, IntegrityError, RunRejectedError, SealrunError, UsageError
-from sealrun.domain.foreign import listing_problems, read_foreign_seal, read_pointers
-from sealrun.domain.links import links_problem
-from sealrun.domain.manifest import Manifest, Sums, path_problem
+from sealrun.domain.oversight.previews import MOST_COLUMNS, MOST_ROWS, picture_type, table_of, text_of
+from sealrun.domain.paths import path_problem
 from sealrun.domain.patterns import Patterns, check_patterns
 from sealrun.domain.presets import recognise
 from sealrun.domain.presets.event_files import Events, read_events
 from sealrun.domain.presets.pickles import enum_number, first_string, text_after
 from sealrun.domain.presets.plain_yaml import read_yaml, read_yaml_parts
 from sealrun.domain.presets.wandb_log import WandbLog, read_wandb_log
-from sealrun.domain.previews import MOST_COLUMNS, MOST_ROWS, picture_type, table_of, text_of
-from sealrun.domain.publication import Refs
-from sealrun.domain.recorder import pulse_time, read_recorder
 from sealrun.domain.records import Record, sha256
 from sealrun.domain.reference import parse_reference
-from sealrun.domain.signing import parse_signature
-from sealrun.domain.tabulating import parse_condition
+from sealrun.domain.registry.publication import Refs
+from sealrun.domain.runs.declarations import parse_time, read_json, read_producer, read_sums
+from sealrun.domain.runs.foreign import listing_problems, read_foreign_seal, read_pointers
+from sealrun.domain.runs.links import links_problem
+from sealrun.domain.runs.manifest import Manifest, Sums
+from sealrun.domain.runs.recorder import pulse_time, read_recorder
 from sealrun.domain.types.artifact import TypedArtifact, parse_schema_id
 from sealrun.domain.types.declaring import read_declared
 from sealrun.domain.urn import parse_urn
-from sealrun.domain.validating import content_problems
 from sealrun.fsspec_plugin import paths
 from sealrun.services.index import indexing
 from sealrun.services.mending import comparing

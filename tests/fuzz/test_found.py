@@ -8,13 +8,13 @@ import pytest
 from tests.fuzz.seeds import SAMPLE
 from tests.fuzz.targets import WHERE
 
-from sealrun.domain.board import TablePreview
 from sealrun.domain.errors import ConfigurationError, IntegrityError, UnsupportedFormatError
-from sealrun.domain.manifest import Manifest
+from sealrun.domain.oversight.board import TablePreview
+from sealrun.domain.oversight.previews import MOST_COLUMNS, table_of
 from sealrun.domain.patterns import check_patterns
-from sealrun.domain.previews import MOST_COLUMNS, table_of
-from sealrun.domain.publication import Outcome, Refs
 from sealrun.domain.records import canonical_json_without_floats, parse_object
+from sealrun.domain.registry.publication import Outcome, Refs
+from sealrun.domain.runs.manifest import Manifest
 from sealrun.services.index import indexing
 from sealrun.services.mending import comparing
 from sealrun.settings import load_settings

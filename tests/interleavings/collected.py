@@ -22,12 +22,12 @@ from tests.invariants import Expected, check_bytes, check_settled, unused_object
 
 from sealrun.domain.address import AttemptId, Key, RunId, is_pack, object_key, outcome_key
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.keeping import Pin
-from sealrun.domain.packing import LOCAL_SIZE
-from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import Outcome, Stored
 from sealrun.domain.records import sha256
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.packing import LOCAL_SIZE
+from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.publication import Outcome, Stored
+from sealrun.domain.runs.sealed import Published
+from sealrun.domain.upkeep.keeping import Pin
 from sealrun.ports import Remover, Store
 from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
 from sealrun.services.keeping.pinning import Pins

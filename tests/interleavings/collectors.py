@@ -14,8 +14,8 @@ from tests.fakes.clock import FakeEntropy
 from tests.interleavings.baton import Task
 
 from sealrun.domain.address import AttemptId, Key, RunId, retired_key
-from sealrun.domain.indexing import Dropped
-from sealrun.domain.publication import Retired
+from sealrun.domain.registry.indexing import Dropped
+from sealrun.domain.registry.publication import Retired
 from sealrun.ports import RecordCache, Remover, Store, Unfinished
 from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, Collector
 from sealrun.services.index.indexing import Index

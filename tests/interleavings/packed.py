@@ -15,7 +15,7 @@ from tests.interleavings.plays import PlayBase
 
 from sealrun.domain.address import Key, intent_key
 from sealrun.domain.pieces import Body
-from sealrun.domain.publication import Intent
+from sealrun.domain.registry.publication import Intent
 from sealrun.ports import Creation, Store
 
 OTHER = planned({"b": b"2"}, name="other", finished_at="2026-01-16T11:00:00Z")

@@ -11,10 +11,10 @@ from tests.interleavings.baton import Task
 from tests.invariants import Expected, check_settled
 
 from sealrun.domain.address import outcome_key
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import Outcome
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.publication import Outcome
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Store
 
 _TWO_DAYS_S = 2 * 24 * 3600.0

@@ -13,7 +13,7 @@ from tests.interleavings.collectors import AT_ONCE, collects, planned_by, retire
 from tests.invariants import check_no_loss
 
 from sealrun.domain.address import AttemptId, RunId, intent_key, retired_key
-from sealrun.domain.publication import Retired
+from sealrun.domain.registry.publication import Retired
 from sealrun.ports import Store
 from sealrun.services.collection.collecting import CollectionPolicy, Collector
 from sealrun.services.mending.repacking import plan_repack

@@ -39,12 +39,12 @@ from sealrun.domain.address import (
     retired_key,
     run_key,
 )
-from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.manifest import MANIFEST_FILE, Manifest
-from sealrun.domain.marking import Uses, part_of_digest
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import AttemptTicket, Hint, Intent, Outcome, Proposal, Refs, Stored
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import AttemptTicket, Hint, Intent, Outcome, Proposal, Refs, Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE, Manifest
+from sealrun.domain.upkeep.collection import Condemned, CondemnedObject, Verdict
+from sealrun.domain.upkeep.marking import Uses, part_of_digest
 from sealrun.ports import ObjectStat, Store
 from sealrun.services.collection.batches import VERDICT_FILE, Batches
 from sealrun.services.collection.collecting import Collector

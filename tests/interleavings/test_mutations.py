@@ -14,10 +14,10 @@ from tests.interleavings.baton import Play, explore
 
 import sealrun.services.index.pointers
 from sealrun.domain.address import AttemptId, Digest, Key, generation_key, intent_key, object_key, pending_prefix
-from sealrun.domain.indexing import Row, merge_rows
-from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import AttemptTicket, Intent, Outcome, Stored
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.indexing import Row, merge_rows
+from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.publication import AttemptTicket, Intent, Outcome, Stored
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Source
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.pointers import PointerName, Pointers

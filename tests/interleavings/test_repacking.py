@@ -14,7 +14,7 @@ from tests.interleavings.searches import HARDER
 from tests.invariants import check_no_loss
 
 from sealrun.domain.address import AttemptId, retired_key
-from sealrun.domain.pointing import Generation
+from sealrun.domain.registry.pointing import Generation
 from sealrun.services.index.moving import PointerMover
 from sealrun.services.index.pointers import PointerName
 

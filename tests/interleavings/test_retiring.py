@@ -12,9 +12,9 @@ from tests.interleavings.baton import Play, Task, explore, sample
 from tests.invariants import check_settled
 
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.keeping import Pin
-from sealrun.domain.retention import Policy
-from sealrun.domain.sealed import Published
+from sealrun.domain.runs.sealed import Published
+from sealrun.domain.upkeep.keeping import Pin
+from sealrun.domain.upkeep.retention import Policy
 from sealrun.ports import Store
 from sealrun.services.keeping.pinning import Pins
 from sealrun.services.keeping.retiring import RetiredRun, Retirer

@@ -29,8 +29,8 @@ from tests.stateful.lives import HowFar, KilledError, Life, Moment, View
 import sealrun.services.publication.reusing
 from sealrun.domain.address import Digest, Key, outcome_key, parse_object_key
 from sealrun.domain.errors import CollectionRefusedError, ConflictError, IntegrityError, NotFoundError, UsageError
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.publication import Outcome, Stored
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.publication import Outcome, Stored
 from sealrun.ports import Remover, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.collecting import CollectionPolicy, Collector

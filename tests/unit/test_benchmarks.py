@@ -152,7 +152,7 @@ def test_verifying_is_judged_by_the_time_that_hashing_takes() -> None:
 def test_a_stack_is_named_by_what_is_most_telling_in_it() -> None:
     stack = [
         "x/stores/posix_durable.py:write_all",
-        "x/adapters/hashing.py:digest",
+        "x/adapters/run_folders/hashing.py:digest",
         "x/services/watching/sealing.py:seal",
     ]
     assert phase_of(stack) == "hash and stage"

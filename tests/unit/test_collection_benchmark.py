@@ -11,12 +11,12 @@ from benchmarks.__main__ import main
 from benchmarks.places import Directory
 from benchmarks.registries import PER_RUN, SHARED, Made, fill
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import OBJECTS, AttemptId, Digest, Key, object_key
-from sealrun.domain.collection import CondemnedObject
-from sealrun.domain.marking import Doomed, Fingerprints, LastUses, Uses, part_of_key
 from sealrun.domain.records import sha256
+from sealrun.domain.upkeep.collection import CondemnedObject
+from sealrun.domain.upkeep.marking import Doomed, Fingerprints, LastUses, Uses, part_of_key
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, Collector
 from sealrun.services.mending.verifying import Verifier

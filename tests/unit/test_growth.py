@@ -21,11 +21,11 @@ from tests.builders.runs import a_run
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
 
-from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.adapters.stores.memory import MemoryStore
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain.address import attempt_id
-from sealrun.domain.publication import AttemptTicket
+from sealrun.domain.registry.publication import AttemptTicket
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.access.restoring import restore

@@ -35,16 +35,16 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
 from tests.fakes.record_cache import FakeCache
 
-from sealrun.adapters.destinations import LocalDestination
-from sealrun.adapters.spooling import SpoolStage
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.adapters.stores.memory import MemoryRemover, MemoryStore
+from sealrun.adapters.stores.spooling import SpoolStage
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.verification import verify
 from sealrun.domain.address import EXPERIMENTS, NAMES, QUARANTINE, attempt_id, retired_key
-from sealrun.domain.damage import VerifyReport, Window
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.publication import AttemptTicket, Retired
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.publication import AttemptTicket, Retired
+from sealrun.domain.runs.sealed import Published, SealedRun
+from sealrun.domain.upkeep.damage import VerifyReport, Window
 from sealrun.services.access.reading import Reader
 from sealrun.services.access.restoring import restore
 from sealrun.services.collection.collecting import CollectionPolicy, Collector

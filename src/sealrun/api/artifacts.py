@@ -13,7 +13,7 @@ from typing import Any, Literal, overload
 
 import msgspec
 
-from sealrun.adapters.artifact_folders import SearchDirs
+from sealrun.adapters.run_folders.artifact_folders import SearchDirs
 from sealrun.bootstrap.describing import parts_from_settings
 from sealrun.bootstrap.products.artifacts import Artifacts, ManifestRow, PublishedFile
 from sealrun.domain.errors import UsageError

@@ -12,7 +12,7 @@ from typing import Any
 
 from sealrun.bootstrap.describing import parts_from_settings
 from sealrun.bootstrap.products.content import Build, Built, Contents
-from sealrun.domain.building import DEFAULT_LEASE_S
+from sealrun.domain.curation.building import DEFAULT_LEASE_S
 
 __all__ = ["Built", "build_once", "exists", "get", "get_metadata", "put"]
 

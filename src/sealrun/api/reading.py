@@ -9,15 +9,15 @@ from threading import Lock
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.products.browsing import CacheChoice, HeldRun, find_registry, shared_browser
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.consuming import Consumer
 from sealrun.domain.errors import NotFoundError, UsageError
-from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import Entry
-from sealrun.domain.pointing import Generation
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.run import Envelope
 from sealrun.services.access.browsing import Browser, OpenRun, Part, mismatch
 from sealrun.services.access.opened import OpenFile
 

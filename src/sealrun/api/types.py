@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.products.browsing import find_registry
 from sealrun.bootstrap.registries import open_reader
 from sealrun.domain.types import Dependency, parse_pointer_ref

@@ -13,13 +13,13 @@ from typing import TypeVar
 import msgspec
 
 from sealrun import __version__
-from sealrun.adapters.exposition import answer_of, text_of
 from sealrun.adapters.journal import SqliteJournal
-from sealrun.adapters.metering import ProcessMeters
-from sealrun.adapters.space import room_at
-from sealrun.adapters.textfiles import write_textfile
+from sealrun.adapters.run_folders.space import room_at
+from sealrun.adapters.telling.exposition import answer_of, text_of
+from sealrun.adapters.telling.metering import ProcessMeters
+from sealrun.adapters.telling.textfiles import write_textfile
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.domain.metering import (
+from sealrun.domain.oversight.metering import (
     BUILD,
     REGISTRY_FREE,
     REGISTRY_PAUSED,
@@ -33,8 +33,8 @@ from sealrun.domain.metering import (
     Sample,
     Spread,
 )
-from sealrun.domain.quiet_hours import Quiet
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.quiet_hours import Quiet
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock
 from sealrun.services.delivery.pausing import held_registry, paused_watch
 from sealrun.services.oversight.measuring import Known, announce, measure, one_for_each

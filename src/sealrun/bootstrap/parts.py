@@ -10,13 +10,13 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import JOURNAL_FILE, SqliteJournal, open_journal
-from sealrun.adapters.locking import holder
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.locking import holder
 from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, keep_aside, open_reader
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.mirroring import MirrorSpec
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.upkeep.mirroring import MirrorSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.access.reading import Reader
 from sealrun.services.delivery.availability import release_deliveries
 from sealrun.services.storage.probing import ProbeReport
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from sealrun.bootstrap.verbs.producing import Producer
     from sealrun.bootstrap.verbs.reclaiming import SourceReclaimer
     from sealrun.bootstrap.verbs.reports import ScanReport
-    from sealrun.domain.board import Alarm
-    from sealrun.domain.damage import Damage
-    from sealrun.domain.gating import Gate
+    from sealrun.domain.curation.gating import Gate
+    from sealrun.domain.oversight.board import Alarm
+    from sealrun.domain.upkeep.damage import Damage
     from sealrun.services.mending.scrubbing import ScrubReport
     from sealrun.services.oversight.reporting import StatusReport
 
@@ -144,7 +144,7 @@ class Parts:
         """
         from sealrun.bootstrap.verbs.consuming import Mover
         from sealrun.bootstrap.verbs.gating import Gatekeeper
-        from sealrun.domain.gating import gate_of
+        from sealrun.domain.curation.gating import gate_of
 
         def keeper_of(experiment: str, pointer: str) -> Gatekeeper | None:
             required = gate_of(self._gates, experiment, pointer)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.glancing import list_names
-from sealrun.adapters.sources import LocalFolderSource
-from sealrun.domain.proposing import Proposal, names_for, propose
-from sealrun.domain.watch import WatchSpec
+from sealrun.adapters.run_folders.glancing import list_names
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import LocalFolderSource
+from sealrun.domain.watches.proposing import Proposal, names_for, propose
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.settings.composing import WatchLines
 
 DEFAULT_PORT = 9478

@@ -11,19 +11,19 @@ from typing import Literal
 import msgspec
 
 from sealrun import __version__
-from sealrun.adapters.clock import SystemClock
-from sealrun.adapters.limiting import LimitedStore, Limiter
-from sealrun.adapters.metering_store import MeteredStore
-from sealrun.adapters.pulsing_store import PulsingStore
-from sealrun.adapters.shelving import FileShelf
-from sealrun.adapters.spooling import SpoolStage
+from sealrun.adapters.machine.clock import SystemClock
 from sealrun.adapters.stores import open_store
-from sealrun.adapters.surrounding import beneath
+from sealrun.adapters.stores.limiting import LimitedStore, Limiter
+from sealrun.adapters.stores.metering_store import MeteredStore
+from sealrun.adapters.stores.pulsing_store import PulsingStore
+from sealrun.adapters.stores.shelving import FileShelf
+from sealrun.adapters.stores.spooling import SpoolStage
+from sealrun.adapters.stores.surrounding import beneath
 from sealrun.domain.errors import ConfigurationError, NoRegistryError, UnsafeStoreError
-from sealrun.domain.packing import LEAST_LINKED, PackOptions
-from sealrun.domain.quiet_hours import Quiet
+from sealrun.domain.oversight.quiet_hours import Quiet
 from sealrun.domain.ready import ready
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.packing import LEAST_LINKED, PackOptions
 from sealrun.domain.shelves import use_shelves
 from sealrun.ports import UNMETERED, Clock, Entropy, Journal, Meters, Store
 from sealrun.services.access.reading import Reader

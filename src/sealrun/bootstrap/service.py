@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sealrun.adapters.systemd import (
+from sealrun.adapters.machine.systemd import (
     make_folder_for,
     packaged_unit,
     read_file,
@@ -23,7 +23,7 @@ from sealrun.adapters.systemd import (
     write_file,
 )
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.units import (
+from sealrun.domain.oversight.units import (
     OWNED,
     Condition,
     Places,

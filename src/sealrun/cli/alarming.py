@@ -8,8 +8,8 @@ import msgspec
 from sealrun.cli import exits
 from sealrun.cli.output import print_json, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
-from sealrun.domain.board import Alarm
 from sealrun.domain.errors import ConfigurationError, NotFoundError
+from sealrun.domain.oversight.board import Alarm
 
 
 @click.command()
@@ -21,7 +21,7 @@ def alarms(around: Surroundings, *, error_on_any: bool, error_on_critical: bool)
 
     Example: sealrun alarms
     """
-    from sealrun.domain.alarming import advice  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.domain.oversight.alarming import advice  # noqa: PLC0415 - --help needs nothing of it
 
     problem: ConfigurationError | None = None
     try:
@@ -63,8 +63,8 @@ def runbook(around: Surroundings, kind: str | None) -> None:
 
     Example: sealrun runbook low-space
     """
-    from sealrun.adapters.runbook import runbook_text  # noqa: PLC0415 - --help needs nothing of it
-    from sealrun.domain.headings import anchors, section  # noqa: PLC0415 - as above
+    from sealrun.adapters.content.runbook import runbook_text  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.domain.oversight.headings import anchors, section  # noqa: PLC0415 - as above
 
     text = runbook_text()
     if kind is not None:

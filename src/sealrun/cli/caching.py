@@ -15,7 +15,7 @@ from sealrun.settings.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.products.caching import UserCache
-    from sealrun.domain.caching import Cached
+    from sealrun.domain.upkeep.caching import Cached
 
 
 @click.group()

@@ -55,7 +55,7 @@ def show(around: Surroundings, registry: str | None, *, pointers: bool, now: boo
     Example: sealrun catalog show
     """
     from sealrun.bootstrap.products.cataloguing import Cataloguer  # noqa: PLC0415 - for this command only
-    from sealrun.domain.catalogue import ACTIVE, CATALOG_EXPERIMENT, CATALOG_FILE, POINTERS_FILE  # noqa: PLC0415 - so
+    from sealrun.domain.curation.catalogue import ACTIVE, CATALOG_EXPERIMENT, CATALOG_FILE, POINTERS_FILE  # noqa: PLC0415 - so
 
     with around.parts() as parts:
         if now:

@@ -18,7 +18,7 @@ from sealrun.domain.moments import shown_time
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
-    from sealrun.domain.repacking import RepackPlan, RepackReport
+    from sealrun.domain.upkeep.repacking import RepackPlan, RepackReport
     from sealrun.services.collection.collecting import CollectionPlan, CollectionReport
     from sealrun.services.collection.foretelling import DoomedRun
     from sealrun.services.collection.residue import Residue

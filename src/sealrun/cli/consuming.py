@@ -19,9 +19,9 @@ from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.parts import Parts
-    from sealrun.domain.manifest import Entry
-    from sealrun.domain.publication import Stored
-    from sealrun.domain.signing import SignedRun
+    from sealrun.domain.curation.signing import SignedRun
+    from sealrun.domain.registry.publication import Stored
+    from sealrun.domain.runs.manifest import Entry
     from sealrun.services.mending.scrubbing import ScrubReport
 
 

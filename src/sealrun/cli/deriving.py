@@ -12,7 +12,7 @@ from sealrun.cli import exits
 from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.output import print_json, print_rows, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
-from sealrun.domain.deriving import Mode, Rule
+from sealrun.domain.curation.deriving import Mode, Rule
 from sealrun.domain.errors import UsageError
 from sealrun.settings.resolved import DeriveSettings
 

@@ -27,7 +27,7 @@ def working_on(around: Surroundings, engine: str | None) -> Iterator[Executor | 
     if name is None:
         yield None
         return
-    from sealrun.adapters.engines import open_engine  # noqa: PLC0415 - for bulk work only
+    from sealrun.adapters.content.engines import open_engine  # noqa: PLC0415 - for bulk work only
 
     with open_engine(name, around.jobs) as workers:
         yield workers

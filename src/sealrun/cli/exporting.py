@@ -8,8 +8,8 @@ import click
 
 from sealrun.cli.output import print_json, progress
 from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
+from sealrun.domain.curation.exporting import FORMATS
 from sealrun.domain.errors import UsageError
-from sealrun.domain.exporting import FORMATS
 
 _STATEMENT = "in-toto"
 

@@ -44,7 +44,7 @@ def import_(
 
     Example: sealrun import /data/old-runs --experiment training
     """
-    from sealrun.adapters.engines import open_engine  # noqa: PLC0415 - for this command only
+    from sealrun.adapters.content.engines import open_engine  # noqa: PLC0415 - for this command only
     from sealrun.bootstrap.verbs.importing import Importer  # noqa: PLC0415 - for this command only
 
     def tell(done: Imported) -> None:

@@ -16,7 +16,7 @@ from sealrun.settings.quantities import read_moment
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.verbs.keeping import Keeper
-    from sealrun.domain.retention import Judged, RetentionPlan
+    from sealrun.domain.upkeep.retention import Judged, RetentionPlan
     from sealrun.services.keeping.retiring import RetiredRun
     from sealrun.services.keeping.undoing import UndoPlan
 

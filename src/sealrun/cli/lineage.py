@@ -6,8 +6,8 @@ import click
 
 from sealrun.cli.output import print_json
 from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
-from sealrun.domain.drawing import as_dot, as_mermaid, as_svg, as_text
-from sealrun.domain.lineage import as_json
+from sealrun.domain.curation.drawing import as_dot, as_mermaid, as_svg, as_text
+from sealrun.domain.curation.lineage import as_json
 
 _DRAWN = {"text": as_text, "dot": as_dot, "mermaid": as_mermaid, "svg": as_svg}
 

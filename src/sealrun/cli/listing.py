@@ -12,9 +12,8 @@ import click
 from sealrun.cli import exits
 from sealrun.cli.output import human_size, print_json, print_rows, printable
 from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
-from sealrun.domain.comparing import Comparison, Difference, FileChange, compare
-from sealrun.domain.errors import UsageError
-from sealrun.domain.tabulating import (
+from sealrun.domain.curation.comparing import Comparison, Difference, FileChange, compare
+from sealrun.domain.curation.tabulating import (
     ROW_COLUMNS,
     Cells,
     Condition,
@@ -24,6 +23,7 @@ from sealrun.domain.tabulating import (
     columns_of,
     parse_condition,
 )
+from sealrun.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.verbs.consuming import Consumer

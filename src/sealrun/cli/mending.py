@@ -12,7 +12,7 @@ from sealrun.cli.output import human_size, print_json, printable, progress
 from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 
 if TYPE_CHECKING:
-    from sealrun.domain.mending import Remaining, RepairPlan, RepairReport
+    from sealrun.domain.upkeep.mending import Remaining, RepairPlan, RepairReport
 
 
 @click.command()

@@ -25,7 +25,7 @@ def policy(around: Surroundings, role: str, url: str, *, write_once: bool) -> No
     """
     from sealrun.adapters.stores.s3_address import parse_place  # noqa: PLC0415 - for this command only
     from sealrun.adapters.stores.s3_policies import policy as made  # noqa: PLC0415 - as above
-    from sealrun.domain.roles import ROLES  # noqa: PLC0415 - as above
+    from sealrun.domain.curation.roles import ROLES  # noqa: PLC0415 - as above
 
     del around  # it prints JSON either way
     click.echo(json.dumps(made(parse_place(url), ROLES[role], write_once=write_once), indent=2))

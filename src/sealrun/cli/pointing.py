@@ -13,7 +13,7 @@ from sealrun.cli.surroundings import Surroundings, registry_option, shared_optio
 from sealrun.services.index.moving import PlannedMove
 
 if TYPE_CHECKING:
-    from sealrun.domain.gating import Gate
+    from sealrun.domain.curation.gating import Gate
 
 _why = click.option("-m", "--why", default="", help="Why, for the pointer's history.")
 _dry_run = click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; move nothing.")
@@ -185,7 +185,7 @@ def _gate(require: tuple[str, ...], command: str | None) -> Gate | None:
     """Read what the options require; None for nothing."""
     if not require and command is None:
         return None
-    from sealrun.domain.gating import Gate, parse_requirements  # noqa: PLC0415 - for those who require something
+    from sealrun.domain.curation.gating import Gate, parse_requirements  # noqa: PLC0415 - for those who require something
 
     try:
         words = tuple(shlex.split(command or ""))

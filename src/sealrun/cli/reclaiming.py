@@ -15,8 +15,8 @@ from sealrun.domain.errors import SealrunError, UsageError
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.verbs.mirroring import Mirrors
-    from sealrun.domain.mirroring import MirrorStep
-    from sealrun.domain.reclaiming import Reclaimable
+    from sealrun.domain.upkeep.mirroring import MirrorStep
+    from sealrun.domain.upkeep.reclaiming import Reclaimable
 
 _WORDS = {"copy": "would copy", "keep": "stays", "remove": "would remove", "leave": "not copied"}
 

@@ -28,7 +28,7 @@ def add(around: Surroundings, schema_id: str, file: Path, registry: str | None) 
 
     Example: sealrun schema add run-registry/0.1 run-registry.schema.json
     """
-    from sealrun.adapters.json_schema import read_schema_file  # noqa: PLC0415 - for this command only
+    from sealrun.adapters.content.json_schema import read_schema_file  # noqa: PLC0415 - for this command only
 
     with around.parts() as parts:
         kept = parts.governor(registry, writing=True).add_schema(schema_id, read_schema_file(file))
@@ -73,7 +73,7 @@ def show(around: Surroundings, name: str, registry: str | None) -> None:
 
     Example: sealrun schema show run-registry/0.1
     """
-    from sealrun.adapters.published_schemas import published_text  # noqa: PLC0415 - not needed by `--help`
+    from sealrun.adapters.content.published_schemas import published_text  # noqa: PLC0415 - not needed by `--help`
     from sealrun.domain.records import canonical_json  # noqa: PLC0415 - as above
 
     if "/" not in name:

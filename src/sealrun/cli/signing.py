@@ -12,7 +12,7 @@ from sealrun.cli.output import print_json, printable
 from sealrun.cli.surroundings import Surroundings, shared_options
 
 if TYPE_CHECKING:
-    from sealrun.domain.signing import Signature, SignedRun
+    from sealrun.domain.curation.signing import Signature, SignedRun
 
 
 def signed_by_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from sealrun.cli.surroundings import Surroundings, registry_option, shared_optio
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.parts import Parts
-    from sealrun.domain.validating import Validation
+    from sealrun.domain.curation.validating import Validation
 
 
 @click.command()

@@ -11,8 +11,8 @@ import click
 from sealrun.cli import exits
 from sealrun.cli.output import human_size, print_json, printable, progress
 from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
-from sealrun.domain.galleries import check_patterns
-from sealrun.domain.tabulating import parse_condition
+from sealrun.domain.curation.galleries import check_patterns
+from sealrun.domain.curation.tabulating import parse_condition
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FOLDER = click.Path(path_type=Path, file_okay=False)

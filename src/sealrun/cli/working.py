@@ -15,12 +15,12 @@ from sealrun.cli import exits
 from sealrun.cli.alarming import since
 from sealrun.cli.output import print_json, printable, published_json
 from sealrun.cli.surroundings import NO_SETTINGS, Surroundings, shared_options
-from sealrun.domain.alarming import RELOAD, advice
 from sealrun.domain.errors import ConfigurationError
 from sealrun.domain.moments import shown_time
+from sealrun.domain.oversight.alarming import RELOAD, advice
 
 if TYPE_CHECKING:
-    from sealrun.domain.board import Pause
+    from sealrun.domain.oversight.board import Pause
     from sealrun.services.oversight.reporting import RegistryStatus, StatusReport, WatchStatus
     from sealrun.settings import Settings
 

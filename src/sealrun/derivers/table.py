@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sealrun.domain.comparing import flat
+from sealrun.domain.curation.comparing import flat
 
 FILE = "table.parquet"
 _PLAIN = (bool, int, float, str, type(None))

@@ -2,6 +2,6 @@
 
 A reader finds the format in :mod:`~sealrun.domain.address` (every key) and
 :mod:`~sealrun.domain.records` (every byte of a record); what is true of a run in
-:mod:`~sealrun.domain.manifest` and :mod:`~sealrun.domain.run`; and who may decide what in
-:mod:`~sealrun.domain.publication`, :mod:`~sealrun.domain.pointing` and :mod:`~sealrun.domain.indexing`.
+:mod:`~sealrun.domain.runs.manifest` and :mod:`~sealrun.domain.runs.run`; and who may decide what in
+:mod:`~sealrun.domain.registry`.
 """

@@ -15,7 +15,7 @@ import msgspec
 
 from sealrun.domain.address import RunId, parse_artifact_name, parse_name
 from sealrun.domain.errors import UsageError
-from sealrun.domain.manifest import path_problem
+from sealrun.domain.paths import path_problem
 from sealrun.domain.urn import Urn, parse_urn
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from sealrun.domain.manifest import Entry
+from sealrun.domain.runs.manifest import Entry
 from sealrun.services.access.browsing import OpenRun
 
 Advance = Callable[[int], object]

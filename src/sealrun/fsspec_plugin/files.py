@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sealrun.domain.manifest import Entry
+from sealrun.domain.runs.manifest import Entry
 from sealrun.services.access.opened import Fetch, OpenFile
 
 

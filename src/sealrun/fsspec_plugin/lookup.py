@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from sealrun.bootstrap.products.browsing import CacheChoice, shared_browser
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.domain.errors import NotFoundError, SealrunError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.pointing import Target
 from sealrun.domain.reference import parse_reference
-from sealrun.domain.tree import Node
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.tree import Node
 from sealrun.fsspec_plugin.errors import as_os_error, translated
 from sealrun.fsspec_plugin.paths import locate
 from sealrun.services.access.browsing import Browser, OpenRun, Part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from sealrun.domain.signing import Checked
+from sealrun.domain.curation.signing import Checked
 
 
 class SchemaLanguage(Protocol):

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.manifest import Entry, Link
-from sealrun.domain.packing import Member
-from sealrun.domain.recorder import Recorder
+from sealrun.domain.registry.packing import Member
+from sealrun.domain.runs.manifest import Entry, Link
+from sealrun.domain.runs.recorder import Recorder
 from sealrun.ports.stores import Source, Stage
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest
-from sealrun.domain.publication import Hint, Stored
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.publication import Hint, Stored
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports.folders import FileFacts
 
 # Of hashes, hints, events, claims and `settling` records, a power cut may take the last ones.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from sealrun.domain.manifest import Entry
-from sealrun.domain.mirroring import MirroredRun, MirrorRecord
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.upkeep.mirroring import MirroredRun, MirrorRecord
 
 
 class MirrorIncoming(Protocol):

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from sealrun.domain.manifest import Entry
-from sealrun.domain.metering import Labels, Metric
+from sealrun.domain.oversight.metering import Labels, Metric
+from sealrun.domain.runs.manifest import Entry
 from sealrun.ports.stores import Source
 
 
@@ -68,7 +68,7 @@ class Meters(Protocol):
     """Counts what this process does, for whoever operates it. Nothing here fails, waits or is durable.
 
     A meter is taken once, with its labels by name, and then called as often as need be, from any thread: a call costs
-    an addition. What has been taken once is shown, with 0, before it happens. Metrics are those of `domain.metering`.
+    an addition. What has been taken once is shown, with 0, before it happens. Metrics: `domain.oversight.metering`.
     """
 
     def counter(self, metric: Metric, /, **labels: str) -> Callable[[float], object]:

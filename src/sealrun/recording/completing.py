@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UsageError
-from sealrun.domain.manifest import path_problem, sum_line
-from sealrun.domain.recorder import HEARTBEAT_FILE, RECORDING_FILE
+from sealrun.domain.paths import path_problem
 from sealrun.domain.records import JsonObject
+from sealrun.domain.runs.manifest import sum_line
+from sealrun.domain.runs.recorder import HEARTBEAT_FILE, RECORDING_FILE
 from sealrun.recording.durable import (
     StrPath,
     Written,

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from sealrun.domain.errors import ConfigurationError, UsageError
-from sealrun.domain.recorder import RECORDING_FILE
 from sealrun.domain.records import canonical_json
+from sealrun.domain.runs.recorder import RECORDING_FILE
 from sealrun.recording.values import plain
 
 _ROOM = ".sealrun/tmp"

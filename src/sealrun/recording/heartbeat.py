@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sealrun.domain.errors import UsageError
-from sealrun.domain.recorder import HEARTBEAT_FILE, RECORDING_FILE, Recorder, pulse_line
 from sealrun.domain.records import JsonObject
+from sealrun.domain.runs.recorder import HEARTBEAT_FILE, RECORDING_FILE, Recorder, pulse_line
 from sealrun.recording.durable import make_folders, write_json
 
 DEFAULT_HEARTBEAT_S = 30.0
@@ -35,7 +35,7 @@ def checked_interval(seconds: float | None) -> float | None:
 
 
 def this_recorder(heartbeat_s: float | None) -> Recorder:
-    """Return what tells this process from every other; see `domain.recorder`."""
+    """Return what tells this process from every other; see `domain.runs.recorder`."""
     boot = namespace = started = None
     with contextlib.suppress(OSError, ValueError, IndexError):  # not Linux: signs of life have to do
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

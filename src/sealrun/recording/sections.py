@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from sealrun.domain.errors import UsageError
-from sealrun.domain.manifest import path_problem
+from sealrun.domain.paths import path_problem
 
 DEFAULT_SECTIONS = ("lab/tidy", "lab/probes", "lab/policy", "lab/audit", "world", "mind")
 """The sections of a run that declares none itself."""

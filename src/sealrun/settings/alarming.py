@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sealrun.domain.alarming import AlarmRules
-from sealrun.domain.cadence import Expectation
+from sealrun.domain.oversight.alarming import AlarmRules
+from sealrun.domain.watches.cadence import Expectation
 from sealrun.settings.checking import duration_of, share_of
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.quantities import parse_size

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from sealrun.domain.address import parse_artifact_name, parse_name
 from sealrun.domain.errors import UsageError
-from sealrun.domain.manifest import path_problem
-from sealrun.domain.watch import WatchSpec, experiment_level
+from sealrun.domain.paths import path_problem
+from sealrun.domain.watches.watch import WatchSpec, experiment_level
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.quantities import check_schedule, parse_duration, parse_share
 from sealrun.settings.resolved import RegistrySettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sealrun.domain.deriving import Rule, in_order
+from sealrun.domain.curation.deriving import Rule, in_order
 from sealrun.settings.checking import duration_of, name_of
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.resolved import DeriveSettings, RegistrySettings

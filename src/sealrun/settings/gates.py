@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sealrun.domain.curation.gating import Gate, parse_requirements
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.gating import Gate, parse_requirements
-from sealrun.domain.pointing import LATEST
+from sealrun.domain.registry.pointing import LATEST
 from sealrun.settings.checking import name_of
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.schema import GateTable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sealrun.domain.retention import Policy
+from sealrun.domain.upkeep.retention import Policy
 from sealrun.settings.checking import duration_of, name_of, schedule_of, share_of
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.resolved import GcSettings, KeepingSettings, VerifySettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import tzinfo
 
-from sealrun.domain.quiet_hours import Quiet, never_ends, parse_quiet_hours
+from sealrun.domain.oversight.quiet_hours import Quiet, never_ends, parse_quiet_hours
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.quantities import parse_rate
 from sealrun.settings.schema import RegistryTable

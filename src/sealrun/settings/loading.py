@@ -14,10 +14,10 @@ from typing import Any, Literal
 import msgspec
 
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.packing import LEAST_LINKED, PackOptions
 from sealrun.domain.patterns import check_patterns
 from sealrun.domain.ready import ready
-from sealrun.domain.watch import ReclaimRule, WatchSpec
+from sealrun.domain.registry.packing import LEAST_LINKED, PackOptions
+from sealrun.domain.watches.watch import ReclaimRule, WatchSpec
 from sealrun.settings.alarming import expectation_of, resolve_alarms
 from sealrun.settings.checking import (
     check_choices,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.metering import CATALOGUE
+from sealrun.domain.oversight.metering import CATALOGUE
 from sealrun.settings.checking import duration_of
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.resolved import MetricsSettings

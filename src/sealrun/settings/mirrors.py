@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sealrun.domain.mirroring import MirrorSpec
+from sealrun.domain.upkeep.mirroring import MirrorSpec
 from sealrun.settings.checking import duration_of, name_of, written_places
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.resolved import RegistrySettings

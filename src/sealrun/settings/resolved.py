@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from sealrun.domain.alarming import AlarmRules
-from sealrun.domain.board import Severity
-from sealrun.domain.deriving import Rule
-from sealrun.domain.gating import Gate
-from sealrun.domain.mirroring import MirrorSpec
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.quiet_hours import Quiet
-from sealrun.domain.retention import Policy
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.curation.deriving import Rule
+from sealrun.domain.curation.gating import Gate
+from sealrun.domain.oversight.alarming import AlarmRules
+from sealrun.domain.oversight.board import Severity
+from sealrun.domain.oversight.quiet_hours import Quiet
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.upkeep.mirroring import MirrorSpec
+from sealrun.domain.upkeep.retention import Policy
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.settings.expanding import Secret, mask, reveal
 from sealrun.settings.http import HttpSettings
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from sealrun.domain.run import Status
-from sealrun.domain.settling import DEFAULT_FORBID, DEFAULT_MARKERS
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import DEFAULT_FORBID, DEFAULT_MARKERS
 from sealrun.settings.tables import Duration, Percent, SecretTable, Size
 from sealrun.settings.telling_tables import AlarmsTable, MailTable, NotifyTable
 

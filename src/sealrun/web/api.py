@@ -16,8 +16,8 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from sealrun.domain.board import Opened, Picture
 from sealrun.domain.errors import SealrunError, UnavailableError
+from sealrun.domain.oversight.board import Opened, Picture
 from sealrun.web.loop import BOARD, POOL, off_loop
 from sealrun.web.openapi import DOCUMENT_PATH, document
 from sealrun.web.operations import BASE, OPERATIONS, Given, Operation

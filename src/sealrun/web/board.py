@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from sealrun.domain.board import (
+from sealrun.domain.oversight.board import (
     Alarm,
     CollectionPlan,
     EventRow,

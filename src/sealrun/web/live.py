@@ -15,8 +15,8 @@ from contextlib import suppress
 import msgspec
 from aiohttp import web
 
-from sealrun.domain.board import EventRow
 from sealrun.domain.errors import SealrunError
+from sealrun.domain.oversight.board import EventRow
 from sealrun.web.loop import BOARD, quickly
 
 MOST_LISTENERS = 32

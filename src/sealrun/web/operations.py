@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from sealrun.domain.board import (
+from sealrun.domain.errors import UsageError
+from sealrun.domain.oversight.board import (
     Alarm,
     CollectionPlan,
     EventRow,
@@ -25,7 +26,6 @@ from sealrun.domain.board import (
     TablePreview,
     TextPreview,
 )
-from sealrun.domain.errors import UsageError
 from sealrun.web.board import Board
 from sealrun.web.parameters import Parameter, is_text, shown
 

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 from tests.e2e.soak.said import EXPERIMENTS, Acknowledged, Doing, Said, run_of, write_atomically
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import open_journal
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import attempt_id
 from sealrun.domain.errors import (
@@ -26,8 +26,8 @@ from sealrun.domain.errors import (
     UnavailableError,
     UsageError,
 )
-from sealrun.domain.publication import AttemptTicket
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import AttemptTicket
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.collecting import CollectionPolicy, Collector
 from sealrun.services.index.indexing import Index

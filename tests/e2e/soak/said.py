@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from tests.builders.runs import Sources, a_run
 
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.runs.sealed import SealedRun
 
 EXPERIMENTS = ("train", "backfill")
 _POOL = 24

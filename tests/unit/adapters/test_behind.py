@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from sealrun.adapters.behind import Behind
+from sealrun.adapters.run_folders.behind import Behind
 from sealrun.domain.errors import NoSpaceError
 
 PIECES = [os.urandom(1 << 20) for _ in range(9)] + [b"the end"]

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.copy_cache import CopyCache
-from sealrun.domain.caching import Cached, Cleaning, plan_cleaning
+from sealrun.adapters.caches.copy_cache import CopyCache
+from sealrun.domain.upkeep.caching import Cached, Cleaning, plan_cleaning
 
 ALL = partial(plan_cleaning, keep=0)
 HOLD = """
 import os, sys
 from pathlib import Path
-from sealrun.adapters.copy_cache import CopyCache
+from sealrun.adapters.caches.copy_cache import CopyCache
 cache = CopyCache(Path(sys.argv[1]), 1 << 30)
 for place in sys.argv[2].split():
     cache.hold(place)

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from sealrun.adapters.exposition import answer_of, text_of
-from sealrun.adapters.textfiles import write_textfile
+from sealrun.adapters.telling.exposition import answer_of, text_of
+from sealrun.adapters.telling.textfiles import write_textfile
 from sealrun.domain.errors import AccessDeniedError
-from sealrun.domain.metering import ALARMS, CATALOGUE, DELIVERY_SECONDS, QUEUED, SEALED, Sample, Spread
+from sealrun.domain.oversight.metering import ALARMS, CATALOGUE, DELIVERY_SECONDS, QUEUED, SEALED, Sample, Spread
 
 HOSTILE = 'a"b\\c\nd{x="y"} 1\n# EOF\n\u00e9\U0001f9ea'
 SAMPLES = [Sample(SEALED, ("w",), 3), Sample(QUEUED, ("main",), 2), Sample(ALARMS, (HOSTILE,), 1)]

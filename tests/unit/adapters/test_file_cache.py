@@ -4,7 +4,7 @@ import multiprocessing
 import os
 from pathlib import Path
 
-from sealrun.adapters.file_cache import LocalFileCache, user_cache_folder
+from sealrun.adapters.caches.file_cache import LocalFileCache, user_cache_folder
 from sealrun.domain.address import Digest
 from sealrun.domain.records import sha256
 

@@ -17,12 +17,12 @@ from tests.builders.folders import a_folder
 from tests.builders.sources import Bytes
 from tests.fakes.journal import FakeHashes
 
-from sealrun.adapters.folders import LocalFolder, NoHashes
+from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UnavailableError
-from sealrun.domain.manifest import Entry, Link, path_problem
-from sealrun.domain.paths import are_plain
+from sealrun.domain.paths import are_plain, path_problem
 from sealrun.domain.patterns import Patterns
+from sealrun.domain.runs.manifest import Entry, Link
 from sealrun.ports import Copying, FileFacts, HashCache, Source
 
 

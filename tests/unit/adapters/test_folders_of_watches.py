@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tests.builders.folders import a_folder
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import LocalFolderSource
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.domain.errors import RunChangedError, RunRejectedError
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 
 _HOUR_NS = 3_600_000_000_000
 

@@ -16,9 +16,9 @@ from sealrun.adapters.journal.file import JournalFile
 from sealrun.adapters.journal.schema import APPLICATION_ID, MIGRATIONS
 from sealrun.domain.address import AttemptId, Digest, object_key, pack_key
 from sealrun.domain.errors import ConfigurationError, NoSpaceError, UnavailableError, UnsupportedFormatError
-from sealrun.domain.places import PackPlaces, Places
-from sealrun.domain.publication import Hint, Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.places import PackPlaces, Places
+from sealrun.domain.registry.publication import Hint, Stored
 from sealrun.ports import FileFacts, FolderRecord
 
 AN_ATTEMPT = AttemptId("20260117T143052Z-0123456789abcdef")
@@ -76,7 +76,7 @@ def test_many_who_make_the_journal_at_the_same_time_make_one(tmp_path: Path) -> 
     opening = """
 import sys
 from pathlib import Path
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import open_journal
 print("ready", flush=True)
 sys.stdin.readline()

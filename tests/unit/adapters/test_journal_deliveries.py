@@ -17,7 +17,7 @@ from sealrun.adapters.journal.claims import is_alive, process_claim
 from sealrun.domain.address import AttemptId
 from sealrun.domain.errors import NoSpaceError, NotFoundError
 from sealrun.domain.pieces import Pieces
-from sealrun.domain.sealed import Published
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Delivery, FolderRecord
 
 AN_ATTEMPT = AttemptId("20260117T143052Z-0123456789abcdef")
@@ -26,7 +26,7 @@ A_MONTH_S = 31 * 24 * 3600.0
 CLAIMING = """
 import sys
 from pathlib import Path
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import open_journal
 
 journal = open_journal(Path(sys.argv[1]), SystemClock(), SystemEntropy())

@@ -13,7 +13,7 @@ from sealrun.adapters.journal import open_journal
 from sealrun.adapters.journal.opening import JOURNAL_FILE
 from sealrun.adapters.journal.schema import APPLICATION_ID, MIGRATIONS
 from sealrun.domain.address import AttemptId
-from sealrun.domain.sealed import Published
+from sealrun.domain.runs.sealed import Published
 
 DONE = Published(
     experiment="train",

@@ -11,7 +11,7 @@ from tests.builders.sources import Bytes, Pattern
 from tests.conformance.factories import FACTORIES
 from tests.fakes.clock import FakeClock
 
-from sealrun.adapters.limiting import LimitedStore, Limiter
+from sealrun.adapters.stores.limiting import LimitedStore, Limiter
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.holding import Holds
 from sealrun.domain.address import Key

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import open_journal
-from sealrun.adapters.locking import hold, holder
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.locking import hold, holder
 from sealrun.domain.errors import ConfigurationError, HeldError
 
 HOLDING = """
 import sys
 from pathlib import Path
-from sealrun.adapters.locking import hold
+from sealrun.adapters.machine.locking import hold
 
 with hold(Path(sys.argv[1])):
     print("held", flush=True)

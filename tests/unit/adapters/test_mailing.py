@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.servers.mail import PASSWORD, USER, Security, serving_mail
 
-from sealrun.adapters import mailing
-from sealrun.adapters.mailing import MailServer, send_mail
-from sealrun.domain.mailing import compose
-from sealrun.domain.notifying import Event, Notice, notice_of
+from sealrun.adapters.telling import mailing
+from sealrun.adapters.telling.mailing import MailServer, send_mail
+from sealrun.domain.oversight.mailing import compose
+from sealrun.domain.oversight.notifying import Event, Notice, notice_of
 
 WRONG = "not this one"
 SENDER, TO = "sealrun@example.org", ("ops@example.org", "lab@example.org")
@@ -102,7 +102,7 @@ def test_what_is_in_the_way_is_named_without_the_password(tmp_path: Path) -> Non
 
 
 def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sealrun.adapters.mailing._TIMEOUT_S", 0.2)
+    monkeypatch.setattr("sealrun.adapters.telling.mailing._TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = MailServer(host="127.0.0.1", port=silent.getsockname()[1], security="none")
         problem = send_mail(server, compose([notice()], SENDER, TO, "host"))

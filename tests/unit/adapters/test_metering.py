@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sealrun.adapters.metering import ProcessMeters
-from sealrun.domain.metering import (
+from sealrun.adapters.telling.metering import ProcessMeters
+from sealrun.domain.oversight.metering import (
     DELIVERY_SECONDS,
     REQUESTS,
     SEALED,

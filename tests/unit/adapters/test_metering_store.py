@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 from tests.builders.sources import Bytes, sha256
 
-from sealrun.adapters.metering import ProcessMeters
-from sealrun.adapters.metering_store import MeteredStore
 from sealrun.adapters.stores import open_remover, open_store
-from sealrun.adapters.surrounding import beneath
+from sealrun.adapters.stores.metering_store import MeteredStore
+from sealrun.adapters.stores.surrounding import beneath
+from sealrun.adapters.telling.metering import ProcessMeters
 from sealrun.domain.address import Key
 from sealrun.domain.errors import (
     AccessDeniedError,
@@ -23,7 +23,14 @@ from sealrun.domain.errors import (
     SealrunError,
     UnavailableError,
 )
-from sealrun.domain.metering import DOWNLOADED_BYTES, REQUESTS, UPLOADED_BYTES, UPLOADED_OBJECTS, Metric, requests_of
+from sealrun.domain.oversight.metering import (
+    DOWNLOADED_BYTES,
+    REQUESTS,
+    UPLOADED_BYTES,
+    UPLOADED_OBJECTS,
+    Metric,
+    requests_of,
+)
 from sealrun.ports import Source, Store
 
 A, B = Key("experiments/e/runs/r/artifacts/a"), Key("experiments/e/runs/r/artifacts/b")

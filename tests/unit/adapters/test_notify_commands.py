@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tests.e2e.deployment import wait_for
 
-from sealrun.adapters.notify_commands import run_notification
+from sealrun.adapters.telling.notify_commands import run_notification
 from sealrun.bootstrap.daemon.notifying import CommandChannel, environment_of
-from sealrun.domain.notifying import Event, notice_of
+from sealrun.domain.oversight.notifying import Event, notice_of
 
 NOTICE = notice_of(
     Event(7, 1768660000.0, "alarm.raised", "main", {"alarm": "damage", "severity": "critical", "reason": "a\0b"}),

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sealrun.adapters import parquet_rows
-from sealrun.adapters.parquet_rows import parquet_table
+from sealrun.adapters.content import parquet_rows
+from sealrun.adapters.content.parquet_rows import parquet_table
 from sealrun.domain.errors import UsageError
-from sealrun.domain.previews import MOST_COLUMNS, MOST_ROWS
+from sealrun.domain.oversight.previews import MOST_COLUMNS, MOST_ROWS
 
 
 def a_file(columns: dict[str, list[object]]) -> bytes:

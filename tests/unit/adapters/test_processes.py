@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sealrun.adapters.processes import lives
-from sealrun.adapters.writers import ProcWriters
-from sealrun.domain.recorder import Recorder
+from sealrun.adapters.machine.processes import lives
+from sealrun.adapters.run_folders.writers import ProcWriters
+from sealrun.domain.runs.recorder import Recorder
 from sealrun.recording.heartbeat import this_recorder
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from tests.builders.runs import BytesSource
 
-from sealrun.adapters.pulsing_store import PulsingStore
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.adapters.stores.posix import PosixStore
-from sealrun.adapters.surrounding import beneath
+from sealrun.adapters.stores.pulsing_store import PulsingStore
+from sealrun.adapters.stores.surrounding import beneath
 from sealrun.domain.address import AttemptId, Key, object_key
 from sealrun.domain.errors import NotFoundError
 from sealrun.ports import Store

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from sealrun.adapters.record_cache import FOLDER, LocalRecordCache, open_record_cache
+from sealrun.adapters.caches.record_cache import FOLDER, LocalRecordCache, open_record_cache
 from sealrun.domain.address import Key
 
 _URL, _KEY, _BODY = "s3://bucket/registry", Key("attempts/a/refs.json"), b"{}\n" * 50

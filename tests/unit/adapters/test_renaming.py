@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.renaming import rename_new
+from sealrun.adapters.run_folders.renaming import rename_new
 
 
 @pytest.fixture(params=["kernel", "without the call"], autouse=True)

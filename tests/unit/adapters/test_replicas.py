@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.replicas import FolderReplica, OriginalFolders
-from sealrun.domain.manifest import Entry
+from sealrun.adapters.run_folders.replicas import FolderReplica, OriginalFolders
 from sealrun.domain.records import sha256
+from sealrun.domain.runs.manifest import Entry
 from sealrun.services.mending.replicas import holds_its_bytes
 
 BODY = b"good bytes"

@@ -10,7 +10,17 @@ from sealrun.adapters.stores.s3_address import parse_place
 from sealrun.adapters.stores.s3_clients import _NEEDED
 from sealrun.adapters.stores.s3_policies import _REQUESTS, advice, policy
 from sealrun.domain.address import AttemptId, intent_key, is_discardable
-from sealrun.domain.roles import ADMINISTRATOR, COLLECTOR, PUBLISHER, READER, ROLES, Right, Role, fits, least_role
+from sealrun.domain.curation.roles import (
+    ADMINISTRATOR,
+    COLLECTOR,
+    PUBLISHER,
+    READER,
+    ROLES,
+    Right,
+    Role,
+    fits,
+    least_role,
+)
 
 PREFIXED, WHOLE = parse_place("s3://bucket/team/prod"), parse_place("s3://bucket")
 POINT = parse_place("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/runs/prod")

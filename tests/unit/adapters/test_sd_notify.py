@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.sd_notify import ServiceManager, take_service_manager
+from sealrun.adapters.machine.sd_notify import ServiceManager, take_service_manager
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.space import room_at
+from sealrun.adapters.run_folders.space import room_at
 from sealrun.bootstrap.daemon import alarming
 from sealrun.bootstrap.daemon.alarming import Disks
 from sealrun.domain.space import Room

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.builders.sources import sha256
 
-from sealrun.adapters.spooling import SpoolStage
+from sealrun.adapters.stores.spooling import SpoolStage
 from sealrun.domain.errors import NoSpaceError, RunChangedError
 
 BODY = os.urandom(3 << 20)

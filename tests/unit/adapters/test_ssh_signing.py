@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.builders.keys import a_key, allowed, fingerprint, signed_by_hand
 
-from sealrun.adapters.ssh_signing import AllowedSigners, SshKey
+from sealrun.adapters.content.ssh_signing import AllowedSigners, SshKey
+from sealrun.domain.curation.signing import parse_signature
 from sealrun.domain.errors import ConfigurationError, UsageError
-from sealrun.domain.signing import parse_signature
 
 TEXT = b"sealrun seal 1\n"
 

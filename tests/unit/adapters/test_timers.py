@@ -9,8 +9,8 @@ import pytest
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.journal import FakeFacts
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.timers import Schedule, SystemTimers, cron, every
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.timers import Schedule, SystemTimers, cron, every
 from sealrun.domain.errors import ConfigurationError, UnavailableError
 
 A_SATURDAY = datetime(2026, 1, 17, 15, 0, tzinfo=UTC)

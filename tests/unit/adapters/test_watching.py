@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters import watching
-from sealrun.adapters.inotify import ShallowWatches
-from sealrun.adapters.mounts import file_system_of, is_remote
-from sealrun.adapters.watching import LocalWatcher
+from sealrun.adapters.run_folders import watching
+from sealrun.adapters.run_folders.inotify import ShallowWatches
+from sealrun.adapters.run_folders.mounts import file_system_of, is_remote
+from sealrun.adapters.run_folders.watching import LocalWatcher
 
 _PATIENCE_S = 120.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.writers import OpenFiles, ProcWriters
+from sealrun.adapters.run_folders.writers import OpenFiles, ProcWriters
 
 _HOLD = "import sys; f = open(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read()"
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.machine.clock import SystemClock
 from sealrun.bootstrap.daemon.acting import Actor
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import RegistrySpec
+from sealrun.domain.curation.gating import Gate
 from sealrun.domain.errors import NotFoundError, RequirementError, SealrunError, UsageError
-from sealrun.domain.gating import Gate
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.delivery.pausing import paused_registry, paused_watch
 
 CLOCK = SystemClock()

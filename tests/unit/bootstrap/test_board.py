@@ -12,7 +12,6 @@ from tests.builders.houses import A_RUN, LARGE, PNG, House
 from tests.builders.runs import a_run
 
 from sealrun.bootstrap.verbs.mending import scrub_next
-from sealrun.domain.board import RunQuestion
 from sealrun.domain.errors import (
     DigestMismatchError,
     NotFoundError,
@@ -20,7 +19,8 @@ from sealrun.domain.errors import (
     UnavailableError,
     UsageError,
 )
-from sealrun.domain.retention import Policy
+from sealrun.domain.oversight.board import RunQuestion
+from sealrun.domain.upkeep.retention import Policy
 from sealrun.services.delivery.pausing import pause
 from sealrun.settings.resolved import GcSettings, KeepingSettings
 

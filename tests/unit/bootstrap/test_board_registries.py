@@ -12,8 +12,8 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from sealrun.bootstrap.board import registries as board_registries
 from sealrun.bootstrap.board.registries import RegistryLooks
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
-from sealrun.domain.board import RunQuestion
 from sealrun.domain.errors import NotFoundError, UnavailableError
+from sealrun.domain.oversight.board import RunQuestion
 from sealrun.ports import Clock, Entropy
 from sealrun.services.access.reading import Reader
 

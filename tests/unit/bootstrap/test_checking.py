@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from sealrun.adapters.installed_units import Unit, has_systemd, read_units
+from sealrun.adapters.machine.installed_units import Unit, has_systemd, read_units
 from sealrun.adapters.stores.s3_errors import translate
 from sealrun.bootstrap.doctor.findings import Finding
 from sealrun.bootstrap.doctor.folders import (
@@ -46,9 +46,9 @@ from sealrun.domain.errors import (
     UnavailableError,
     UnsafeStoreError,
 )
-from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.space import Room
-from sealrun.domain.watch import ReclaimRule, WatchSpec
+from sealrun.domain.upkeep.mirroring import MirrorSpec
+from sealrun.domain.watches.watch import ReclaimRule, WatchSpec
 from sealrun.services.storage.probing import ProbeReport
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.http import HttpSettings, parse_place

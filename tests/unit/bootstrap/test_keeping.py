@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.bootstrap import registries
 from sealrun.bootstrap.daemon.chores import Chores
@@ -19,7 +19,7 @@ from sealrun.bootstrap.daemon.tending import Tending
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import Opener, RegistrySpec
 from sealrun.domain.errors import ConfigurationError, NotFoundError, UnavailableError, UnsafeStoreError, UsageError
-from sealrun.domain.retention import Policy
+from sealrun.domain.upkeep.retention import Policy
 from sealrun.services.oversight.alarming import standing
 from sealrun.services.storage.probing import ProbeReport
 from sealrun.settings.resolved import GcSettings, KeepingSettings, VerifySettings

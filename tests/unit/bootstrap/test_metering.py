@@ -11,17 +11,17 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from tests.builders.runs import a_run
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.adapters.space import room_at
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.run_folders.space import room_at
 from sealrun.bootstrap import metering as room
 from sealrun.bootstrap.metering import Metering
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.domain.alarming import KINDS
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.metering import CATALOGUE, COUNTED, SEALED
-from sealrun.domain.sealed import Published
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.alarming import KINDS
+from sealrun.domain.oversight.metering import CATALOGUE, COUNTED, SEALED
+from sealrun.domain.runs.sealed import Published
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import FolderRecord
 from sealrun.services.delivery.pausing import pause, resume
 from sealrun.services.oversight.alarming import raise_alarm

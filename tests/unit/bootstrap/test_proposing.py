@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.builders.frameworks import laid_out
 from tests.docs.test_frameworks import NO_RUNS, PLACES
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.glancing import list_names
-from sealrun.adapters.sources import LocalFolderSource
+from sealrun.adapters.run_folders.glancing import list_names
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.bootstrap.proposing import Plan, free_listen, plan_watches
 from sealrun.settings import load_settings
 from sealrun.settings.composing import RegistryLines, WatchLines, compose

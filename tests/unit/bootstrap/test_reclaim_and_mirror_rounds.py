@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from tests.fakes.clock import FakeClock
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.adapters.timers import SystemTimers, every
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.timers import SystemTimers, every
 from sealrun.bootstrap.daemon.chores import Chores, InterruptedChoreError
 from sealrun.bootstrap.daemon.composition import Composition
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.mirroring import Mirrors
 from sealrun.domain.errors import UnavailableError
-from sealrun.domain.mirroring import MirrorSpec
-from sealrun.domain.watch import ReclaimRule, WatchSpec
+from sealrun.domain.upkeep.mirroring import MirrorSpec
+from sealrun.domain.watches.watch import ReclaimRule, WatchSpec
 
 CLOCK, ENTROPY = SystemClock(), SystemEntropy()
 

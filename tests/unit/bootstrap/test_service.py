@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters import systemd
+from sealrun.adapters.machine import systemd
 from sealrun.bootstrap import service
 from sealrun.bootstrap.service import (
     Layout,
@@ -19,7 +19,7 @@ from sealrun.bootstrap.service import (
     uninstall,
 )
 from sealrun.domain.errors import ConfigurationError, UsageError
-from sealrun.domain.units import Places
+from sealrun.domain.oversight.units import Places
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "systemd"
 UNITS = Path(systemd.__file__).parent / "units"

@@ -12,7 +12,7 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 
 from sealrun.adapters.journal import SqliteJournal, open_journal
 from sealrun.bootstrap.daemon.surface import Surface
-from sealrun.domain.progress import PATIENCE_S
+from sealrun.domain.oversight.progress import PATIENCE_S
 from sealrun.services.oversight.alarming import standing
 from sealrun.services.threads.progress import Works
 

@@ -9,12 +9,12 @@ import pytest
 from tests.builders.runs import a_run
 from tests.fakes.clock import FakeClock
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.daemon.composition import Composition
 from sealrun.bootstrap.daemon.telling import Telling, status_line
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.daemon.lifecycle import Daemon
 from sealrun.services.daemon.running import Parts
 from sealrun.services.oversight.alarming import raise_alarm

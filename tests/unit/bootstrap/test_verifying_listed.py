@@ -12,7 +12,7 @@ from tests.fakes.clock import FakeEntropy
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.verification import verify
 from sealrun.domain.address import Key
-from sealrun.domain.damage import VerifyReport, Window
+from sealrun.domain.upkeep.damage import VerifyReport, Window
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.collecting import CollectionPolicy, Collector
 

@@ -12,13 +12,13 @@ from tests.fakes.delivery import FakeRegistry, PostOffice
 from tests.fakes.journal import FakeFacts, FakeHashes
 from tests.unit.bootstrap.test_keeping import CLOCK, ENTROPY, LAST, Place
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.folders import LocalFolder
-from sealrun.adapters.metering import ProcessMeters
-from sealrun.adapters.timers import SystemTimers, every
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.timers import SystemTimers, every
+from sealrun.adapters.run_folders.run_folder import LocalFolder
+from sealrun.adapters.telling.metering import ProcessMeters
 from sealrun.bootstrap.daemon.tending import Tending
 from sealrun.domain.errors import RunRejectedError, UnavailableError
-from sealrun.domain.metering import (
+from sealrun.domain.oversight.metering import (
     DELIVERY_SECONDS,
     GC_BYTES,
     GC_OBJECTS,

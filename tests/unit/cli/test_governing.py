@@ -15,8 +15,8 @@ from tests.builders.foreign import REGISTRY, SCHEMA, foreign_folder, seal
 
 import sealrun
 from sealrun.domain.address import Digest
-from sealrun.domain.in_place import in_place_seal
-from sealrun.domain.manifest import Entry
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.watches.in_place import in_place_seal
 
 STRICT = {"type": "object", "required": ["run_id", "status"]}
 LOOSE = {"type": "object", "required": ["run_id"]}

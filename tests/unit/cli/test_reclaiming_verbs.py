@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sealrun.adapters.locking import hold
+from sealrun.adapters.machine.locking import hold
 from sealrun.cli.main import run
 
 SETTINGS = """\

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.daemon.tending import Tending
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import Opener, RegistrySpec

@@ -11,13 +11,13 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.unit.cli.test_verbs import Place, place
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.adapters.locking import hold
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.locking import hold
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.in_force import Source, in_force, take_settings
-from sealrun.domain.alarming import KINDS, RELOAD, Trouble
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.alarming import KINDS, RELOAD, Trouble
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.oversight.alarming import Alarms, raise_alarm, standing
 from sealrun.settings import load_settings
 

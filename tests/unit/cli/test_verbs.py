@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from tests.builders.commands import go_to
 
-from sealrun.adapters.locking import hold
+from sealrun.adapters.machine.locking import hold
 from sealrun.cli.main import run
 
 BINARY = bytes(range(256))

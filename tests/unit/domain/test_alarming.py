@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealrun.domain.alarming import KINDS, AlarmRules, Seen, Trouble, advice, help_of, judge
-from sealrun.domain.board import Alarm
+from sealrun.domain.oversight.alarming import KINDS, AlarmRules, Seen, Trouble, advice, help_of, judge
+from sealrun.domain.oversight.board import Alarm
 
 RULES = AlarmRules(unreachable_after_s=900, clear_after_s=120)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sealrun.domain.artifacts import (
+from sealrun.domain.curation.artifacts import (
     check_json,
     config_digest,
     content_run_id,

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from sealrun.domain.building import BuildStep, Move, Watched, plan_move
+from sealrun.domain.curation.building import BuildStep, Move, Watched, plan_move
 from sealrun.domain.errors import UnsupportedFormatError
 
 LEASE = 60.0

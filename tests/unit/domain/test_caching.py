@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sealrun.domain.caching import Cached, plan_cleaning
+from sealrun.domain.upkeep.caching import Cached, plan_cleaning
 
 
 def kept(used: float, size: int = 10, *, held: bool = False) -> Cached:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealrun.domain.cadence import KEPT, Expectation, History, due_by, learned_limit, missing, with_run
+from sealrun.domain.watches.cadence import KEPT, Expectation, History, due_by, learned_limit, missing, with_run
 
 HOUR, DAY = 3600.0, 86400.0
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sealrun.adapters.published_schemas import published_schema
+from sealrun.adapters.content.published_schemas import published_schema
 from sealrun.domain.address import AttemptId, Digest, RunId
-from sealrun.domain.catalogue import KnownRun, build_catalogue
-from sealrun.domain.pointing import Generation, Target
+from sealrun.domain.curation.catalogue import KnownRun, build_catalogue
+from sealrun.domain.registry.pointing import Generation, Target
 from sealrun.domain.types import Dependency, TypedArtifact
 
 ROOT = Digest("a" * 64)

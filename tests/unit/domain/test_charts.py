@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealrun.domain.charts import (
+from sealrun.domain.oversight.charts import (
     BOTTOM,
     HEIGHT,
     LEFT,

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from tests.builders.sources import sha256
 
 from sealrun.domain.address import Digest, RunId
-from sealrun.domain.comparing import Comparison, Difference, compare, flat
-from sealrun.domain.manifest import Entry, Link, Manifest
-from sealrun.domain.run import Completion, Envelope
+from sealrun.domain.curation.comparing import Comparison, Difference, compare, flat
+from sealrun.domain.runs.manifest import Entry, Link, Manifest
+from sealrun.domain.runs.run import Completion, Envelope
 
 _FILES = st.dictionaries(st.sampled_from(["a", "b", "c/d", "c/e", "f"]), st.sampled_from([b"", b"1", b"22", b"333"]))
 

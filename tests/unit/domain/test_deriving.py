@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.builders.sources import sha256
 
 from sealrun.domain.address import Digest, RunId, is_name
-from sealrun.domain.deriving import (
+from sealrun.domain.curation.deriving import (
     Derivation,
     InputRun,
     Rule,
@@ -19,8 +19,8 @@ from sealrun.domain.deriving import (
     in_order,
     takes,
 )
-from sealrun.domain.manifest import Entry, Manifest
-from sealrun.domain.run import Completion, Envelope
+from sealrun.domain.runs.manifest import Entry, Manifest
+from sealrun.domain.runs.run import Completion, Envelope
 
 RULE = Rule(name="analysis", experiment="samples", inputs=("traces.json",), command=("x",), version="1")
 CHANGES: list[dict[str, Any]] = [{"version": "2"}, {"mode": "full"}, {"name": "other"}, {"per": "experiment"}]

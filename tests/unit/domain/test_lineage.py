@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealrun.domain.address import Digest, RunId
-from sealrun.domain.drawing import as_dot, as_mermaid, as_svg, as_text
-from sealrun.domain.lineage import Edge, Lineage, Node, around, source_of, sources_of
-from sealrun.domain.run import Completion, Envelope
+from sealrun.domain.curation.drawing import as_dot, as_mermaid, as_svg, as_text
+from sealrun.domain.curation.lineage import Edge, Lineage, Node, around, source_of, sources_of
+from sealrun.domain.runs.run import Completion, Envelope
 from sealrun.domain.types import Dependency, TypedArtifact
 
 URN = f"urn:sealrun:table:sha256:{'a' * 64}"

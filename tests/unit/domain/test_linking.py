@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.test_lineage import URN, an_envelope
 
-from sealrun.domain.lineage import Source
-from sealrun.domain.linking import named_inputs, short_name
+from sealrun.domain.curation.lineage import Source
+from sealrun.domain.curation.linking import named_inputs, short_name
 
 
 def _named(*inputs: Any) -> dict[str, str]:  # noqa: ANN401 - whatever producers say

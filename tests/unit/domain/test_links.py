@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealrun.domain.errors import RunRejectedError
-from sealrun.domain.links import link_problem, links_problem
-from sealrun.domain.manifest import Link, Manifest
+from sealrun.domain.runs.links import link_problem, links_problem
+from sealrun.domain.runs.manifest import Link, Manifest
 
 
 @pytest.mark.parametrize("target", ["a", "../a", ".", "..", "x/../..", "missing/file"])

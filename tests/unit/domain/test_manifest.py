@@ -13,18 +13,10 @@ from hypothesis import strategies as st
 
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import IntegrityError, RunRejectedError, UnsupportedFormatError
-from sealrun.domain.links import link_problem
-from sealrun.domain.manifest import (
-    Entry,
-    Link,
-    Manifest,
-    Sums,
-    parse_sum_line,
-    path_problem,
-    sum_line,
-    tree_digest,
-)
+from sealrun.domain.paths import path_problem
 from sealrun.domain.records import sha256
+from sealrun.domain.runs.links import link_problem
+from sealrun.domain.runs.manifest import Entry, Link, Manifest, Sums, parse_sum_line, sum_line, tree_digest
 
 ODD_NAMES = ["plain", "with space", " lead", "trail ", "new\nline", "back\\slash", "re\rturn", "\\n", "é", "日本", "-x"]
 ODD_NAMES += [

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.packing import LOCAL_SIZE, Digesting, PackFacts, PackOptions, PackWriter, plan_packs, spans
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.packing import LOCAL_SIZE, Digesting, PackFacts, PackOptions, PackWriter, plan_packs, spans
 
 _OVERHEAD = 2 * 64 + 30 + 46
 """What a member costs beside its bytes: two headers, each with the name."""

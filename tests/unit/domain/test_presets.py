@@ -18,7 +18,7 @@ from sealrun.domain.presets import PRESETS, recognise
 from sealrun.domain.presets.pickles import enum_number, first_string
 from sealrun.domain.presets.plain_yaml import read_yaml
 from sealrun.domain.records import canonical_json
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _MAX_FACTS_BYTES = 200 << 10
 

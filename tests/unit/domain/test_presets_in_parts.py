@@ -12,7 +12,7 @@ from tests.builders.frameworks import HeldLook, held
 from sealrun.domain.presets import Facts, recognise
 from sealrun.domain.presets.tables import last_of_csv, last_of_json_lines, number_of
 from sealrun.domain.presets.wandb_log import BLOCK, WandbLog, read_wandb_log
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.watches.settling import FrameworkStatus
 
 
 def ask(preset: str, files: dict[str, bytes], folders: Sequence[str] = ()) -> tuple[FrameworkStatus | None, Facts]:

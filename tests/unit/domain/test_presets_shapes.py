@@ -15,8 +15,8 @@ from sealrun.domain.presets.event_files import PART_BYTES, Events, _masked_sum, 
 from sealrun.domain.presets.inside import MAX_INSIDE
 from sealrun.domain.presets.pickles import text_after
 from sealrun.domain.presets.plain_yaml import read_yaml_parts
-from sealrun.domain.run import Producer
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.run import Producer
+from sealrun.domain.watches.settling import FrameworkStatus
 
 
 def below(*runs: tuple[str, str], **files: bytes) -> HeldLook:

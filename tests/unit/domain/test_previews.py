@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealrun.domain.errors import UsageError
-from sealrun.domain.previews import (
+from sealrun.domain.oversight.previews import (
     MOST_COLUMNS,
     MOST_ROWS,
     MOST_TEXT,

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealrun.domain.progress import Work, hanging
+from sealrun.domain.oversight.progress import Work, hanging
 
 _moments = st.floats(0, 1e6, allow_nan=False)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealrun.domain.address import is_name
-from sealrun.domain.proposing import Proposal, names_for, propose
+from sealrun.domain.watches.proposing import Proposal, names_for, propose
 
 _A_RUN = "0123456789abcdef0123456789abcdef"
 

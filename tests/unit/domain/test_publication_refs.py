@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sealrun.domain.address import AttemptId, Digest, object_key, pack_key
 from sealrun.domain.errors import UnsupportedFormatError
-from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import Refs, Stored
 
 ATTEMPT = AttemptId("20260117T143052Z-0123456789abcdef")
 DIGESTS = st.binary(max_size=4).map(sha256)

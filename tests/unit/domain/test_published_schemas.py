@@ -18,12 +18,12 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.faults import scenarios
 
 import sealrun
-from sealrun.adapters.published_schemas import published_schema, published_text
-from sealrun.domain.building import Beat
+from sealrun.adapters.content.published_schemas import published_schema, published_text
+from sealrun.domain.curation.building import Beat
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.mirroring import MirroredRun, MirrorRecord
 from sealrun.domain.records import Record
 from sealrun.domain.schemas import PUBLISHED, schema_of_key
+from sealrun.domain.upkeep.mirroring import MirroredRun, MirrorRecord
 from sealrun.recording import RunContext, mark_complete
 from sealrun.recording.places import Paths
 from sealrun.services.curation.building import BuildLog

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealrun.domain.quiet_hours import QuietHours, never_ends, parse_quiet_hours, quiet_until
+from sealrun.domain.oversight.quiet_hours import QuietHours, never_ends, parse_quiet_hours, quiet_until
 
 BERLIN = ZoneInfo("Europe/Berlin")
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")

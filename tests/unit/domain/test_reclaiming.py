@@ -3,10 +3,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sealrun.domain.manifest import Entry, Link, Manifest
-from sealrun.domain.reclaiming import ReclaimPlan, SourceFacts, difference, plan_reclaim
 from sealrun.domain.records import sha256
-from sealrun.domain.watch import ReclaimRule
+from sealrun.domain.runs.manifest import Entry, Link, Manifest
+from sealrun.domain.upkeep.reclaiming import ReclaimPlan, SourceFacts, difference, plan_reclaim
+from sealrun.domain.watches.watch import ReclaimRule
 
 A_DAY = 86400.0
 SOURCE = SourceFacts(

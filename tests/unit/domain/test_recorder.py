@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from sealrun.domain.recorder import Recorder, pulse_line, pulse_time, read_recorder
-from sealrun.domain.settling import (
+from sealrun.domain.runs.recorder import Recorder, pulse_line, pulse_time, read_recorder
+from sealrun.domain.watches.settling import (
     Complete,
     FrameworkStatus,
     Mark,

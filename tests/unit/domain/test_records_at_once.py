@@ -9,13 +9,13 @@ import pytest
 from tests.builders.runs import a_run
 
 from sealrun.domain.address import AttemptId, Key, RunId
-from sealrun.domain.collection import Condemned, CondemnedObject
 from sealrun.domain.errors import IntegrityError, UnsupportedFormatError
-from sealrun.domain.manifest import Manifest
-from sealrun.domain.pointing import Generation, Target
-from sealrun.domain.publication import Intent, Outcome, Refs, Stored
 from sealrun.domain.records import Record, canonical_json, parse_object, sha256
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.registry.publication import Intent, Outcome, Refs, Stored
+from sealrun.domain.runs.manifest import Manifest
+from sealrun.domain.runs.run import Envelope
+from sealrun.domain.upkeep.collection import Condemned, CondemnedObject
 
 _ATTEMPT = AttemptId("20260117T000000Z-0123456789abcdef")
 _RUN, _ = a_run({"a.txt": b"a", "b/c.bin": b"c", "b/\N{SNOWMAN}": b""}, executable=["a.txt"], links={"l": "a.txt"})

@@ -7,11 +7,11 @@ import hashlib
 import pytest
 
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, pack_key
-from sealrun.domain.marking import part_of_key, prefix_of_part
-from sealrun.domain.packing import Digesting, PackWriter
-from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
-from sealrun.domain.repacking import LivePacks, PackUses, RepackLimits, SparsePacks
+from sealrun.domain.registry.packing import Digesting, PackWriter
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.upkeep.marking import part_of_key, prefix_of_part
+from sealrun.domain.upkeep.repacking import LivePacks, PackUses, RepackLimits, SparsePacks
 
 _ATTEMPT = AttemptId("20260117T150000Z-0123456789abcdef")
 _AROUND = 204

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sealrun.domain.address import Digest, RunId
 from sealrun.domain.errors import UsageError
 from sealrun.domain.records import sha256
-from sealrun.domain.retention import Policy, RetentionPlan, RunFacts, plan_retention
+from sealrun.domain.upkeep.retention import Policy, RetentionPlan, RunFacts, plan_retention
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 

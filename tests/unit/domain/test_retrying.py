@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sealrun.domain import errors
-from sealrun.domain.retrying import BASE_S, CAP_S, Response, next_delay, plan_response
+from sealrun.domain.registry.retrying import BASE_S, CAP_S, Response, next_delay, plan_response
 
 ASKED_FOR = {
     errors.UnavailableError: Response.WAIT,

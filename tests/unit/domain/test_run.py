@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sealrun.domain.address import Digest, RunId, is_name
 from sealrun.domain.errors import UsageError
-from sealrun.domain.run import (
+from sealrun.domain.runs.run import (
     Completion,
     Envelope,
     Producer,

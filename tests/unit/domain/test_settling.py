@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealrun.domain.looks import FileLine, fingerprint, forbidden_paths, missing_patterns
-from sealrun.domain.run import Status
-from sealrun.domain.settling import (
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.looks import FileLine, fingerprint, forbidden_paths, missing_patterns
+from sealrun.domain.watches.settling import (
     DEFAULT_FORBID,
     Complete,
     FrameworkStatus,

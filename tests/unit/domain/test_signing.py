@@ -9,9 +9,9 @@ import pytest
 from tests.builders.keys import a_key, fingerprint, signed_by_hand
 
 from sealrun.domain.address import AttemptId, Digest, RunId
+from sealrun.domain.curation.signing import parse_signature, read_signature, signature_key, signed_text
 from sealrun.domain.errors import IntegrityError
-from sealrun.domain.pointing import Target
-from sealrun.domain.signing import parse_signature, read_signature, signature_key, signed_text
+from sealrun.domain.registry.pointing import Target
 
 TARGET = Target(
     experiment="training",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sealrun.domain.curation.tabulating import ROW_COLUMNS, arrange, asks_envelopes, columns_of, parse_condition
 from sealrun.domain.errors import UsageError
-from sealrun.domain.tabulating import ROW_COLUMNS, arrange, asks_envelopes, columns_of, parse_condition
 
 RUNS: list[dict[str, Any]] = [
     {"run_id": "a", "status": "success", "params.lr": 0.1, "params.seed": 1, "metrics.loss": 0.5, "tags": ["x"]},

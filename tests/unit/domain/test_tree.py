@@ -6,9 +6,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealrun.domain.manifest import Entry, Link, Manifest
 from sealrun.domain.records import sha256
-from sealrun.domain.tree import RunTree
+from sealrun.domain.runs.manifest import Entry, Link, Manifest
+from sealrun.domain.runs.tree import RunTree
 
 
 def a_tree(*files: str, folders: tuple[str, ...] = (), links: dict[str, str] | None = None) -> RunTree:

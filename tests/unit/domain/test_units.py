@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sealrun.domain.units import (
+from sealrun.domain.oversight.units import (
     Places,
     command_line,
     condition_of,

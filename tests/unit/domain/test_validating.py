@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealrun.domain.address import Digest
-from sealrun.domain.declarations import read_sums
+from sealrun.domain.curation.gating import Gate, gate_of, parse_requirements
+from sealrun.domain.curation.validating import content_problems, schema_files
 from sealrun.domain.errors import IntegrityError, UsageError
-from sealrun.domain.foreign import listing_problems, read_foreign_seal, read_pointers, seal_problems
-from sealrun.domain.gating import Gate, gate_of, parse_requirements
+from sealrun.domain.runs.declarations import read_sums
+from sealrun.domain.runs.foreign import listing_problems, read_foreign_seal, read_pointers, seal_problems
 from sealrun.domain.types import TypedArtifact
-from sealrun.domain.validating import content_problems, schema_files
 
 JSONL = TypedArtifact(path="r.jsonl", type="jsonl_registry")
 TABLE = TypedArtifact(path="index.csv", type="index")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.domain.errors import RunRejectedError, UsageError
-from sealrun.domain.run import Completion, Envelope
+from sealrun.domain.runs.run import Completion, Envelope
 from sealrun.domain.types import Dependency, TypedArtifact
 from sealrun.recording import RunWriter
 from sealrun.services.watching.sealing import SealRequest, seal

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from tests.unit.recording.killing import in_child, points
 
-from sealrun.adapters.folders import LocalFolder, NoHashes
-from sealrun.adapters.processes import lives
-from sealrun.domain.recorder import RECORDING_FILE, read_recorder
-from sealrun.domain.run import Completion, Envelope
-from sealrun.domain.settling import Complete, SettleRules, decide, what_blocks
+from sealrun.adapters.machine.processes import lives
+from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
+from sealrun.domain.runs.recorder import RECORDING_FILE, read_recorder
+from sealrun.domain.runs.run import Completion, Envelope
+from sealrun.domain.watches.settling import Complete, SettleRules, decide, what_blocks
 from sealrun.recording import Paths, RunContext, RunWriter, mark_complete, record_command, write_json, write_text
 from sealrun.services.watching.detecting import take_snapshot
 from sealrun.services.watching.sealing import SealRequest, seal

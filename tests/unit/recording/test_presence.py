@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sealrun.domain.errors import UsageError
-from sealrun.domain.recorder import HEARTBEAT_FILE, RECORDING_FILE, read_recorder
+from sealrun.domain.runs.recorder import HEARTBEAT_FILE, RECORDING_FILE, read_recorder
 from sealrun.recording import RunWriter
 from sealrun.recording.heartbeat import Heartbeat
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sealrun.domain.declarations import read_producer
 from sealrun.domain.errors import ConfigurationError, ConflictError, UsageError
-from sealrun.domain.run import names_itself
+from sealrun.domain.runs.declarations import read_producer
+from sealrun.domain.runs.run import names_itself
 from sealrun.recording import RunWriter
 from sealrun.recording.ids import algo_run_id, pipeline_run_id
 

@@ -8,11 +8,11 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.journal import FakeJournal
 
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.domain.alarming import AlarmRules, Trouble
-from sealrun.domain.board import TimerBoard
-from sealrun.domain.cadence import Expectation
-from sealrun.domain.damage import Damage
+from sealrun.domain.oversight.alarming import AlarmRules, Trouble
+from sealrun.domain.oversight.board import TimerBoard
 from sealrun.domain.space import Room
+from sealrun.domain.upkeep.damage import Damage
+from sealrun.domain.watches.cadence import Expectation
 from sealrun.ports import FolderRecord
 from sealrun.services.oversight.alarming import Alarms, clear_alarm, raise_alarm, standing
 from sealrun.services.oversight.cadence import Cadence

@@ -9,9 +9,9 @@ from tests.builders.worlds import World, published, retire
 
 from sealrun.domain.address import OBJECTS, PACKS, Key, refs_key
 from sealrun.domain.errors import ConflictError, DigestMismatchError, IntegrityError, UnavailableError
-from sealrun.domain.manifest import Entry, Manifest
-from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.manifest import Entry, Manifest
 from sealrun.ports import Store
 from sealrun.services.access.browsing import WHOLE, Browser, OpenRun, Part
 from sealrun.services.access.opened import OpenFile

@@ -12,7 +12,7 @@ from tests.fakes.gated import GatedStore
 from tests.fakes.store import ModelStore
 from tests.faults.lives import _ONLY_WRITES, CrashError, Mode, Wire
 
-from sealrun.domain.building import BuildStep, beat_key, build_log
+from sealrun.domain.curation.building import BuildStep, beat_key, build_log
 from sealrun.domain.errors import BuildFailedError, HeldError, SealrunError
 from sealrun.domain.records import sha256
 from sealrun.ports import Store

@@ -25,11 +25,11 @@ from sealrun.domain.address import (
     quarantine_key,
     refs_key,
 )
-from sealrun.domain.collection import Condemned, Verdict
 from sealrun.domain.errors import CollectionRefusedError, UnsupportedFormatError, UsageError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
+from sealrun.domain.upkeep.collection import Condemned, Verdict
+from sealrun.domain.upkeep.keeping import Quarantined
 from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.collection.explaining import explain
 from sealrun.services.collection.marking import Marker

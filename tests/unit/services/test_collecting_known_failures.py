@@ -16,9 +16,9 @@ from tests.stateful.lives import Life, SkewedClock, View
 
 from sealrun.domain.address import ATTEMPTS, AttemptId, Key, attempt_id, intent_key, refs_key, retired_key
 from sealrun.domain.errors import AccessDeniedError, CollectionRefusedError
-from sealrun.domain.publication import Intent
 from sealrun.domain.records import sha256
-from sealrun.domain.retention import Policy
+from sealrun.domain.registry.publication import Intent
+from sealrun.domain.upkeep.retention import Policy
 from sealrun.ports import Clock, ObjectStat, Remover, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector

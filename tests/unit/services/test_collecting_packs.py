@@ -12,8 +12,8 @@ from tests.invariants import check_invariants
 
 from sealrun.domain.address import OBJECTS, Key, is_pack, parse_object_key, quarantine_key
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UsageError
-from sealrun.domain.keeping import Quarantined
 from sealrun.domain.records import sha256
+from sealrun.domain.upkeep.keeping import Quarantined
 from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
 from sealrun.services.collection.explaining import explain
 from sealrun.services.collection.foretelling import foretell

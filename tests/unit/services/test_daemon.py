@@ -13,12 +13,12 @@ from tests.builders.runs import BytesSource, a_run
 from tests.fakes.clock import FakeClock
 from tests.fakes.delivery import FakeRegistry
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import SqliteJournal, open_journal
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.domain.errors import ConfigurationError, UnavailableError
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.sealed import SealedRun
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.runs.sealed import SealedRun
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.daemon.lifecycle import Daemon
 from sealrun.services.daemon.looking import WatchedIntake
 from sealrun.services.daemon.running import Parts

@@ -11,7 +11,7 @@ DAEMON = """
 import threading
 from pathlib import Path
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import open_journal
 from sealrun.domain.errors import ConfigurationError
 from sealrun.services.daemon.lifecycle import Daemon

@@ -23,8 +23,8 @@ from sealrun.domain.errors import (
     UnsupportedFormatError,
     UsageError,
 )
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.ports import FolderRecord
 from sealrun.services.delivery.availability import read_standing, release_deliveries
 from sealrun.services.delivery.delivering import DeliveryLine

@@ -13,8 +13,8 @@ from tests.fakes.delivery import FakeRegistry, PostOffice
 
 from sealrun.adapters.journal import SqliteJournal
 from sealrun.domain.errors import ConflictError, NoSpaceError, RunChangedError, UnavailableError, UsageError
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.services.delivery.availability import read_standing
 from sealrun.services.delivery.delivering import DeliveryLine
 from sealrun.services.delivery.parts import Sources

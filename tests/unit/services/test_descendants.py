@@ -8,8 +8,8 @@ from tests.builders.runs import a_run
 from tests.builders.worlds import World
 
 from sealrun.domain.address import Key, run_key
-from sealrun.domain.manifest import RUN_FILE
-from sealrun.domain.run import Envelope
+from sealrun.domain.runs.manifest import RUN_FILE
+from sealrun.domain.runs.run import Envelope
 from sealrun.services.oversight.descendants import Descendants
 from sealrun.services.oversight.run_lists import RunLists
 

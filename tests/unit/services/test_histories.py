@@ -9,7 +9,7 @@ from tests.builders.crowds import a_crowded_registry
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.journal import FakeFacts
 
-from sealrun.domain.damage import Damage, VerifyReport
+from sealrun.domain.upkeep.damage import Damage, VerifyReport
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.scrub_history import MOST_DAMAGES, MOST_ROUNDS, remember_scrub, scrub_results
 from sealrun.services.oversight.run_lists import RunLists

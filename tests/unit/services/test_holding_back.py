@@ -11,7 +11,7 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.delivery import FakeRegistry, PostOffice
 
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.daemon.looking import WatchedIntake
 from sealrun.services.delivery.delivering import POLL_S
 from sealrun.services.delivery.pausing import ASK_AGAIN_S, Hold, pause, paused_registry, paused_watch, resume

@@ -11,8 +11,8 @@ from tests.interleavings.baton import Task, explore, sample
 
 from sealrun.domain.address import base_log, generation_key, pending_prefix, retired_key
 from sealrun.domain.errors import UnsupportedFormatError
-from sealrun.domain.indexing import Dropped, Row
-from sealrun.domain.publication import Retired
+from sealrun.domain.registry.indexing import Dropped, Row
+from sealrun.domain.registry.publication import Retired
 from sealrun.ports import Store
 from sealrun.services.index.indexing import Index
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tests.builders.folders import Station, Writers, a_folder, sha256sum
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.domain.errors import NoSpaceError
-from sealrun.domain.settling import SettleRules
+from sealrun.domain.watches.settling import SettleRules
 from sealrun.ports import FolderRecord
 from sealrun.services.watching.detecting import Explanation, explain, find_framework
 

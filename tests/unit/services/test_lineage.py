@@ -6,7 +6,7 @@ import pytest
 from tests.builders.libraries import Library
 from tests.conformance.libraries import a_library
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.errors import NotFoundError
 from sealrun.services.access.reading import Reader

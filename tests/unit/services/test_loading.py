@@ -14,10 +14,10 @@ from tests.builders.worlds import World, published
 from sealrun.adapters.stores.memory import MemoryStore
 from sealrun.domain.address import Digest, Key, run_key
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Refs, Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.ports import Capabilities
 from sealrun.services.access.loading import load_files, load_one, load_view, read_records
 from sealrun.services.storage import streaming

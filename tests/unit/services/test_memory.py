@@ -13,22 +13,22 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
 from tests.fakes.journal import FakeHashes
 
-from sealrun.adapters.folders import LocalFolder
-from sealrun.adapters.shelving import FileShelf
-from sealrun.adapters.spooling import SpoolStage
+from sealrun.adapters.run_folders.run_folder import LocalFolder
 from sealrun.adapters.stores.posix import PosixStore
-from sealrun.domain import contents
+from sealrun.adapters.stores.shelving import FileShelf
+from sealrun.adapters.stores.spooling import SpoolStage
 from sealrun.domain.address import AttemptId, Digest, Key, RunId, pack_key
-from sealrun.domain.entries import Entries, Entry, in_columns
-from sealrun.domain.hinting import HintColumns, gathered, pairs_of
-from sealrun.domain.manifest import Manifest, Sums
-from sealrun.domain.object_places import uploaded
-from sealrun.domain.packing import PackOptions
 from sealrun.domain.pieces import Pieces
-from sealrun.domain.places import PackPlaces, Places, all_sizes, in_order
-from sealrun.domain.publication import AttemptTicket, Hint, Intent, Refs, Stored
 from sealrun.domain.records import canonical_json, sha256
-from sealrun.domain.run import Completion
+from sealrun.domain.registry.hinting import HintColumns, gathered, pairs_of
+from sealrun.domain.registry.object_places import uploaded
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.places import PackPlaces, Places, all_sizes, in_order
+from sealrun.domain.registry.publication import AttemptTicket, Hint, Intent, Refs, Stored
+from sealrun.domain.runs import contents
+from sealrun.domain.runs.entries import Entries, Entry, in_columns
+from sealrun.domain.runs.manifest import Manifest, Sums
+from sealrun.domain.runs.run import Completion
 from sealrun.domain.shelves import Pile, use_shelves
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.upkeep import OpenedRegistry
@@ -68,9 +68,9 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep in columns what would be kept as objects where there is little."""
     for module in ("contents", "manifest", "publication"):
         monkeypatch.setattr(f"sealrun.domain.{module}.FEW", 100)
-    monkeypatch.setattr("sealrun.domain.place_records._MANY_BYTES", 100)
-    monkeypatch.setattr("sealrun.domain.object_places.FEW", 100)
-    monkeypatch.setattr("sealrun.domain.hinting.FEW", 100)
+    monkeypatch.setattr("sealrun.domain.registry.place_records._MANY_BYTES", 100)
+    monkeypatch.setattr("sealrun.domain.registry.object_places.FEW", 100)
+    monkeypatch.setattr("sealrun.domain.registry.hinting.FEW", 100)
     monkeypatch.setattr("sealrun.domain.shelves._NEAR", 1)
 
 

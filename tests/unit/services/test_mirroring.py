@@ -17,11 +17,14 @@ from tests.builders.worlds import World, published, retire
 from tests.fakes.clock import FakeEntropy
 from tests.fakes.journal import FakeEvents
 
-from sealrun.adapters import mirror_incoming, mirror_room, mirrors, renaming
-from sealrun.adapters.mirrors import ROOM, LocalMirrorPlace
+from sealrun.adapters.mirroring import incoming as mirror_incoming
+from sealrun.adapters.mirroring import mirrors
+from sealrun.adapters.mirroring import room as mirror_room
+from sealrun.adapters.mirroring.mirrors import ROOM, LocalMirrorPlace
+from sealrun.adapters.run_folders import renaming
 from sealrun.domain.errors import ConfigurationError, NoSpaceError, UnavailableError
-from sealrun.domain.mirroring import MirrorPlan, MirrorRow, MirrorSpec, plan_mirror
-from sealrun.domain.sealed import Published
+from sealrun.domain.runs.sealed import Published
+from sealrun.domain.upkeep.mirroring import MirrorPlan, MirrorRow, MirrorSpec, plan_mirror
 from sealrun.ports import Events
 from sealrun.services.access.mirroring import Mirror, MirrorReport
 
@@ -294,7 +297,7 @@ def test_a_folder_that_appears_at_the_last_moment_is_not_replaced(hall: Hall, mo
         (hall.path / "train/r1").mkdir(parents=True)
         rename(source, target)
 
-    monkeypatch.setattr("sealrun.adapters.mirrors.rename_new", late)
+    monkeypatch.setattr("sealrun.adapters.mirroring.mirrors.rename_new", late)
     assert "is there already" in hall.update().failed[0].reason
     assert list((hall.path / "train/r1").iterdir()) == []
     monkeypatch.undo()

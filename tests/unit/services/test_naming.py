@@ -10,9 +10,9 @@ from tests.fakes.clock import FakeEntropy
 from tests.fakes.gated import GatedStore
 from tests.faults.lives import _ONLY_WRITES, CrashError, Mode, Wire
 
-from sealrun.domain.artifacts import section_of
+from sealrun.domain.curation.artifacts import section_of
 from sealrun.domain.errors import ConflictError, SealrunError
-from sealrun.domain.sealed import Published
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Store
 from sealrun.services.index.pointers import Pointers
 from sealrun.services.keeping.naming import Names, newest_of_section, standing_names

@@ -11,8 +11,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeEvents, FakeFacts
 
-from sealrun.domain.board import Severity
-from sealrun.domain.notifying import GIVE_UP_AFTER_S, Notice, next_try
+from sealrun.domain.oversight.board import Severity
+from sealrun.domain.oversight.notifying import GIVE_UP_AFTER_S, Notice, next_try
 from sealrun.services.oversight.notifying import Notifier, NotifyTarget, WebhookChannel
 
 

@@ -10,7 +10,7 @@ from tests.builders.crowds import crowd_journal
 from tests.builders.houses import House
 
 from sealrun.adapters.journal.file import JournalFile
-from sealrun.domain.board import Alarm
+from sealrun.domain.oversight.board import Alarm
 from sealrun.services.oversight.overseeing import health_of
 
 MANY = 50_000

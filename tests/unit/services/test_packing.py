@@ -18,11 +18,11 @@ from tests.invariants import Expected, check_settled, unused_objects
 
 from sealrun.domain.address import PACKS, AttemptId, Digest, intent_key, is_pack, parse_object_key, refs_key
 from sealrun.domain.errors import RunChangedError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.publication import Intent, Refs, Stored
 from sealrun.domain.records import sha256
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.publication import Intent, Refs, Stored
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Source
 
 T = TypeVar("T")

@@ -11,9 +11,9 @@ import pytest
 from tests.fakes.clock import FakeClock, FakeEntropy
 
 from sealrun.adapters.journal import SqliteJournal, open_journal
-from sealrun.domain.board import Pause
 from sealrun.domain.errors import UsageError
-from sealrun.domain.quiet_hours import Quiet, parse_quiet_hours
+from sealrun.domain.oversight.board import Pause
+from sealrun.domain.oversight.quiet_hours import Quiet, parse_quiet_hours
 from sealrun.services.delivery.pausing import (
     ASK_AGAIN_S,
     Hold,

@@ -11,7 +11,7 @@ from tests.invariants import check_invariants
 
 from sealrun.domain.address import pin_key
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
-from sealrun.domain.keeping import Lifted
+from sealrun.domain.upkeep.keeping import Lifted
 from sealrun.ports import Store
 from sealrun.services.keeping.pinning import Pins
 

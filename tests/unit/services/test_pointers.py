@@ -9,8 +9,8 @@ from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, Digest, Key, RunId, generation_key, pointer_log
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
-from sealrun.domain.pointing import Target
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.pointing import Target
 from sealrun.services.index.pointers import PointerName, Pointers
 
 BEST = PointerName.of_experiment("train", "best")

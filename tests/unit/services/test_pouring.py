@@ -12,10 +12,10 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 
 from sealrun.domain.address import Digest, Key, RunId, attempt_id
 from sealrun.domain.errors import UnavailableError
-from sealrun.domain.manifest import Entry, Manifest
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Stored
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.manifest import Entry, Manifest
+from sealrun.domain.runs.run import Envelope
 from sealrun.ports import Capabilities
 from sealrun.services.access import pouring
 from sealrun.services.access.pouring import pour

@@ -12,9 +12,9 @@ from tests.invariants import Expected, check_invariants, check_settled, unused_o
 
 from sealrun.domain.address import AttemptId, Key, intent_key, object_key, outcome_key, refs_key
 from sealrun.domain.errors import ConflictError, NotFoundError, RunChangedError, UsageError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import Intent, Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import Intent, Stored
+from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Source
 
 SELF_NAMED = "20260117T143052Z-fit-abc123"

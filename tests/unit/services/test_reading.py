@@ -7,7 +7,7 @@ from tests.faults.scenarios import kill_before, planned
 
 from sealrun.domain.address import AttemptId, outcome_key, refs_key, run_key
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, SealrunError, UsageError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.services.access.reading import experiment_exists
 
 FILES = {"m.json": b"{}", "d/x.bin": b"bytes"}

@@ -9,7 +9,7 @@ from tests.builders.worlds import World, published
 from tests.fakes.gated import GatedStore
 from tests.faults.lives import Wire
 
-from sealrun.domain.artifacts import CONTENT_EXPERIMENT, as_content
+from sealrun.domain.curation.artifacts import CONTENT_EXPERIMENT, as_content
 from sealrun.domain.errors import NotFoundError
 
 

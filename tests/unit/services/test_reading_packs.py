@@ -15,14 +15,14 @@ from tests.fakes.clock import FakeEntropy
 from tests.fakes.hints import FakeHints
 from tests.fakes.stage import MemoryStage
 
-from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.domain.address import OBJECTS, Key, quarantine_key
 from sealrun.domain.errors import DigestMismatchError, NotFoundError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.mending import HERE, RepairReport
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.publication import Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.upkeep.mending import HERE, RepairReport
 from sealrun.ports import Source
 from sealrun.services.access import pouring as pouring_module
 from sealrun.services.access.members import plan_spans

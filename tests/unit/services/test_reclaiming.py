@@ -13,9 +13,9 @@ from tests.builders.folders import a_folder
 from tests.builders.reclaiming import A_DAY, Disposal, tree
 from tests.builders.worlds import retire
 
-from sealrun.adapters.folders import LocalFolder, NoHashes
-from sealrun.adapters.reclaiming import LocalSourceRemover
-from sealrun.adapters.renaming import rename_new
+from sealrun.adapters.run_folders.reclaiming import LocalSourceRemover
+from sealrun.adapters.run_folders.renaming import rename_new
+from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
 from sealrun.domain.errors import UnavailableError
 from sealrun.ports import Contents, SetAside, Tree
 from sealrun.services.mending.verifying import Verifier
@@ -416,7 +416,7 @@ def _dies(disposal: Disposal, at: int) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("unlink", "rmdir"):
             patch.setattr(os, name, life.lets(getattr(os, name)))
-        patch.setattr("sealrun.adapters.reclaiming.rename_new", life.lets(rename_new))
+        patch.setattr("sealrun.adapters.run_folders.reclaiming.rename_new", life.lets(rename_new))
         patch.setattr(disposal.journal.folders, "set", life.lets(disposal.journal.folders.set))
         try:
             disposal.reclaim()
@@ -431,7 +431,7 @@ def test_a_folder_that_cannot_be_renamed_stays_as_it_is(disposal: Disposal, monk
     def refuse(source: str, target: str) -> None:
         raise PermissionError(1, "Operation not permitted", source, None, target)
 
-    monkeypatch.setattr("sealrun.adapters.reclaiming.rename_new", refuse)
+    monkeypatch.setattr("sealrun.adapters.run_folders.reclaiming.rename_new", refuse)
     assert "cannot be renamed" in kept(disposal, run)
     assert disposal.station.state("run") == "sealed"
 

@@ -12,13 +12,13 @@ from tests.builders.folders import A_MOMENT, BY_COMMAND, Station, Writers, a_fol
 from tests.builders.frameworks import ENDS, laid_out, recorded_names
 from tests.fakes.clock import FakeClock
 
-from sealrun.adapters.folders import LocalFolder, NoHashes
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.domain.errors import RunChangedError
-from sealrun.domain.manifest import Manifest
 from sealrun.domain.presets import recognise
-from sealrun.domain.run import Completion, Envelope
-from sealrun.domain.settling import MARKER_GRACE_S, SettleRules
+from sealrun.domain.runs.manifest import Manifest
+from sealrun.domain.runs.run import Completion, Envelope
+from sealrun.domain.watches.settling import MARKER_GRACE_S, SettleRules
 from sealrun.services.watching.detecting import Explanation, explain
 from sealrun.services.watching.recognising import FolderLook, SealedLook, recognise_sealed
 from sealrun.services.watching.sealing import SealRequest, seal

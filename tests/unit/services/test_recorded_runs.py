@@ -9,10 +9,10 @@ from pathlib import Path
 from tests.builders.folders import Station, Writers, a_folder
 from tests.fakes.clock import FakeClock
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import open_alone
-from sealrun.domain.recorder import HEARTBEAT_FILE, RECORDING_FILE, pulse_line
-from sealrun.domain.settling import SettleRules
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
+from sealrun.domain.runs.recorder import HEARTBEAT_FILE, RECORDING_FILE, pulse_line
+from sealrun.domain.watches.settling import SettleRules
 from sealrun.services.watching.detecting import Explanation, explain
 
 

@@ -10,7 +10,7 @@ from tests.faults.scenarios import kill_before, planned
 from tests.invariants import check_settled
 
 from sealrun.domain.address import Key, intent_key, refs_key
-from sealrun.domain.publication import Intent, Outcome, Resolution, plan_resolution
+from sealrun.domain.registry.publication import Intent, Outcome, Resolution, plan_resolution
 
 
 def test_a_live_attempt_of_somebody_else_is_left_alone() -> None:

@@ -13,9 +13,9 @@ from tests.faults.lives import CrashError
 
 from sealrun.domain.address import Digest, Key, pack_key, parse_object_key, quarantine_key, refs_key, retired_key
 from sealrun.domain.errors import CollectionRefusedError
-from sealrun.domain.keeping import Quarantined
-from sealrun.domain.publication import Refs, Retired
-from sealrun.domain.repacking import RepackLimits, RepackReport
+from sealrun.domain.registry.publication import Refs, Retired
+from sealrun.domain.upkeep.keeping import Quarantined
+from sealrun.domain.upkeep.repacking import RepackLimits, RepackReport
 from sealrun.services.collection.collecting import CollectionPolicy
 from sealrun.services.keeping.pinning import Pins
 from sealrun.services.mending.repacking import plan_repack

@@ -33,13 +33,13 @@ from sealrun.domain.address import (
     run_key,
     seal_key,
 )
-from sealrun.domain.damage import VerifyReport
 from sealrun.domain.errors import UnavailableError
-from sealrun.domain.keeping import Quarantined
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry
-from sealrun.domain.mending import HERE, RepairPlan, RepairReport
-from sealrun.domain.publication import Retired
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import Retired
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry
+from sealrun.domain.upkeep.damage import VerifyReport
+from sealrun.domain.upkeep.keeping import Quarantined
+from sealrun.domain.upkeep.mending import HERE, RepairPlan, RepairReport
 from sealrun.ports import Replica, Source, Store
 from sealrun.services.mending.repairing import Repairer
 from sealrun.services.mending.replicas import RegistryReplica

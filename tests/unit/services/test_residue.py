@@ -7,7 +7,7 @@ from tests.builders.worlds import World, published, retire
 from tests.fakes.clock import FakeEntropy
 
 from sealrun.domain.address import Key, attempt_id, base_log, batch_key, condemned_key, generation_key
-from sealrun.domain.collection import Condemned
+from sealrun.domain.upkeep.collection import Condemned
 from sealrun.ports import ObjectStat
 from sealrun.services.collection.collecting import CollectionPolicy, CollectionReport, Collector
 from sealrun.services.collection.explaining import explain

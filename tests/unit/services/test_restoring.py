@@ -10,10 +10,10 @@ import pytest
 from tests.builders.runs import BytesSource, a_run
 from tests.builders.worlds import World
 
-from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, UsageError
-from sealrun.domain.manifest import MANIFEST_FILE, SUMS_FILE, Entry, Link, Manifest, Sums
 from sealrun.domain.records import sha256
+from sealrun.domain.runs.manifest import MANIFEST_FILE, SUMS_FILE, Entry, Link, Manifest, Sums
 from sealrun.services.access.reading import Reader, RunView
 from sealrun.services.access.restoring import restore, restore_file
 

@@ -15,13 +15,13 @@ import pytest
 from tests.builders.runs import a_run
 from tests.builders.worlds import World
 
-from sealrun.adapters import destinations
-from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.restoring import destinations
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain.address import Key
 from sealrun.domain.errors import DigestMismatchError, NoSpaceError, UnavailableError, UsageError
-from sealrun.domain.manifest import Entry
 from sealrun.domain.records import sha256
+from sealrun.domain.runs.manifest import Entry
 from sealrun.services.access.reading import Reader, RunFiles
 from sealrun.services.access.restoring import attempt_name, attempt_name_of_file, restore, restore_file
 from sealrun.services.storage.streaming import PIECE

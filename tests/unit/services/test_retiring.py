@@ -13,8 +13,8 @@ from tests.invariants import check_invariants
 
 from sealrun.domain.address import AttemptId, dropped_key, generation_key, intent_key, pointer_log, retired_key
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
-from sealrun.domain.publication import Retired
-from sealrun.domain.retention import Policy, RetentionPlan
+from sealrun.domain.registry.publication import Retired
+from sealrun.domain.upkeep.retention import Policy, RetentionPlan
 from sealrun.ports import Store
 from sealrun.services.collection.collecting import CollectionPolicy, Collector
 from sealrun.services.keeping.pinning import Pins

@@ -22,9 +22,9 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
 )
-from sealrun.domain.publication import Hint, Refs, Stored
 from sealrun.domain.records import sha256
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.publication import Hint, Refs, Stored
+from sealrun.domain.runs.sealed import Published
 from sealrun.services.publication.reusing import Reuse
 
 T = TypeVar("T")

@@ -11,14 +11,14 @@ import pytest
 from tests.builders.crowds import a_crowded_registry, a_row
 from tests.fakes.clock import FakeClock, FakeEntropy
 
-from sealrun.adapters.metering import ProcessMeters
-from sealrun.adapters.metering_store import MeteredStore
+from sealrun.adapters.stores.metering_store import MeteredStore
 from sealrun.adapters.stores.posix import PosixStore
+from sealrun.adapters.telling.metering import ProcessMeters
 from sealrun.domain.address import base_log, dropped_key, generation_key, pending_key
-from sealrun.domain.board import RunQuestion
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
-from sealrun.domain.indexing import Dropped
-from sealrun.domain.metering import REQUESTS, requests_of
+from sealrun.domain.oversight.board import RunQuestion
+from sealrun.domain.oversight.metering import REQUESTS, requests_of
+from sealrun.domain.registry.indexing import Dropped
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.index.indexing import Index

@@ -12,7 +12,7 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.gated import Call, GatedStore
 from tests.fakes.store import ModelStore
 
-from sealrun.adapters.json_schema import JsonSchemaLanguage
+from sealrun.adapters.content.json_schema import JsonSchemaLanguage
 from sealrun.domain.address import Key
 from sealrun.domain.errors import ConfigurationError, ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.schemas.user import schema_key

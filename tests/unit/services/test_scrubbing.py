@@ -8,9 +8,9 @@ from tests.fakes.gated import GatedStore
 from tests.faults.lives import Mode, Wire
 
 from sealrun.domain.address import AttemptId, Key, generation_key, pending_key, pointer_log, refs_key
-from sealrun.domain.damage import SPACE, SeenKeys, Window, place_of
 from sealrun.domain.errors import UnavailableError, UsageError
 from sealrun.domain.records import sha256
+from sealrun.domain.upkeep.damage import SPACE, SeenKeys, Window, place_of
 from sealrun.services.mending.scrubbing import Scrubber, ScrubReport
 
 

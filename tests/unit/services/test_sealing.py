@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tests.builders.folders import A_MOMENT, BY_COMMAND, a_folder, sha256sum
 
-from sealrun.adapters.folders import LocalFolder, NoHashes
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.domain.errors import RunChangedError, RunRejectedError
-from sealrun.domain.run import Completion
+from sealrun.domain.runs.run import Completion
 from sealrun.services.watching.sealing import Sealing, SealRequest, seal
 
 TRAINED = {"model.bin": "weights", "logs/out.txt": "fine", "run.sh": "#!/bin/sh\n"}

@@ -10,11 +10,11 @@ from typing import cast
 import pytest
 from tests.builders.folders import Station, a_folder, sha256sum
 
-from sealrun.adapters.folder_seals import LocalSeals
-from sealrun.adapters.sources import LocalFolderSource
+from sealrun.adapters.run_folders.seals import LocalSeals
+from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.domain.errors import AccessDeniedError, RunChangedError
-from sealrun.domain.in_place import is_in_place_seal
 from sealrun.domain.records import sha256
+from sealrun.domain.watches.in_place import is_in_place_seal
 from sealrun.ports import Journal
 from sealrun.services.watching.accepting import Acceptor
 from sealrun.services.watching.intake import Intake

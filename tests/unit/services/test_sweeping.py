@@ -9,8 +9,8 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, Digest, Key, batch_key, object_key
-from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.records import sha256
+from sealrun.domain.upkeep.collection import Condemned, CondemnedObject, Verdict
 from sealrun.services.collection.sweeping import DELETED_FILE, Sweeper
 from sealrun.services.storage.certainty import Certainty
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.builders.folders import Station, a_folder
 
-from sealrun.adapters.folders import LocalFolder
+from sealrun.adapters.run_folders.run_folder import LocalFolder
 from sealrun.ports import RunFolder
 from sealrun.services.watching.turns import GLANCED_S, GLANCING, LONGEST_S, SHARE, Turns, absent_from
 

@@ -11,11 +11,11 @@ from tests.invariants import check_invariants, check_settled
 
 from sealrun.domain.address import AttemptId, parse_object_key, quarantine_key, refs_key
 from sealrun.domain.errors import NotFoundError, RunChangedError, UnavailableError, UsageError
-from sealrun.domain.keeping import Quarantined
-from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import Refs
 from sealrun.domain.records import sha256
-from sealrun.domain.retention import Policy
+from sealrun.domain.registry.publication import Refs
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.upkeep.keeping import Quarantined
+from sealrun.domain.upkeep.retention import Policy
 from sealrun.ports import Source, Store
 from sealrun.services.collection.collecting import CollectionPolicy, Collector
 from sealrun.services.keeping.undoing import Undoer

@@ -11,13 +11,13 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
 from tests.fakes.store import ModelStore
 
-from sealrun.adapters.folders import LocalFolder, NoHashes
-from sealrun.adapters.spooling import SpoolStage
+from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
 from sealrun.adapters.stores.posix import PosixStore
+from sealrun.adapters.stores.spooling import SpoolStage
 from sealrun.domain.address import AttemptId, Digest, object_key
-from sealrun.domain.packing import PackOptions
-from sealrun.domain.publication import AttemptTicket, Stored
-from sealrun.domain.run import Completion
+from sealrun.domain.registry.packing import PackOptions
+from sealrun.domain.registry.publication import AttemptTicket, Stored
+from sealrun.domain.runs.run import Completion
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.delivery.parts import AtHand

@@ -19,12 +19,12 @@ from sealrun.domain.address import (
     run_key,
     seal_key,
 )
-from sealrun.domain.damage import SPACE, Damage, Window, place_of
 from sealrun.domain.errors import UnavailableError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
-from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import Outcome
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.publication import Outcome
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
+from sealrun.domain.upkeep.damage import SPACE, Damage, Window, place_of
 from sealrun.services.mending.rereading import Outside
 from sealrun.services.mending.verifying import Verifier
 

@@ -10,9 +10,9 @@ import pytest
 from tests.builders.worlds import World, published, retire
 
 from sealrun.domain.address import AttemptId, Digest, Key, pointer_log, refs_key, run_key
-from sealrun.domain.damage import VerifyReport, Window
-from sealrun.domain.manifest import MANIFEST_FILE
-from sealrun.domain.publication import Stored
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE
+from sealrun.domain.upkeep.damage import VerifyReport, Window
 from sealrun.services.mending.portions import Answer, BytesPortion, Depth, Portion, cut_bytes, verify_portion
 from sealrun.services.mending.rereading import Outside
 from sealrun.services.mending.verifying import Verifier

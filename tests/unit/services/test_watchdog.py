@@ -12,14 +12,14 @@ import pytest
 from tests.builders.runs import BytesSource
 from tests.fakes.clock import FakeClock
 
-from sealrun.adapters.clock import SystemEntropy
 from sealrun.adapters.journal import open_journal
-from sealrun.adapters.pulsing_store import PulsingStore
-from sealrun.adapters.sources import LocalFolderSource
+from sealrun.adapters.machine.clock import SystemEntropy
+from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.adapters.stores import open_store
+from sealrun.adapters.stores.pulsing_store import PulsingStore
 from sealrun.domain.address import AttemptId, Key, object_key
-from sealrun.domain.progress import hanging
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.progress import hanging
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.threads.looping import Loop, SealPool
 from sealrun.services.threads.progress import Works, moving
 from sealrun.services.threads.watchdog import Watchdog

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sealrun.domain.alarming import AlarmRules
-from sealrun.domain.cadence import Expectation
 from sealrun.domain.errors import ConfigurationError
+from sealrun.domain.oversight.alarming import AlarmRules
+from sealrun.domain.watches.cadence import Expectation
 from sealrun.settings import Settings, load_settings
 
 MAIL = 'to = "ops@example.org"\nfrom = "sealrun@example.org"\nserver = "mail.example.org"\n'

@@ -9,7 +9,7 @@ import pytest
 
 from sealrun.bootstrap.describing import described_registries
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.quiet_hours import Quiet, parse_quiet_hours
+from sealrun.domain.oversight.quiet_hours import Quiet, parse_quiet_hours
 from sealrun.settings import Settings, load_settings
 
 

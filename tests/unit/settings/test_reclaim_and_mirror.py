@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.watch import ReclaimRule
+from sealrun.domain.watches.watch import ReclaimRule
 from sealrun.settings import Settings, load_settings
 
 HEAD = 'version = 1\n[registry.main]\nurl = "registry"\n[registry.cloud]\nurl = "s3://bucket/prefix"\n'

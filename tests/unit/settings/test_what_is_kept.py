@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.retention import Policy
+from sealrun.domain.upkeep.retention import Policy
 from sealrun.settings import Settings, load_settings
 from sealrun.settings.resolved import GcSettings, VerifySettings
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.packing import PackOptions
+from sealrun.domain.registry.packing import PackOptions
 from sealrun.settings import load_settings
 from sealrun.settings.quantities import parse_size
 

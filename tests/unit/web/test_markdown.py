@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.builders.pages import Taken
 
-from sealrun.domain.headings import slug
+from sealrun.domain.oversight.headings import slug
 from sealrun.web.pages.markdown import as_html
 
 PAGE = """## What to do

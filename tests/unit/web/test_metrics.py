@@ -9,9 +9,9 @@ from typing import cast
 from prometheus_client.parser import text_string_to_metric_families
 from tests.builders.sites import TOKEN, a_site
 
-from sealrun.adapters.exposition import answer_of
+from sealrun.adapters.telling.exposition import answer_of
 from sealrun.domain.errors import UnavailableError
-from sealrun.domain.metering import SEALED, Sample
+from sealrun.domain.oversight.metering import SEALED, Sample
 from sealrun.web.board import Board
 from sealrun.web.metrics import routes
 

@@ -14,7 +14,7 @@ from tests.builders.boards import HOSTILE_NAMES, InventedBoard, a_quiet_board
 from tests.builders.pages import EVERY_PAGE, RUN, SIGNED_IN, Answer, Taken, answer, answers
 
 from sealrun.cli.main import root
-from sealrun.domain.alarming import KINDS
+from sealrun.domain.oversight.alarming import KINDS
 from sealrun.web.rendering import Viewer, render
 
 QUIET_PAGES = (

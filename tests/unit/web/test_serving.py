@@ -17,7 +17,7 @@ from aiohttp import web
 from tests.builders.boards import InventedBoard
 from tests.builders.sites import TOKEN, APulse, Site, a_site
 
-from sealrun.adapters.clock import SystemClock
+from sealrun.adapters.machine.clock import SystemClock
 from sealrun.domain.errors import (
     ConflictError,
     DigestMismatchError,

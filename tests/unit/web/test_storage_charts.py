@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from sealrun.domain.board import StoragePoint
+from sealrun.domain.oversight.board import StoragePoint
 from sealrun.web.pages.storage import drawn, saved
 
 

@@ -16,7 +16,7 @@ from sealrun.adapters.journal.sealed_runs import compressed, identity_of, store_
 from sealrun.domain.address import AttemptId
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.ready import ready
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Clock, Delivery, DeliveryState, FolderRecord, QueueCount
 
 _COLUMNS = tuple(name for name in Delivery.__struct_fields__ if name != "published")

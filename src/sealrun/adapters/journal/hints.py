@@ -10,9 +10,9 @@ from sealrun.adapters.journal.file import JournalFile
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
 from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.hinting import gathered
-from sealrun.domain.places import PlaceRow, all_sizes, in_order, pack_keys
-from sealrun.domain.publication import Hint, Stored
+from sealrun.domain.registry.hinting import gathered
+from sealrun.domain.registry.places import PlaceRow, all_sizes, in_order, pack_keys
+from sealrun.domain.registry.publication import Hint, Stored
 
 _AT_ONCE = 500
 """So many values fit into one statement of every SQLite in use."""

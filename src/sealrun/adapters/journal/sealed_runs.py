@@ -12,7 +12,7 @@ import msgspec
 from sealrun.domain.pieces import Body, Pieces, pieces_of
 from sealrun.domain.ready import ready
 from sealrun.domain.records import sha256
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.domain.shelves import Pile
 
 _FAST = 1

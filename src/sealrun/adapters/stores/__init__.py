@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from sealrun.adapters.metering_store import MeteredRemover, MeteredStore
-from sealrun.adapters.surrounding import SurroundingStore
+from sealrun.adapters.stores.metering_store import MeteredRemover, MeteredStore
+from sealrun.adapters.stores.surrounding import SurroundingStore
 from sealrun.domain.errors import ConfigurationError
 from sealrun.ports import Remover, Store
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sealrun.adapters.stores.s3_address import Place
+from sealrun.domain.curation.roles import WRITE_ONCE, Right, Role, least_role
 from sealrun.domain.records import JsonObject
-from sealrun.domain.roles import WRITE_ONCE, Right, Role, least_role
 
 _WRITE = "s3:PutObject"
 _ABORT = "s3:AbortMultipartUpload"

@@ -9,15 +9,16 @@ from typing import BinaryIO, cast
 
 import msgspec
 
-from sealrun.adapters.parquet_rows import MOST_BYTES as MOST_PARQUET
-from sealrun.adapters.parquet_rows import can_read_parquet, parquet_table
+from sealrun.adapters.content.parquet_rows import MOST_BYTES as MOST_PARQUET
+from sealrun.adapters.content.parquet_rows import can_read_parquet, parquet_table
 from sealrun.bootstrap.board.journal import JournalBoard
 from sealrun.bootstrap.board.places import places_of
 from sealrun.bootstrap.board.plans import plan_collection
 from sealrun.bootstrap.board.registries import RegistryLook, RegistryLooks
 from sealrun.bootstrap.registries import expected_registry
 from sealrun.domain.address import parse_name
-from sealrun.domain.board import (
+from sealrun.domain.errors import NoRegistryError, NotFoundError, SealrunError, UsageError
+from sealrun.domain.oversight.board import (
     CollectionPlan,
     FilePage,
     Opened,
@@ -31,9 +32,8 @@ from sealrun.domain.board import (
     TablePreview,
     TextPreview,
 )
-from sealrun.domain.errors import NoRegistryError, NotFoundError, SealrunError, UsageError
-from sealrun.domain.metering import REQUESTS, requests_of
-from sealrun.domain.previews import PARQUET, TABLE_BYTES, TEXT_BYTES, picture_type, table_of, text_of
+from sealrun.domain.oversight.metering import REQUESTS, requests_of
+from sealrun.domain.oversight.previews import PARQUET, TABLE_BYTES, TEXT_BYTES, picture_type, table_of, text_of
 from sealrun.ports import Clock, Entropy, Journal, Meters
 from sealrun.services.oversight.freshness import Fresh
 from sealrun.services.oversight.run_details import commands_for, file_page, listed_of, run_row, said_checks, upstream_of

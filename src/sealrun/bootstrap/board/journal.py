@@ -9,7 +9,9 @@ from typing import NamedTuple
 from sealrun import __version__
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.in_force import in_force
-from sealrun.domain.board import (
+from sealrun.domain.errors import NotFoundError, UnavailableError
+from sealrun.domain.moments import shown_time
+from sealrun.domain.oversight.board import (
     Alarm,
     EventRow,
     Overview,
@@ -21,9 +23,7 @@ from sealrun.domain.board import (
     TimerBoard,
     WatchBoard,
 )
-from sealrun.domain.errors import NotFoundError, UnavailableError
-from sealrun.domain.moments import shown_time
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock, Journal
 from sealrun.services.daemon.running import Parts
 from sealrun.services.delivery.pausing import held_registry, paused_watch

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sealrun.bootstrap.board.registries import RegistryLook
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.domain.board import RunPlace
 from sealrun.domain.errors import IntegrityError, NoRegistryError, NotFoundError, SealrunError
+from sealrun.domain.oversight.board import RunPlace
 from sealrun.ports import Journal
 from sealrun.services.access.loading import RunFiles
 from sealrun.services.delivery.availability import read_standing

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from sealrun.bootstrap.board.registries import RegistryLook
 from sealrun.bootstrap.verbs.keeping import Keeper
-from sealrun.domain.board import CollectionLine, CollectionPlan
 from sealrun.domain.errors import CollectionRefusedError
 from sealrun.domain.moments import shown_time
+from sealrun.domain.oversight.board import CollectionLine, CollectionPlan
 from sealrun.ports import Clock, Entropy
 from sealrun.services.collection import collecting
 from sealrun.settings.resolved import KeepingSettings

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import msgspec
 
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
-from sealrun.domain.board import CollectionPlan
 from sealrun.domain.errors import NoRegistryError, NotFoundError, SealrunError
+from sealrun.domain.oversight.board import CollectionPlan
 from sealrun.ports import Clock, Entropy
 from sealrun.services.access.reading import Reader
 from sealrun.services.access.run_reading import RunReading

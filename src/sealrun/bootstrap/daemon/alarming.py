@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sealrun.adapters.clock import SystemClock
-from sealrun.adapters.space import room_at
+from sealrun.adapters.machine.clock import SystemClock
+from sealrun.adapters.run_folders.space import room_at
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.reports import ScanReport
-from sealrun.domain.alarming import AlarmRules, Trouble
-from sealrun.domain.board import Alarm, TimerBoard
+from sealrun.domain.oversight.alarming import AlarmRules, Trouble
+from sealrun.domain.oversight.board import Alarm, TimerBoard
 from sealrun.domain.space import Room
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock, Journal
 from sealrun.services.daemon.looking import WatchedIntake
 from sealrun.services.daemon.running import Timers

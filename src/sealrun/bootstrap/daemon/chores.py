@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from sealrun.adapters.timers import Schedule, SystemTimers
-from sealrun.domain.board import TimerBoard
+from sealrun.adapters.machine.timers import Schedule, SystemTimers
 from sealrun.domain.errors import SealrunError
+from sealrun.domain.oversight.board import TimerBoard
 from sealrun.services.threads.progress import Works, moved
 
 

@@ -8,12 +8,12 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from sealrun.adapters.folder_seals import LocalSeals
 from sealrun.adapters.journal import SqliteJournal
-from sealrun.adapters.sources import LocalFolderSource
-from sealrun.adapters.timers import Schedule, SystemTimers, cron, every
-from sealrun.adapters.watching import LocalWatcher
-from sealrun.adapters.writers import ProcWriters
+from sealrun.adapters.machine.timers import Schedule, SystemTimers, cron, every
+from sealrun.adapters.run_folders.seals import LocalSeals
+from sealrun.adapters.run_folders.sources import LocalFolderSource
+from sealrun.adapters.run_folders.watching import LocalWatcher
+from sealrun.adapters.run_folders.writers import ProcWriters
 from sealrun.bootstrap.board.composed import DaemonBoard
 from sealrun.bootstrap.board.journal import Present
 from sealrun.bootstrap.daemon.alarming import AlarmRounds
@@ -28,12 +28,12 @@ from sealrun.bootstrap.verbs.holding import Holds
 from sealrun.bootstrap.verbs.mirroring import Mirrors
 from sealrun.bootstrap.verbs.producing import folder_sources
 from sealrun.bootstrap.verbs.reclaiming import SourceReclaimer
-from sealrun.domain.alarming import AlarmRules
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.metering import HASHED_BYTES
-from sealrun.domain.mirroring import MirrorSpec
-from sealrun.domain.sealed import SealedRun
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.alarming import AlarmRules
+from sealrun.domain.oversight.metering import HASHED_BYTES
+from sealrun.domain.runs.sealed import SealedRun
+from sealrun.domain.upkeep.mirroring import MirrorSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock, Entropy
 from sealrun.services.daemon.looking import WatchedIntake
 from sealrun.services.daemon.running import Parts

@@ -10,12 +10,12 @@ from functools import partial
 import msgspec
 
 from sealrun import __version__
-from sealrun.adapters.clock import SystemClock
-from sealrun.adapters.timers import every
-from sealrun.adapters.webhooks import ask, post
+from sealrun.adapters.machine.clock import SystemClock
+from sealrun.adapters.machine.timers import every
+from sealrun.adapters.telling.webhooks import ask, post
 from sealrun.bootstrap.daemon.chores import Chores
-from sealrun.domain.metering import ENDS, NOTIFICATIONS
-from sealrun.domain.notifying import Notice
+from sealrun.domain.oversight.metering import ENDS, NOTIFICATIONS
+from sealrun.domain.oversight.notifying import Notice
 from sealrun.ports import Journal, Meters
 from sealrun.services.oversight.notifying import Channel, Notifier, NotifyTarget, Told, WebhookChannel
 from sealrun.services.oversight.pinging import Pinger, PingTarget
@@ -131,8 +131,8 @@ class MailChannel:
 
     def tell(self, notices: Sequence[Notice]) -> str | None:
         """Send one mail; see `Channel`."""
-        from sealrun.adapters.mailing import MailServer, send_mail  # noqa: PLC0415 - only who is told by mail needs it
-        from sealrun.domain.mailing import compose  # noqa: PLC0415 - as above
+        from sealrun.adapters.telling.mailing import MailServer, send_mail  # noqa: PLC0415 - only who is told by mail needs it
+        from sealrun.domain.oversight.mailing import compose  # noqa: PLC0415 - as above
 
         said = self._settings
         server = MailServer(
@@ -156,7 +156,7 @@ class CommandChannel:
 
     def tell(self, notices: Sequence[Notice]) -> str | None:
         """Run it for each, as long as it succeeds; see `Channel`."""
-        from sealrun.adapters.notify_commands import run_notification  # noqa: PLC0415 - only who has a command needs it
+        from sealrun.adapters.telling.notify_commands import run_notification  # noqa: PLC0415 - only who has a command needs it
 
         for notice in notices:
             problem = run_notification(self._command, notice.body, environment_of(notice), self._timeout_s)

@@ -7,17 +7,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
 from sealrun.adapters.journal import open_journal
-from sealrun.adapters.locking import hold
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.machine.locking import hold
 from sealrun.bootstrap.daemon.composition import Composition
 from sealrun.bootstrap.daemon.surface import Served, Surface
 from sealrun.bootstrap.daemon.telling import Telling
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.in_force import Source, take_settings
-from sealrun.domain.alarming import AlarmRules
-from sealrun.domain.mirroring import MirrorSpec
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.alarming import AlarmRules
+from sealrun.domain.upkeep.mirroring import MirrorSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.daemon.lifecycle import Daemon
 from sealrun.services.daemon.running import Parts
 from sealrun.settings.resolved import DeriveSettings, KeepingSettings, MetricsSettings, NotifySettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.delivery.parts import AtHand
 from sealrun.services.delivery.staging import StagedSealings
 from sealrun.services.publication.upkeep import OpenedRegistry

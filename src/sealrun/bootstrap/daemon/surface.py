@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from sealrun.bootstrap.board.composed import DaemonBoard
-from sealrun.domain.alarming import KINDS
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.progress import hanging
+from sealrun.domain.oversight.alarming import KINDS
+from sealrun.domain.oversight.progress import hanging
 from sealrun.ports import Clock, Journal
 from sealrun.services.daemon.lifecycle import Daemon
 from sealrun.services.daemon.running import Parts

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
-from sealrun.adapters.sd_notify import ServiceManager, take_service_manager
+from sealrun.adapters.machine.sd_notify import ServiceManager, take_service_manager
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.progress import PATIENCE_S
+from sealrun.domain.oversight.progress import PATIENCE_S
 from sealrun.ports import Clock
 from sealrun.services.daemon.running import Parts
 from sealrun.services.oversight.alarming import standing

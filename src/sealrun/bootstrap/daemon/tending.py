@@ -12,7 +12,6 @@ from sealrun.bootstrap.daemon.allocating import return_freed_memory
 from sealrun.bootstrap.registries import Opener, RegistrySpec
 from sealrun.bootstrap.verbs.keeping import Advance, Keeper
 from sealrun.bootstrap.verbs.mending import note_round, scrub_next
-from sealrun.domain.alarming import KINDS
 from sealrun.domain.errors import (
     CollectionRefusedError,
     OutcomeUnknownError,
@@ -20,7 +19,8 @@ from sealrun.domain.errors import (
     UnavailableError,
     UnsafeStoreError,
 )
-from sealrun.domain.metering import GC_BYTES, GC_OBJECTS, GC_REFUSED, VERIFY_BYTES, VERIFY_DAMAGE
+from sealrun.domain.oversight.alarming import KINDS
+from sealrun.domain.oversight.metering import GC_BYTES, GC_OBJECTS, GC_REFUSED, VERIFY_BYTES, VERIFY_DAMAGE
 from sealrun.ports import UNMETERED, Clock, Entropy, Journal, Meters
 from sealrun.services.oversight.alarming import clear_alarm, raise_alarm
 from sealrun.services.publication.upkeep import OpenedRegistry

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.installed_units import has_systemd, read_units
-from sealrun.adapters.locking import holder
-from sealrun.adapters.sources import LocalFolderSource
+from sealrun.adapters.machine.installed_units import has_systemd, read_units
+from sealrun.adapters.machine.locking import holder
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.bootstrap.doctor.findings import Finding
 from sealrun.bootstrap.doctor.folders import check_mirrors, check_nested, check_rooms, check_state_folder, check_watch
 from sealrun.bootstrap.doctor.machine import (
@@ -33,8 +33,8 @@ from sealrun.bootstrap.doctor.surroundings import (
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import expected_registry
 from sealrun.bootstrap.verbs.in_force import in_force
-from sealrun.domain.alarming import RELOAD
 from sealrun.domain.errors import SealrunError
+from sealrun.domain.oversight.alarming import RELOAD
 from sealrun.settings.resolved import Settings
 
 __all__ = ["Finding", "check_everything"]

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from sealrun.adapters.mounts import file_system_of, is_remote
-from sealrun.adapters.space import room_at
+from sealrun.adapters.run_folders.mounts import file_system_of, is_remote
+from sealrun.adapters.run_folders.space import room_at
 from sealrun.bootstrap.doctor.findings import Finding
-from sealrun.domain.mirroring import MirrorSpec
 from sealrun.domain.space import Room, has_few_inodes, has_next_to_no_inodes, share_of_inodes
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.upkeep.mirroring import MirrorSpec
+from sealrun.domain.watches.watch import WatchSpec
 
 _MIB = 1 << 20
 _GIB = 1 << 30

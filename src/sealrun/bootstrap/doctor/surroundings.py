@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sealrun.adapters.installed_units import Unit
 from sealrun.adapters.journal.opening import JOURNAL_FILE
+from sealrun.adapters.machine.installed_units import Unit
 from sealrun.bootstrap.doctor.findings import Finding
 from sealrun.domain.errors import ConfigurationError
 from sealrun.settings.expanding import mask

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from sealrun.adapters.artifact_folders import (
+from sealrun.adapters.run_folders.artifact_folders import (
     SearchDirs,
     copy_to,
     file_to_publish,
@@ -21,7 +21,7 @@ from sealrun.bootstrap.products.local_copies import in_place
 from sealrun.bootstrap.verbs.consuming import whoami
 from sealrun.bootstrap.verbs.reports import Delivered
 from sealrun.domain.address import Digest, parse_artifact_name
-from sealrun.domain.artifacts import (
+from sealrun.domain.curation.artifacts import (
     ARTIFACTS_EXPERIMENT,
     as_published_file,
     parse_section,
@@ -30,8 +30,8 @@ from sealrun.domain.artifacts import (
     tags_with_section,
 )
 from sealrun.domain.errors import NotFoundError, SealrunError
-from sealrun.domain.pointing import Generation
 from sealrun.domain.reference import NameReference
+from sealrun.domain.registry.pointing import Generation
 from sealrun.services.access.reading import Reader, RunView
 from sealrun.services.index.pointers import PointerName, Pointers
 from sealrun.services.keeping.naming import Names, newest_of_section, standing_names

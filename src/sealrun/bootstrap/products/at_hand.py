@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.copy_cache import CopyCache
-from sealrun.adapters.file_cache import user_cache_folder
+from sealrun.adapters.caches.copy_cache import CopyCache
+from sealrun.adapters.caches.file_cache import user_cache_folder
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.products.caching import user_cache_limit
 from sealrun.bootstrap.products.local_copies import LocalCopies

@@ -10,8 +10,8 @@ from threading import Lock
 
 import msgspec
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.file_cache import DEFAULT_LIMIT, LocalFileCache, user_cache_folder
+from sealrun.adapters.caches.file_cache import DEFAULT_LIMIT, LocalFileCache, user_cache_folder
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.describing import described_registries
 from sealrun.bootstrap.products.caching import user_cache_limit
 from sealrun.bootstrap.registries import RegistrySpec, find_spec, open_reader

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from sealrun.adapters.copy_cache import CopyCache
-from sealrun.adapters.file_cache import DEFAULT_LIMIT, user_cache_folder
-from sealrun.domain.caching import Cached, Cleaning, plan_cleaning
+from sealrun.adapters.caches.copy_cache import CopyCache
+from sealrun.adapters.caches.file_cache import DEFAULT_LIMIT, user_cache_folder
 from sealrun.domain.errors import ConfigurationError
+from sealrun.domain.upkeep.caching import Cached, Cleaning, plan_cleaning
 from sealrun.settings.quantities import parse_size
 
 

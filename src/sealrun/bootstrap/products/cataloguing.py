@@ -10,7 +10,7 @@ import msgspec
 
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import find_spec
-from sealrun.domain.catalogue import ACTIVE, CATALOG_EXPERIMENT, CATALOG_FILE, POINTERS_FILE, Catalogue
+from sealrun.domain.curation.catalogue import ACTIVE, CATALOG_EXPERIMENT, CATALOG_FILE, POINTERS_FILE, Catalogue
 from sealrun.domain.errors import NotFoundError
 from sealrun.recording.completing import declare
 

@@ -16,8 +16,15 @@ from sealrun.bootstrap.products.workshop import Workshop
 from sealrun.bootstrap.registries import find_spec
 from sealrun.bootstrap.verbs.consuming import whoami
 from sealrun.domain.address import RunId
-from sealrun.domain.artifacts import CONTENT_EXPERIMENT, METADATA, as_content, check_json, config_digest, parse_type
-from sealrun.domain.building import DEFAULT_LEASE_S, BuildStep
+from sealrun.domain.curation.artifacts import (
+    CONTENT_EXPERIMENT,
+    METADATA,
+    as_content,
+    check_json,
+    config_digest,
+    parse_type,
+)
+from sealrun.domain.curation.building import DEFAULT_LEASE_S, BuildStep
 from sealrun.domain.errors import (
     ConfigurationError,
     NoRegistryError,

@@ -9,8 +9,8 @@ from pathlib import Path
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.products.deriving import Deriver
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.domain.deriving import Rule
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.curation.deriving import Rule
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.curation.deriving import Seen
 
 _log = logging.getLogger("sealrun.deriving")

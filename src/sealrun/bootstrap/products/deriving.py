@@ -12,14 +12,23 @@ from typing import Literal
 
 import msgspec
 
-from sealrun.adapters.derive_commands import ABOUT, INPUTS, CommandTask, run_command
-from sealrun.adapters.derive_notes import FailureNotes
-from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.content.derive_commands import ABOUT, INPUTS, CommandTask, run_command
+from sealrun.adapters.content.derive_notes import FailureNotes
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.products.workshop import Workshop
 from sealrun.bootstrap.verbs.consuming import whoami
-from sealrun.domain.building import DEFAULT_LEASE_S, BuildStep
-from sealrun.domain.deriving import KIND, Derivation, Failure, Rule, described, failed_again, filled_in, in_order
+from sealrun.domain.curation.building import DEFAULT_LEASE_S, BuildStep
+from sealrun.domain.curation.deriving import (
+    KIND,
+    Derivation,
+    Failure,
+    Rule,
+    described,
+    failed_again,
+    filled_in,
+    in_order,
+)
 from sealrun.domain.errors import BuildFailedError, HeldError
 from sealrun.domain.moments import rfc3339
 from sealrun.domain.records import canonical_json

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sealrun import __version__
-from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.bootstrap.products.at_hand import RegistryAtHand
-from sealrun.domain.exporting import Exported, bag, crate, statement
+from sealrun.domain.curation.exporting import Exported, bag, crate, statement
 from sealrun.services.access.restoring import lay_out
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from sealrun.adapters.view_folder import ViewFolder
+from sealrun.adapters.run_folders.view_folder import ViewFolder
 from sealrun.bootstrap.products.viewing import Advance, Choice, Viewer
+from sealrun.domain.curation.lineage import Source
+from sealrun.domain.curation.linking import named_inputs, short_name
 from sealrun.domain.errors import NotFoundError, UsageError
-from sealrun.domain.lineage import Source
-from sealrun.domain.linking import named_inputs, short_name
 from sealrun.services.access.reading import RunView
 
 

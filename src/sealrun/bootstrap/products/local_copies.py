@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sealrun.adapters.copy_cache import FETCHING, CopyCache
-from sealrun.adapters.destinations import LocalDestination
+from sealrun.adapters.caches.copy_cache import FETCHING, CopyCache
+from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.domain.address import Digest, run_key
 from sealrun.domain.errors import DigestMismatchError, NoSpaceError, NotFoundError
-from sealrun.domain.manifest import Entry
+from sealrun.domain.runs.manifest import Entry
 from sealrun.services.access.reading import Reader, RunView
 from sealrun.services.access.restoring import restore, restore_file
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.ssh_signing import AllowedSigners, SshKey
+from sealrun.adapters.content.ssh_signing import AllowedSigners, SshKey
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import Opener, find_spec
-from sealrun.domain.damage import Damage, VerifyReport
-from sealrun.domain.pointing import Target
-from sealrun.domain.signing import Signature, SignedRun
+from sealrun.domain.curation.signing import Signature, SignedRun
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.upkeep.damage import Damage, VerifyReport
 from sealrun.ports import SignatureChecker
 from sealrun.services.access.reading import Reader
 from sealrun.services.curation import signing

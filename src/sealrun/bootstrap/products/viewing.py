@@ -8,12 +8,11 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from sealrun.adapters.gallery_folder import GalleryFolder
-from sealrun.adapters.view_folder import ViewFolder
+from sealrun.adapters.run_folders.gallery_folder import GalleryFolder
+from sealrun.adapters.run_folders.view_folder import ViewFolder
 from sealrun.bootstrap.products.at_hand import RegistryAtHand
 from sealrun.domain.address import parse_name
-from sealrun.domain.errors import NotFoundError
-from sealrun.domain.galleries import (
+from sealrun.domain.curation.galleries import (
     HTML_FILE,
     MARKDOWN_FILE,
     Page,
@@ -26,8 +25,9 @@ from sealrun.domain.galleries import (
     pictures_of,
     suffix_of,
 )
-from sealrun.domain.manifest import Entry
-from sealrun.domain.tabulating import Cells, Condition, arrange, asks_envelopes, cells_of
+from sealrun.domain.curation.tabulating import Cells, Condition, arrange, asks_envelopes, cells_of
+from sealrun.domain.errors import NotFoundError
+from sealrun.domain.runs.manifest import Entry
 from sealrun.services.access.reading import RunView, check_experiment
 from sealrun.services.curation.tabulating import with_envelopes
 from sealrun.services.threads.fanning import fan_out, fan_through

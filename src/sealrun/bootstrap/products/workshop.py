@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from sealrun.adapters.scratch import ScratchRoom, scratch_room
+from sealrun.adapters.machine.scratch import ScratchRoom, scratch_room
 from sealrun.bootstrap.products.at_hand import RegistryAtHand
-from sealrun.domain.building import BuildStep
+from sealrun.domain.curation.building import BuildStep
 from sealrun.recording.ending import reason_of
 from sealrun.services.curation.building import BuildLog, stands
 

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sealrun.adapters.clock import SystemClock
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import LocalFolderSource, open_alone
-from sealrun.adapters.writers import ProcWriters
+from sealrun.adapters.machine.clock import SystemClock
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import LocalFolderSource, open_alone
+from sealrun.adapters.run_folders.writers import ProcWriters
 from sealrun.domain.errors import UsageError
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.watching.detecting import Explanation, explain
 
 

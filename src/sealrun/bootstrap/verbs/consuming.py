@@ -11,15 +11,15 @@ from typing import BinaryIO, NamedTuple, Protocol
 import msgspec
 
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
-from sealrun.domain.damage import VerifyReport, Window
+from sealrun.domain.curation.lineage import Lineage
 from sealrun.domain.errors import UsageError
-from sealrun.domain.indexing import Row
-from sealrun.domain.lineage import Lineage
-from sealrun.domain.manifest import Entry
-from sealrun.domain.pointing import Generation, Target
 from sealrun.domain.records import JsonObject
 from sealrun.domain.reference import NameReference, parse_reference
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.run import Envelope
+from sealrun.domain.upkeep.damage import VerifyReport, Window
 from sealrun.ports import Clock, Entropy
 from sealrun.services.access.moved import read_where_it_stands
 from sealrun.services.access.reading import Reader, RunFiles, RunView, check_experiment, no_such
@@ -129,7 +129,7 @@ class Consumer:
         A run whose bytes are moved meanwhile, as by a repair or a repacking, is begun again; `ConflictError`: it was
         retired, and collected.
         """
-        from sealrun.adapters.destinations import LocalDestination  # noqa: PLC0415 - for who restores
+        from sealrun.adapters.restoring.destinations import LocalDestination  # noqa: PLC0415 - for who restores
 
         target = self._reader.resolve(ref)
         origin = self._origin() if link else None

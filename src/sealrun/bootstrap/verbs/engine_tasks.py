@@ -9,14 +9,14 @@ from functools import lru_cache, partial
 
 import msgspec
 
-from sealrun.adapters.clock import SystemClock, SystemEntropy
-from sealrun.adapters.engines import width_of
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.content.engines import width_of
+from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.bootstrap.registries import RegistrySpec, open_reader
 from sealrun.domain.errors import RunChangedError, RunRejectedError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.portions import Answer, Depth, Portion, verify_portion
 from sealrun.services.mending.verifying_apart import Engine

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from sealrun.bootstrap.verbs.consuming import Consumer
 from sealrun.bootstrap.verbs.governing import Governor
+from sealrun.domain.curation.gating import Gate, evidence_of, judge_checks
+from sealrun.domain.curation.validating import Finding
 from sealrun.domain.errors import RequirementError, UsageError
-from sealrun.domain.gating import Gate, evidence_of, judge_checks
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.pointing import Target
 from sealrun.domain.records import JsonObject
-from sealrun.domain.validating import Finding
+from sealrun.domain.registry.pointing import Target
 from sealrun.ports import Clock
 
 MOST_SHOWN = 5

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.json_schema import JsonSchemaLanguage
-from sealrun.adapters.published_schemas import published_schema
-from sealrun.adapters.sources import open_alone
+from sealrun.adapters.content.json_schema import JsonSchemaLanguage
+from sealrun.adapters.content.published_schemas import published_schema
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import open_alone
 from sealrun.bootstrap.verbs.consuming import whoami
-from sealrun.domain.catalogue import Catalogue
+from sealrun.domain.curation.catalogue import Catalogue
+from sealrun.domain.curation.validating import Validation
 from sealrun.domain.errors import UsageError
-from sealrun.domain.pointing import Target
 from sealrun.domain.records import JsonObject
+from sealrun.domain.registry.pointing import Target
 from sealrun.domain.schemas import PUBLISHED
 from sealrun.domain.schemas.user import UserSchema
 from sealrun.domain.types import parse_schema_id
-from sealrun.domain.validating import Validation
 from sealrun.ports import Clock, Entropy, RunFolder, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.curation.cataloguing import read_catalogue

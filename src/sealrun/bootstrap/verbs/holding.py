@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from sealrun.adapters.limiting import Limiter
+from sealrun.adapters.stores.limiting import Limiter
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.consuming import whoami
-from sealrun.domain.board import Pause
 from sealrun.domain.errors import UsageError
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.board import Pause
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock, Facts, Journal
 from sealrun.services.delivery.pausing import Hold, Kind, held_registry, pause, paused_watch, resume
 

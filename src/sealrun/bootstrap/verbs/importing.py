@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from sealrun.adapters.folders import NoHashes
-from sealrun.adapters.sources import LocalFolderSource
+from sealrun.adapters.run_folders.run_folder import NoHashes
+from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.bootstrap.verbs.engine_tasks import SealTask, seal_folder
 from sealrun.bootstrap.verbs.producing import Producer
 from sealrun.bootstrap.verbs.reports import PublishReport
 from sealrun.domain.address import parse_name
 from sealrun.domain.errors import UsageError
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.threads.spreading import spread
 
 _IN_FLIGHT = 16

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from sealrun.bootstrap.registries import RegistrySpec
-from sealrun.domain.board import InForce
 from sealrun.domain.moments import shown_time
+from sealrun.domain.oversight.board import InForce
 from sealrun.domain.ready import ready
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock, Facts, Journal
 
 _FACT = "settings"

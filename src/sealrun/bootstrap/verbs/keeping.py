@@ -10,11 +10,11 @@ from sealrun.adapters.stores import open_remover
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.consuming import whoami
 from sealrun.domain.errors import UsageError
-from sealrun.domain.keeping import Pin
 from sealrun.domain.reference import RunReference, parse_reference
-from sealrun.domain.repacking import RepackLimits, RepackPlan, RepackReport
-from sealrun.domain.retention import RetentionPlan
-from sealrun.domain.sealed import Published
+from sealrun.domain.runs.sealed import Published
+from sealrun.domain.upkeep.keeping import Pin
+from sealrun.domain.upkeep.repacking import RepackLimits, RepackPlan, RepackReport
+from sealrun.domain.upkeep.retention import RetentionPlan
 from sealrun.ports import Clock, Entropy, Journal, RecordCache, Store
 from sealrun.services.access.reading import Reader, check_experiment
 from sealrun.services.collection.collecting import CollectionPlan, CollectionPolicy, CollectionReport, Collector
@@ -221,6 +221,6 @@ def _record_cache(store: Store, state: Path | None) -> RecordCache | None:
     """Return what is kept of a registry that is far away: near by, reading a record costs no more."""
     if state is None or store.capabilities.links:
         return None
-    from sealrun.adapters.record_cache import open_record_cache  # noqa: PLC0415 - where records are kept
+    from sealrun.adapters.caches.record_cache import open_record_cache  # noqa: PLC0415 - where records are kept
 
     return open_record_cache(state, store.url)

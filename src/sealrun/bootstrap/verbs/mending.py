@@ -7,13 +7,13 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sealrun.adapters.replicas import FolderReplica, OriginalFolders
+from sealrun.adapters.run_folders.replicas import FolderReplica, OriginalFolders
 from sealrun.bootstrap.registries import Opener, RegistrySpec, find_spec, open_reader
 from sealrun.bootstrap.verbs.consuming import whoami
 from sealrun.domain.errors import NoRegistryError, NotFoundError, SealrunError, UnavailableError, UsageError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.mending import RepairPlan, RepairReport
-from sealrun.domain.mirroring import MirrorSpec
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.upkeep.mending import RepairPlan, RepairReport
+from sealrun.domain.upkeep.mirroring import MirrorSpec
 from sealrun.ports import Clock, Entropy, Journal, Replica, Source, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.repairing import Repairer

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sealrun.adapters.locking import hold
-from sealrun.adapters.mirrors import LocalMirrorPlace
+from sealrun.adapters.machine.locking import hold
+from sealrun.adapters.mirroring.mirrors import LocalMirrorPlace
 from sealrun.bootstrap.registries import RegistrySpec, expected_registry
 from sealrun.bootstrap.verbs.holders import Holders
 from sealrun.domain.errors import HeldError, NoRegistryError, UnavailableError, UsageError
-from sealrun.domain.mirroring import MirrorPlan, MirrorSpec
+from sealrun.domain.upkeep.mirroring import MirrorPlan, MirrorSpec
 from sealrun.ports import Clock, Entropy, Journal
 from sealrun.services.access.mirroring import Mirror, MirrorReport
 

@@ -8,20 +8,20 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from sealrun.adapters.folder_seals import LocalSeals
-from sealrun.adapters.folders import LocalFolder
-from sealrun.adapters.sources import LocalFolderSource, open_alone
-from sealrun.adapters.writers import ProcWriters
+from sealrun.adapters.run_folders.run_folder import LocalFolder
+from sealrun.adapters.run_folders.seals import LocalSeals
+from sealrun.adapters.run_folders.sources import LocalFolderSource, open_alone
+from sealrun.adapters.run_folders.writers import ProcWriters
 from sealrun.bootstrap.registries import Opener, RegistrySpec
 from sealrun.bootstrap.verbs.reports import Delivered, PublishReport, ScanReport
 from sealrun.domain.address import parse_name
 from sealrun.domain.errors import SealrunError, UsageError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
-from sealrun.domain.metering import HASHED_BYTES
+from sealrun.domain.oversight.metering import HASHED_BYTES
 from sealrun.domain.pieces import pieces_of
-from sealrun.domain.run import Completion
-from sealrun.domain.sealed import SealedRun
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
+from sealrun.domain.runs.run import Completion
+from sealrun.domain.runs.sealed import SealedRun
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import UNMETERED, Clock, Delivery, Entropy, HashCache, Meters
 from sealrun.services.delivery.delivering_now import deliver_now
 from sealrun.services.delivery.meters import DeliveryMeters

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sealrun.adapters.locking import hold
-from sealrun.adapters.reclaiming import LocalSourceRemover
-from sealrun.adapters.sources import LocalFolderSource
-from sealrun.adapters.writers import ProcWriters
+from sealrun.adapters.machine.locking import hold
+from sealrun.adapters.run_folders.reclaiming import LocalSourceRemover
+from sealrun.adapters.run_folders.sources import LocalFolderSource
+from sealrun.adapters.run_folders.writers import ProcWriters
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.holders import Holders
 from sealrun.domain.errors import HeldError
-from sealrun.domain.reclaiming import ReclaimPlan
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.upkeep.reclaiming import ReclaimPlan
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock, Entropy, Journal
 from sealrun.services.sources.reclaiming import Reclaimer, ReclaimReport
 from sealrun.services.sources.sources_due import WatchedSource

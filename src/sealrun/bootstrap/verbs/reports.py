@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sealrun.domain.errors import SealrunError, StorageError
-from sealrun.domain.sealed import Published
+from sealrun.domain.runs.sealed import Published
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sealrun.adapters.surrounding import SurroundingStore
+from sealrun.adapters.stores.surrounding import SurroundingStore
 from sealrun.domain.address import Key
 from sealrun.ports import ObjectStat, Store
 from sealrun.services.storage.overview import Overview

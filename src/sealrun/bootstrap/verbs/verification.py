@@ -10,9 +10,9 @@ from functools import partial
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.seen_store import SeenStore
 from sealrun.domain.address import ATTEMPTS, EXPERIMENTS, NAMES, experiment_prefix
-from sealrun.domain.damage import VerifyReport, Window
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.pointing import Target
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.upkeep.damage import VerifyReport, Window
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.portions import Depth, verify_portion
 from sealrun.services.mending.verifying import Verifier

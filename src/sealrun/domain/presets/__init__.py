@@ -25,8 +25,8 @@ from sealrun.domain.presets.success_file import SUCCESS_FILE
 from sealrun.domain.presets.tensorboard import TENSORBOARD
 from sealrun.domain.presets.wandb import WANDB
 from sealrun.domain.records import JsonObject
-from sealrun.domain.run import Producer
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.run import Producer
+from sealrun.domain.watches.settling import FrameworkStatus
 
 __all__ = ["PRESETS", "Facts", "HasSize", "Look", "Recognised", "recognise"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded, read_json
 from sealrun.domain.presets.looking import Facts, Look, Preset, running, silent
 from sealrun.domain.records import JsonObject
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, bounded, read_json
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _ALL = "all_results.json"
 _STATE = "trainer_state.json"

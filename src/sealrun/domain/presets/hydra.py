@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded
 from sealrun.domain.presets.looking import MAX_FILES, Facts, Look, Preset, declared_end, known, running, silent
 from sealrun.domain.presets.pickles import MAX_PICKLE_BYTES, enum_number
 from sealrun.domain.records import JsonObject
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, bounded
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _CONFIG = "config.yaml"
 _SETTINGS = "hydra.yaml"

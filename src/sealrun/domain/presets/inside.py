@@ -14,8 +14,8 @@ from itertools import chain
 import msgspec
 
 from sealrun.domain.presets.looking import Facts, HasSize, Look, Preset, declared_end
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 MAX_INSIDE = 500
 """So many runs inside are asked at most: the last by their names, which often begin with a time."""

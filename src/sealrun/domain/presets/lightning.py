@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded
 from sealrun.domain.presets.looking import Facts, Look, Preset, silent
 from sealrun.domain.presets.pickles import text_after
 from sealrun.domain.presets.tables import last_of_csv
 from sealrun.domain.presets.tensorboard import has_events
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, bounded
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _HPARAMS = "hparams.yaml"
 _METRICS = "metrics.csv"

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, parse_status, read_json
 from sealrun.domain.records import JsonObject
-from sealrun.domain.run import Status
-from sealrun.domain.settling import DONE_MARKER, SUCCESS_MARKER, FrameworkStatus
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, parse_status, read_json
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import DONE_MARKER, SUCCESS_MARKER, FrameworkStatus
 
 MAX_FILES = 1000
 """So many small files of one kind (a parameter or a metric each) are read of a run at most."""

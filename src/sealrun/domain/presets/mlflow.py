@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded, parse_time
 from sealrun.domain.presets.looking import Facts, Look, Preset, known, nested, running, silent, text_of
 from sealrun.domain.presets.tables import number_of
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, bounded, parse_time
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _META = "meta.yaml"
 _STATUS = re.compile(r"^status: *'?\"?([A-Za-z0-9]{1,20})", re.MULTILINE)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import bounded
 from sealrun.domain.presets.looking import Facts, Look, Preset, running, silent, text_of
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import bounded
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _HISTORY = ".nextflow/history"
 _LOG = ".nextflow.log"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import read_json
+from sealrun.domain.runs.declarations import read_json
 
 _KEY = re.compile(
     r"""('(?:[^']|''){0,200}'|"(?:[^"\\]|\\.){0,200}"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded, parse_time, read_json
 from sealrun.domain.presets.looking import Facts, Look, Preset, running, silent
 from sealrun.domain.presets.tables import last_of_json_lines
 from sealrun.domain.records import JsonObject
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, bounded, parse_time, read_json
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _STATE = re.compile(r"experiment_state-[^/]+\.json\Z")
 _STATE_BYTES = 16 << 20

@@ -5,11 +5,11 @@ A run that was only queued has no ``cout.txt``, and no heartbeat yet.
 
 from __future__ import annotations
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded, parse_time, read_json
 from sealrun.domain.presets.looking import Facts, Look, Preset, running, silent
 from sealrun.domain.records import JsonObject
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, bounded, parse_time, read_json
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _RUN = "run.json"
 _FILES = {_RUN, "config.json"}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import parse_time, read_json
 from sealrun.domain.presets.looking import Facts, Look, Preset, nested, running, silent, text_of
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import parse_time, read_json
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _OWN = ".snakemake/"
 _PART_BYTES = 64 << 10

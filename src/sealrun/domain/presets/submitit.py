@@ -9,8 +9,8 @@ import re
 
 from sealrun.domain.presets.looking import MAX_FILES, Facts, Look, Preset, running, silent
 from sealrun.domain.presets.pickles import first_string
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _SUBMITTED = re.compile(r"([0-9]+(?:_[0-9]+)?)_submitted\.pkl\Z")
 _RESULT = re.compile(r"([0-9]+(?:_[0-9]+)?)_([0-9]+)_result\.pkl\Z")

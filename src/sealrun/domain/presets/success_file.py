@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, bounded, parse_time, read_json
 from sealrun.domain.presets.looking import Facts, Look, Preset, running, silent
-from sealrun.domain.settling import SUCCESS_MARKER, FrameworkStatus
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, bounded, parse_time, read_json
+from sealrun.domain.watches.settling import SUCCESS_MARKER, FrameworkStatus
 
 _TEMPORARY = "_temporary"
 _STAGING = ".spark-staging"

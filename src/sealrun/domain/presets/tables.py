@@ -6,9 +6,9 @@ import csv
 import math
 import re
 
-from sealrun.domain.declarations import read_json
 from sealrun.domain.presets.looking import Look, text_of
 from sealrun.domain.records import JsonObject
+from sealrun.domain.runs.declarations import read_json
 
 _PART_BYTES = 64 << 10
 _MAX_COLUMNS = 1000

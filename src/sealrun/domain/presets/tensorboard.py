@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from sealrun.domain.declarations import bounded, parse_time
 from sealrun.domain.presets.event_files import PART_BYTES, Events, read_events
 from sealrun.domain.presets.looking import Facts, Look, Preset, silent
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import bounded, parse_time
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _EVENTS = re.compile(r"(?:(.*)/)?[^/]*events\.out\.tfevents\.([0-9]{1,11})(?:\.[^/]*|\Z)", re.DOTALL)
 _SESSION = re.compile(r"(?:.*/)?[0-9]{9,}(?:\.[0-9]+)?\Z", re.DOTALL)

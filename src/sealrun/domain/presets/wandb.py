@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from sealrun.domain.declarations import bounded, parse_time, read_json
 from sealrun.domain.presets.looking import Facts, Look, Preset, running, silent, text_of
 from sealrun.domain.presets.wandb_log import BLOCK, WandbLog, is_wandb_log, read_wandb_log
-from sealrun.domain.run import Status
-from sealrun.domain.settling import FrameworkStatus
+from sealrun.domain.runs.declarations import bounded, parse_time, read_json
+from sealrun.domain.runs.run import Status
+from sealrun.domain.watches.settling import FrameworkStatus
 
 _RECORD = re.compile(r"run-([^/]+)\.wandb\Z")
 _LOG = "logs/debug-internal.log"

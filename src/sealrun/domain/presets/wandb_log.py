@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from sealrun.domain.declarations import read_json
 from sealrun.domain.presets.looking import text_of
 from sealrun.domain.presets.protobuf import fields
 from sealrun.domain.records import JsonObject
+from sealrun.domain.runs.declarations import read_json
 
 BLOCK = 32 << 10
 _MAGIC = b":W&B"

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sealrun.domain.address import parse_digest, parse_name
 from sealrun.domain.errors import RunRejectedError, UsageError
-from sealrun.domain.manifest import path_problem
+from sealrun.domain.paths import path_problem
 from sealrun.domain.records import JsonObject
 from sealrun.domain.reference import PointerReference, RunReference, parse_reference
 from sealrun.domain.types.artifact import (

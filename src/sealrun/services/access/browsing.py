@@ -11,12 +11,12 @@ import msgspec
 
 from sealrun.domain.address import AttemptId
 from sealrun.domain.errors import ConflictError, DigestMismatchError, IntegrityError, NotFoundError, SealrunError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.packing import spans
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Stored
 from sealrun.domain.reference import RunReference
-from sealrun.domain.tree import RunTree
+from sealrun.domain.registry.packing import spans
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.tree import RunTree
 from sealrun.ports import FileCache
 from sealrun.services.access.reading import Reader, RunFiles
 from sealrun.services.storage.streaming import stream

@@ -10,12 +10,12 @@ import msgspec
 
 from sealrun.domain.address import Digest, Key, refs_key, run_key
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError
-from sealrun.domain.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums, sum_line
 from sealrun.domain.pieces import Body, pieces_of
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Refs, Stored
+from sealrun.domain.runs.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums, sum_line
+from sealrun.domain.runs.run import Envelope
 from sealrun.ports import Store
 from sealrun.services.storage.bodies import read_body
 from sealrun.services.threads.fanning import fan_out

@@ -11,8 +11,8 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from sealrun.domain.address import Digest, Key
-from sealrun.domain.packing import spans
-from sealrun.domain.publication import Stored
+from sealrun.domain.registry.packing import spans
+from sealrun.domain.registry.publication import Stored
 from sealrun.ports import Store
 
 T = TypeVar("T")

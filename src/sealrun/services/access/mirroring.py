@@ -12,13 +12,13 @@ from collections.abc import Callable
 import msgspec
 
 from sealrun.domain.address import RunId
-from sealrun.domain.declarations import utc_text
 from sealrun.domain.errors import IntegrityError, NoSpaceError, SealrunError, UnavailableError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.manifest import RUN_FILE, SUMS_FILE, Entry, Manifest, sum_line
-from sealrun.domain.mirroring import MirroredRun, MirrorPlan, MirrorRow, MirrorSpec, MirrorStep, plan_mirror
 from sealrun.domain.ready import ready
 from sealrun.domain.reference import RunReference
+from sealrun.domain.runs.declarations import utc_text
+from sealrun.domain.runs.manifest import RUN_FILE, SUMS_FILE, Entry, Manifest, sum_line
+from sealrun.domain.upkeep.mirroring import MirroredRun, MirrorPlan, MirrorRow, MirrorSpec, MirrorStep, plan_mirror
 from sealrun.ports import Clock, Events, MirrorIncoming, MirrorPlace
 from sealrun.services.access.pouring import Chunks, pour
 from sealrun.services.access.reading import Reader, RunView

@@ -8,8 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from sealrun.domain.errors import ConflictError, NotFoundError
-from sealrun.domain.pointing import Target
 from sealrun.domain.reference import RunReference
+from sealrun.domain.registry.pointing import Target
 from sealrun.services.access.reading import Reader
 
 T = TypeVar("T")

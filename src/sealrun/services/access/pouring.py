@@ -12,8 +12,8 @@ from threading import BoundedSemaphore, Event, Lock
 from sealrun.domain.address import Key
 from sealrun.domain.errors import DigestMismatchError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import Stored
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Capabilities
 from sealrun.services.access.members import SPAN, neighbours
 from sealrun.services.access.reading import Reader, RunFiles

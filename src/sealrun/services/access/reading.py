@@ -18,13 +18,9 @@ from sealrun.domain.address import (
     retired_key,
     run_key,
 )
-from sealrun.domain.artifacts import CONTENT_EXPERIMENT, content_run_id
+from sealrun.domain.curation.artifacts import CONTENT_EXPERIMENT, content_run_id
 from sealrun.domain.errors import DigestMismatchError, IntegrityError, NotFoundError, RetiredError, UsageError
-from sealrun.domain.indexing import Row, runs_of
-from sealrun.domain.manifest import RUN_FILE, Entry
 from sealrun.domain.pieces import Body
-from sealrun.domain.pointing import Generation, Target
-from sealrun.domain.publication import Refs, Retired, Stored
 from sealrun.domain.reference import (
     NameReference,
     PointerReference,
@@ -33,7 +29,11 @@ from sealrun.domain.reference import (
     UrnReference,
     parse_reference,
 )
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.indexing import Row, runs_of
+from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.registry.publication import Refs, Retired, Stored
+from sealrun.domain.runs.manifest import RUN_FILE, Entry
+from sealrun.domain.runs.run import Envelope
 from sealrun.domain.urn import Urn
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.access.loading import (

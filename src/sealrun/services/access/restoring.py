@@ -8,13 +8,13 @@ from itertools import chain
 
 import msgspec
 
+from sealrun.domain.curation.exporting import Layout
 from sealrun.domain.errors import IntegrityError, NoSpaceError, NotFoundError, UsageError
-from sealrun.domain.exporting import Layout
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.manifest import ARTIFACTS, Entry
 from sealrun.domain.pieces import pieces_of
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Stored
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.manifest import ARTIFACTS, Entry
 from sealrun.ports import Destination
 from sealrun.services.access.pouring import Chunks, pour
 from sealrun.services.access.reading import Reader, RunFiles

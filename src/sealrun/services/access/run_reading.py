@@ -14,8 +14,8 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, RunId, parse_name
 from sealrun.domain.errors import NotFoundError, UsageError
-from sealrun.domain.manifest import Entry
 from sealrun.domain.reference import RunReference
+from sealrun.domain.runs.manifest import Entry
 from sealrun.services.access.reading import Reader, RunFiles
 
 WHOLE = 1 << 20

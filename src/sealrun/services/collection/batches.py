@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from sealrun.domain.address import CONDEMNED, Digest, Key, attempt_id, batch_key, batch_of, condemned_key
-from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError
 from sealrun.domain.moments import rfc3339
+from sealrun.domain.upkeep.collection import Condemned, CondemnedObject, Verdict
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.storage.certainty import Certainty
 

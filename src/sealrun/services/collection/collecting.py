@@ -12,11 +12,11 @@ from itertools import chain, islice
 import msgspec
 
 from sealrun.domain.address import Digest, Key, condemned_key, is_pack, parse_object_key
-from sealrun.domain.collection import Condemned, CondemnedObject
 from sealrun.domain.errors import CollectionRefusedError, UsageError
-from sealrun.domain.marking import Doomed, part_of_digest
 from sealrun.domain.records import sha256
-from sealrun.domain.repacking import RepackLimits, Sparse
+from sealrun.domain.upkeep.collection import Condemned, CondemnedObject
+from sealrun.domain.upkeep.marking import Doomed, part_of_digest
+from sealrun.domain.upkeep.repacking import RepackLimits, Sparse
 from sealrun.ports import Clock, Entropy, Glimpse, ObjectStat, RecordCache, Remover, Store, Unfinished
 from sealrun.services.collection.batches import Batches, checked
 from sealrun.services.collection.marking import Marker

@@ -32,10 +32,10 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
 )
-from sealrun.domain.collection import Condemned, Verdict
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
-from sealrun.domain.pointing import Generation
-from sealrun.domain.publication import Intent, Outcome, Refs, Retired, Stored
+from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.publication import Intent, Outcome, Refs, Retired, Stored
+from sealrun.domain.upkeep.collection import Condemned, Verdict
 from sealrun.ports import Store
 from sealrun.services.collection.batches import VERDICT_FILE
 from sealrun.services.collection.sweeping import DELETED_FILE

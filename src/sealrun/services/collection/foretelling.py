@@ -8,8 +8,8 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, RunId, is_pack, parse_object_key, refs_key, run_key
 from sealrun.domain.errors import IntegrityError, NotFoundError
-from sealrun.domain.manifest import MANIFEST_FILE, Manifest
-from sealrun.domain.publication import Refs
+from sealrun.domain.registry.publication import Refs
+from sealrun.domain.runs.manifest import MANIFEST_FILE, Manifest
 from sealrun.ports import Glimpse, Store
 from sealrun.services.collection.collecting import CollectionPlan
 from sealrun.services.collection.tallying import RunShare

@@ -1,4 +1,4 @@
-"""Mark: what a registry still needs. The order of the looks is load-bearing; see `sealrun.domain.collection`.
+"""Mark: what a registry still needs. The order of the looks is load-bearing; see `sealrun.domain.upkeep.collection`.
 
 ::
 
@@ -32,10 +32,10 @@ from sealrun.domain.address import (
     refs_key,
 )
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.marking import Uses, part_of_digest
 from sealrun.domain.moments import shown_time
-from sealrun.domain.publication import Intent
-from sealrun.domain.repacking import PackUses
+from sealrun.domain.registry.publication import Intent
+from sealrun.domain.upkeep.marking import Uses, part_of_digest
+from sealrun.domain.upkeep.repacking import PackUses
 from sealrun.ports import ObjectStat, Store
 from sealrun.services.collection.first_look import Rows, look_first
 from sealrun.services.collection.marks import Dead, Marks

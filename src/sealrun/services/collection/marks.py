@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key
-from sealrun.domain.marking import Fingerprints, LastUses, Uses, part_of_digest, part_of_key
-from sealrun.domain.repacking import LivePacks
+from sealrun.domain.upkeep.marking import Fingerprints, LastUses, Uses, part_of_digest, part_of_key
+from sealrun.domain.upkeep.repacking import LivePacks
 from sealrun.ports import ObjectStat
 
 

@@ -12,10 +12,10 @@ from itertools import groupby
 import msgspec
 
 from sealrun.domain.address import Key, batch_key, condemned_key
-from sealrun.domain.collection import Condemned, CondemnedObject, Verdict
 from sealrun.domain.errors import IntegrityError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.marking import prefix_of_part
+from sealrun.domain.upkeep.collection import Condemned, CondemnedObject, Verdict
+from sealrun.domain.upkeep.marking import prefix_of_part
 from sealrun.ports import Remover, Store
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.threads.fanning import fan_out

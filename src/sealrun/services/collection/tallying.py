@@ -6,9 +6,9 @@ from collections import Counter
 
 import msgspec
 
-from sealrun.domain.collection import CondemnedObject
-from sealrun.domain.marking import Doomed, part_of_key
-from sealrun.domain.repacking import Chosen, RepackLimits, SparsePacks
+from sealrun.domain.upkeep.collection import CondemnedObject
+from sealrun.domain.upkeep.marking import Doomed, part_of_key
+from sealrun.domain.upkeep.repacking import Chosen, RepackLimits, SparsePacks
 from sealrun.ports import ObjectStat
 from sealrun.services.collection.marks import Marks
 

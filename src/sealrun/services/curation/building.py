@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.building import (
+from sealrun.domain.curation.building import (
     Beat,
     BuildStep,
     Move,

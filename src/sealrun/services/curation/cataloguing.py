@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sealrun.domain.address import Digest, run_key
-from sealrun.domain.catalogue import ACTIVE, CATALOG_EXPERIMENT, Catalogue, KnownRun, build_catalogue
+from sealrun.domain.curation.catalogue import ACTIVE, CATALOG_EXPERIMENT, Catalogue, KnownRun, build_catalogue
 from sealrun.domain.errors import IntegrityError, NotFoundError
-from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import RUN_FILE
-from sealrun.domain.pointing import Generation
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.runs.manifest import RUN_FILE
+from sealrun.domain.runs.run import Envelope
 from sealrun.services.access.reading import Reader
 from sealrun.services.curation.schemata import Schemata
 from sealrun.services.index.pointers import PointerName, Pointers

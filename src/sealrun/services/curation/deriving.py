@@ -8,9 +8,9 @@ from contextlib import suppress
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.deriving import KIND, Derivation, InputRun, Rule, derivations, takes
+from sealrun.domain.curation.deriving import KIND, Derivation, InputRun, Rule, derivations, takes
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.run import Envelope
+from sealrun.domain.runs.run import Envelope
 from sealrun.ports import Clock, Entropy
 from sealrun.services.access.reading import Reader
 from sealrun.services.curation.building import BuildLog, stands

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from sealrun.domain.address import run_key
+from sealrun.domain.curation.lineage import Edge, Lineage, Node, Source, around, node_of, sources_of
 from sealrun.domain.errors import NotFoundError, UsageError
-from sealrun.domain.lineage import Edge, Lineage, Node, Source, around, node_of, sources_of
-from sealrun.domain.manifest import RUN_FILE
-from sealrun.domain.pointing import Target
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.runs.manifest import RUN_FILE
+from sealrun.domain.runs.run import Envelope
 from sealrun.services.access.reading import Reader
 from sealrun.services.curation.tabulating import with_envelopes
 from sealrun.services.threads.fanning import fan_out

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sealrun.domain.address import runs_prefix
-from sealrun.domain.damage import Damage
-from sealrun.domain.errors import ConflictError, IntegrityError, UsageError
-from sealrun.domain.pointing import Target
-from sealrun.domain.signing import (
+from sealrun.domain.curation.signing import (
     NAMESPACE,
     Signature,
     SignedRun,
@@ -18,6 +15,9 @@ from sealrun.domain.signing import (
     signatures_prefix,
     signed_text,
 )
+from sealrun.domain.errors import ConflictError, IntegrityError, UsageError
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.upkeep.damage import Damage
 from sealrun.ports import Clock, Entropy, SignatureChecker, Signer, Store
 from sealrun.services.access.reading import Reader, no_such_run
 from sealrun.services.mending.comparing import live_attempts

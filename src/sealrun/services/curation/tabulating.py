@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from sealrun.domain.address import run_key
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import RUN_FILE
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.runs.manifest import RUN_FILE
+from sealrun.domain.runs.run import Envelope
 from sealrun.ports import Store
 from sealrun.services.threads.fanning import fan_through
 

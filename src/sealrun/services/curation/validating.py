@@ -13,15 +13,8 @@ from typing import Any
 import msgspec
 
 from sealrun.domain.address import pointers_prefix
-from sealrun.domain.catalogue import POINTERS_FILE
-from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
-from sealrun.domain.foreign import read_foreign_seal, seal_problems
-from sealrun.domain.manifest import SUMS_FILE
-from sealrun.domain.pointing import Target
-from sealrun.domain.ready import ready
-from sealrun.domain.records import UNREADABLE
-from sealrun.domain.types import REGISTRY_TYPES, Dependency, TypedArtifact, composition_problems
-from sealrun.domain.validating import (
+from sealrun.domain.curation.catalogue import POINTERS_FILE
+from sealrun.domain.curation.validating import (
     MOST_TOLD,
     Check,
     Conforms,
@@ -30,6 +23,13 @@ from sealrun.domain.validating import (
     content_problems,
     schema_files,
 )
+from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
+from sealrun.domain.ready import ready
+from sealrun.domain.records import UNREADABLE
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.runs.foreign import read_foreign_seal, seal_problems
+from sealrun.domain.runs.manifest import SUMS_FILE
+from sealrun.domain.types import REGISTRY_TYPES, Dependency, TypedArtifact, composition_problems
 from sealrun.services.access.reading import Reader, RunFiles
 from sealrun.services.index.pointers import PointerName, Pointers
 from sealrun.services.mending.verifying import Verifier

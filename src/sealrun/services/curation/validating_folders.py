@@ -7,13 +7,27 @@ from itertools import islice
 
 import msgspec
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, RECORD_FILES, read_producer
+from sealrun.domain.curation.validating import (
+    MOST_TOLD,
+    Check,
+    Conforms,
+    Finding,
+    Validation,
+    content_problems,
+    schema_files,
+)
 from sealrun.domain.errors import IntegrityError, NotFoundError, RunRejectedError, UnsupportedFormatError, UsageError
-from sealrun.domain.foreign import ForeignPointer, listing_problems, read_foreign_seal, read_pointers, seal_problems
-from sealrun.domain.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry
-from sealrun.domain.run import Envelope
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, RECORD_FILES, read_producer
+from sealrun.domain.runs.foreign import (
+    ForeignPointer,
+    listing_problems,
+    read_foreign_seal,
+    read_pointers,
+    seal_problems,
+)
+from sealrun.domain.runs.manifest import ARTIFACTS, MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry
+from sealrun.domain.runs.run import Envelope
 from sealrun.domain.types import REGISTRY_TYPES, TypedArtifact, composition_problems, typed_artifacts
-from sealrun.domain.validating import MOST_TOLD, Check, Conforms, Finding, Validation, content_problems, schema_files
 from sealrun.ports import RunFolder, Tree
 from sealrun.services.curation.validating import decode_schema
 from sealrun.services.watching.recognising import FolderLook

@@ -16,8 +16,8 @@ from typing import Literal
 
 import msgspec
 
-from sealrun.domain.alarming import KINDS
 from sealrun.domain.errors import SealrunError
+from sealrun.domain.oversight.alarming import KINDS
 from sealrun.ports import Clock, Entropy
 from sealrun.services.daemon.running import Parts
 from sealrun.services.delivery.availability import release_deliveries

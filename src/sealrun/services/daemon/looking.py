@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock
 from sealrun.services.delivery.pausing import Hold
 from sealrun.services.watching.rounds import IntakeReport

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from sealrun.domain.board import TimerBoard
+from sealrun.domain.oversight.board import TimerBoard
 from sealrun.ports import Journal, Watcher
 from sealrun.services.daemon.looking import WatchedIntake
 from sealrun.services.delivery.delivering import DeliveryLine
@@ -16,7 +16,7 @@ from sealrun.services.threads.progress import Works
 
 
 class Timers(Protocol):
-    """Work that is due by the clock. See `adapters.timers`."""
+    """Work that is due by the clock. See `adapters.machine.timers`."""
 
     def start(self) -> None:
         """Begin, with what was missed while nothing ran."""

@@ -11,7 +11,7 @@ import msgspec
 
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.ready import ready
-from sealrun.domain.retrying import CAP_S, Response, next_delay, plan_response
+from sealrun.domain.registry.retrying import CAP_S, Response, next_delay, plan_response
 from sealrun.ports import Clock, Entropy, Facts, Journal
 
 _log = logging.getLogger("sealrun.delivery")

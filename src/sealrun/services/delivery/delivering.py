@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 
 from sealrun.domain.errors import ConflictError, SealrunError
-from sealrun.domain.retrying import Response, next_delay, plan_response
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.registry.retrying import Response, next_delay, plan_response
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.ports import Delivery
 from sealrun.services.delivery.availability import Availability
 from sealrun.services.delivery.door import Door

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.retrying import CAP_S, Response, plan_response
+from sealrun.domain.registry.retrying import CAP_S, Response, plan_response
 from sealrun.ports import Clock, Delivery, Entropy, Journal
 from sealrun.services.delivery.meters import DeliveryMeters
 from sealrun.services.delivery.parts import AtHand, Publishing, ticket_of

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.metering import CONTENTS, DELIVERY_SECONDS, PARKED, PUBLISHED, RETRIED
-from sealrun.domain.sealed import Published
+from sealrun.domain.oversight.metering import CONTENTS, DELIVERY_SECONDS, PARKED, PUBLISHED, RETRIED
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Clock, Delivery, Meters
 
 

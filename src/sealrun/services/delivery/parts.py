@@ -10,11 +10,11 @@ import msgspec
 
 from sealrun.domain.address import attempt_id
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.manifest import Entry
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.retrying import CAP_S
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.registry.retrying import CAP_S
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import UNMETERED, Clock, Delivery, Entropy, Events, Journal, Meters, Source, StagedPack
 from sealrun.services.delivery.meters import never
 from sealrun.services.delivery.travelling import Travels

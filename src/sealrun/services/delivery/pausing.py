@@ -15,11 +15,11 @@ from typing import Literal
 
 import msgspec
 
-from sealrun.domain.board import Pause
-from sealrun.domain.declarations import parse_time
 from sealrun.domain.errors import UsageError
-from sealrun.domain.quiet_hours import Quiet
+from sealrun.domain.oversight.board import Pause
+from sealrun.domain.oversight.quiet_hours import Quiet
 from sealrun.domain.ready import ready
+from sealrun.domain.runs.declarations import parse_time
 from sealrun.ports import Clock, Facts, Journal
 
 _log = logging.getLogger("sealrun.pausing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.ports import Clock, FolderRecord, Journal
 
 

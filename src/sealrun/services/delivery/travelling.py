@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sealrun.domain.board import InFlight
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.hearing import HeardSource
-from sealrun.domain.manifest import Entry
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.oversight.board import InFlight
+from sealrun.domain.oversight.hearing import HeardSource
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.ports import Clock, Source
 
 WINDOW_S = 30.0

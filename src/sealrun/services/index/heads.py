@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from sealrun.domain.address import AttemptId, Key, pins_prefix, pointer_log, pointers_prefix
-from sealrun.domain.keeping import Pin
-from sealrun.domain.pointing import Generation
+from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.upkeep.keeping import Pin
 from sealrun.ports import Glimpse
 from sealrun.services.threads.fanning import fan_out
 

@@ -31,9 +31,9 @@ from sealrun.domain.address import (
     retired_key,
 )
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
-from sealrun.domain.indexing import Dropped, Row, merge_rows
 from sealrun.domain.ready import ready
 from sealrun.domain.records import UNREADABLE
+from sealrun.domain.registry.indexing import Dropped, Row, merge_rows
 from sealrun.ports import Clock, Entropy, Glimpse, ObjectStat, Store
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.threads.fanning import fan_out

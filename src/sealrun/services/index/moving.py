@@ -19,11 +19,11 @@ from sealrun.domain.address import (
     run_key,
 )
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
-from sealrun.domain.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.pointing import LATEST, Generation, Target
-from sealrun.domain.publication import Intent, Outcome, Proposal, Refs
 from sealrun.domain.records import JsonObject
+from sealrun.domain.registry.pointing import LATEST, Generation, Target
+from sealrun.domain.registry.publication import Intent, Outcome, Proposal, Refs
+from sealrun.domain.runs.manifest import MANIFEST_FILE, Manifest
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.pointers import PointerName, Pointers
 from sealrun.services.storage.bodies import read_body

@@ -25,9 +25,9 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import IntegrityError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.pointing import Generation, Target, should_advance
-from sealrun.domain.publication import Proposal
 from sealrun.domain.records import JsonObject, sha256
+from sealrun.domain.registry.pointing import Generation, Target, should_advance
+from sealrun.domain.registry.publication import Proposal
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.storage.certainty import Certainty
 

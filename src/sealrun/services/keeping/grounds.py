@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from sealrun.domain.address import EXPERIMENTS, NAMES, name_log, pointer_log, pointers_prefix
-from sealrun.domain.pointing import LATEST, Generation
+from sealrun.domain.registry.pointing import LATEST, Generation
 from sealrun.ports import Store
 from sealrun.services.keeping.pinning import describe_pin, read_pins
 from sealrun.services.threads.fanning import fan_out

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import takewhile
 
 from sealrun.domain.address import NAMES, Digest
-from sealrun.domain.artifacts import section_of
+from sealrun.domain.curation.artifacts import section_of
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError
-from sealrun.domain.pointing import Generation, Target
 from sealrun.domain.reference import RunReference
-from sealrun.domain.sealed import Published
+from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.access.reading import Reader, RunView
 from sealrun.services.index.moving import PointerMover

@@ -11,10 +11,10 @@ from sealrun.domain.address import (
     pin_key,
     pins_prefix,
 )
-from sealrun.domain.declarations import parse_time
 from sealrun.domain.errors import UsageError
-from sealrun.domain.keeping import Lifted, Pin
 from sealrun.domain.moments import rfc3339
+from sealrun.domain.runs.declarations import parse_time
+from sealrun.domain.upkeep.keeping import Lifted, Pin
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.access.reading import no_such_run
 from sealrun.services.storage.certainty import Certainty

@@ -18,12 +18,12 @@ import msgspec
 from sealrun.domain.address import AttemptId, RunId, intent_key, parse_name, retired_key, run_key
 from sealrun.domain.errors import UsageError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.indexing import Dropped, Row
-from sealrun.domain.manifest import RUN_FILE
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.publication import Outcome, Retired
-from sealrun.domain.retention import STILL_LISTED, Judged, Policy, RetentionPlan, RunFacts, plan_retention
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.indexing import Dropped, Row
+from sealrun.domain.registry.publication import Outcome, Retired
+from sealrun.domain.runs.manifest import RUN_FILE
+from sealrun.domain.runs.run import Envelope
+from sealrun.domain.upkeep.retention import STILL_LISTED, Judged, Policy, RetentionPlan, RunFacts, plan_retention
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.access.reading import no_such_run
 from sealrun.services.index.indexing import Index

@@ -23,9 +23,9 @@ from sealrun.domain.address import (
     run_key,
 )
 from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, SealrunError, UnavailableError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Entry
-from sealrun.domain.publication import Hint, Refs, Retired, Stored
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.publication import Hint, Refs, Retired, Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, Entry
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, Source, Store
 from sealrun.services.access.reading import no_such_run
 from sealrun.services.publication.packing import Packing

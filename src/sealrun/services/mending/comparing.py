@@ -21,10 +21,10 @@ from sealrun.domain.address import (
     run_key,
     seal_key,
 )
-from sealrun.domain.damage import Damage
 from sealrun.domain.errors import IntegrityError, NotFoundError
-from sealrun.domain.indexing import Row
-from sealrun.domain.pointing import Generation, Target
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.upkeep.damage import Damage
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader, RunView
 from sealrun.services.index.pointers import PointerName

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from sealrun.domain.address import QUARANTINE, AttemptId, Digest, Key, RunId, quarantined_object, refs_key, run_key
-from sealrun.domain.damage import OF_BYTES, Damage
 from sealrun.domain.errors import IntegrityError, NotFoundError, SealrunError, StorageError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
-from sealrun.domain.mending import HERE, FileRepair, Rebuild, Remaining, RepairPlan, RunRepair
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Refs, Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry, Manifest, Sums
+from sealrun.domain.runs.sealed import SealedRun
+from sealrun.domain.upkeep.damage import OF_BYTES, Damage
+from sealrun.domain.upkeep.mending import HERE, FileRepair, Rebuild, Remaining, RepairPlan, RunRepair
 from sealrun.ports import Replica, Store
 from sealrun.services.mending.comparing import live_attempts
 from sealrun.services.mending.replicas import GoodBytes, Known

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.damage import Damage, Window
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Stored
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.upkeep.damage import Damage, Window
 from sealrun.services.access.reading import Reader
 from sealrun.services.index.pointers import PointerName
 from sealrun.services.mending.comparing import check_pointer

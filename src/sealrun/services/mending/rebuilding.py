@@ -18,13 +18,13 @@ from sealrun.domain.address import (
     runs_prefix,
 )
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
-from sealrun.domain.indexing import Row, merge_rows
-from sealrun.domain.manifest import RUN_FILE, SUMS_FILE
-from sealrun.domain.mending import Rebuild
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Outcome
 from sealrun.domain.records import parse_object
-from sealrun.domain.run import Envelope
+from sealrun.domain.registry.indexing import Row, merge_rows
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Outcome
+from sealrun.domain.runs.manifest import RUN_FILE, SUMS_FILE
+from sealrun.domain.runs.run import Envelope
+from sealrun.domain.upkeep.mending import Rebuild
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.pointers import PointerName, Pointers
 from sealrun.services.mending.comparing import live_attempts

@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from sealrun.domain.address import AttemptId, Digest, Key
 from sealrun.domain.errors import DigestMismatchError, NotFoundError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import Hint, Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.publication import Hint, Stored
+from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Hints, Source, Store
 from sealrun.services.access.members import MemberSource, MemberSources
 

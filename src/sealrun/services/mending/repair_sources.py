@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sealrun.domain.address import AttemptId, Digest
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.mending import FileRepair, RunRepair
-from sealrun.domain.publication import Hint, Stored
+from sealrun.domain.registry.publication import Hint, Stored
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.upkeep.mending import FileRepair, RunRepair
 from sealrun.ports import Hints, Replica, Source, Store
 from sealrun.services.access.members import MemberSources
 from sealrun.services.mending.diagnosing import read_refs

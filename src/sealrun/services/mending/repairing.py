@@ -26,7 +26,6 @@ from sealrun.domain.address import (
     run_key,
     seal_key,
 )
-from sealrun.domain.damage import Damage, VerifyReport
 from sealrun.domain.errors import (
     ConflictError,
     NotFoundError,
@@ -34,10 +33,16 @@ from sealrun.domain.errors import (
     SealrunError,
     UnavailableError,
 )
-from sealrun.domain.indexing import Row
-from sealrun.domain.keeping import Quarantined
-from sealrun.domain.manifest import RUN_FILE
-from sealrun.domain.mending import (
+from sealrun.domain.moments import rfc3339
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import AttemptTicket, Intent, Seal
+from sealrun.domain.runs.manifest import RUN_FILE
+from sealrun.domain.runs.run import Envelope
+from sealrun.domain.runs.sealed import Published
+from sealrun.domain.upkeep.damage import Damage, VerifyReport
+from sealrun.domain.upkeep.keeping import Quarantined
+from sealrun.domain.upkeep.mending import (
     Rebuild,
     Remaining,
     RepairedRun,
@@ -45,11 +50,6 @@ from sealrun.domain.mending import (
     RepairReport,
     RunRepair,
 )
-from sealrun.domain.moments import rfc3339
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import AttemptTicket, Intent, Seal
-from sealrun.domain.run import Envelope
-from sealrun.domain.sealed import Published
 from sealrun.ports import Clock, Entropy, Hints, Replica, Store
 from sealrun.services.index.indexing import Index
 from sealrun.services.mending.comparing import every_pointer

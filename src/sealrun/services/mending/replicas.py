@@ -16,8 +16,8 @@ from sealrun.domain.errors import (
     UnsupportedFormatError,
     UsageError,
 )
-from sealrun.domain.manifest import Entry
-from sealrun.domain.publication import Hint, Stored
+from sealrun.domain.registry.publication import Hint, Stored
+from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Hints, Replica, Source, Store
 from sealrun.services.access.reading import Reader, RunView
 from sealrun.services.mending.rereading import Rereader, is_true

@@ -8,11 +8,11 @@ from threading import Lock
 from typing import Literal, Protocol
 
 from sealrun.domain.address import Digest, Key
-from sealrun.domain.contents import FEW
-from sealrun.domain.damage import Damage, Kind, SeenKeys, Window
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.object_places import Gathered
-from sealrun.domain.publication import Stored
+from sealrun.domain.registry.object_places import Gathered
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.contents import FEW
+from sealrun.domain.upkeep.damage import Damage, Kind, SeenKeys, Window
 from sealrun.ports import Source, Store
 from sealrun.services.access.members import Span, plan_spans, read_span
 from sealrun.services.storage.streaming import stream

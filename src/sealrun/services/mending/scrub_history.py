@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sealrun.domain.board import ScrubResult
-from sealrun.domain.damage import VerifyReport
 from sealrun.domain.moments import shown_time
+from sealrun.domain.oversight.board import ScrubResult
 from sealrun.domain.ready import ready
+from sealrun.domain.upkeep.damage import VerifyReport
 from sealrun.ports import Clock, Facts
 
 MOST_ROUNDS = 200

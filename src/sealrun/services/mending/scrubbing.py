@@ -25,13 +25,13 @@ from sealrun.domain.address import (
     run_key,
     runs_prefix,
 )
-from sealrun.domain.damage import OF_BYTES, SPACE, Damage, VerifyReport, Window, place_of
 from sealrun.domain.errors import IntegrityError, NotFoundError, UnsupportedFormatError, UsageError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.manifest import MANIFEST_FILE, Manifest
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Refs, Stored
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Refs, Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE, Manifest
+from sealrun.domain.upkeep.damage import OF_BYTES, SPACE, Damage, VerifyReport, Window, place_of
 from sealrun.ports import Clock, ObjectStat, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.comparing import every_pointer, live_attempts

@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import msgspec
 
 from sealrun.domain.address import AttemptId, retired_key, runs_prefix
-from sealrun.domain.damage import Damage, VerifyReport, Window
-from sealrun.domain.entries import columns_of
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.manifest import Sums
-from sealrun.domain.pointing import Target
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.runs.entries import columns_of
+from sealrun.domain.runs.manifest import Sums
+from sealrun.domain.upkeep.damage import Damage, VerifyReport, Window
 from sealrun.ports import Store
 from sealrun.services.access.loading import RunFiles
 from sealrun.services.access.reading import Reader, RunView

@@ -12,10 +12,10 @@ from concurrent.futures import Executor
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, runs_prefix
-from sealrun.domain.damage import Damage, SeenKeys, VerifyReport
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.pointing import Target
-from sealrun.domain.publication import Stored
+from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.upkeep.damage import Damage, SeenKeys, VerifyReport
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.comparing import every_pointer
 from sealrun.services.mending.portions import (

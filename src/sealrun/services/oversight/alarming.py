@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from sealrun.domain.alarming import CLEARED, RAISED, AlarmRules, Kind, Seen, Trouble, help_of, judge, key_of
-from sealrun.domain.alarming import KINDS as _KINDS
-from sealrun.domain.board import Alarm, Severity
 from sealrun.domain.moments import rfc3339, shown_time
+from sealrun.domain.oversight.alarming import CLEARED, RAISED, AlarmRules, Kind, Seen, Trouble, help_of, judge, key_of
+from sealrun.domain.oversight.alarming import KINDS as _KINDS
+from sealrun.domain.oversight.board import Alarm, Severity
 from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Journal
 

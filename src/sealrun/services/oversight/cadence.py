@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from sealrun.domain.alarming import Trouble
-from sealrun.domain.cadence import Expectation, History, due_by, missing, with_run
+from sealrun.domain.oversight.alarming import Trouble
 from sealrun.domain.ready import ready
+from sealrun.domain.watches.cadence import Expectation, History, due_by, missing, with_run
 from sealrun.ports import Clock, Journal
 
 _FACT = "cadence"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
-from sealrun.domain.alarming import KINDS, several
-from sealrun.domain.damage import Damage
+from sealrun.domain.oversight.alarming import KINDS, several
+from sealrun.domain.upkeep.damage import Damage
 from sealrun.ports import Clock, Journal
 from sealrun.services.oversight.alarming import clear_alarm, raise_alarm
 

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Sequence
 
 from sealrun.domain.address import run_key
+from sealrun.domain.curation.lineage import Source, sources_of
 from sealrun.domain.errors import IntegrityError, NotFoundError
-from sealrun.domain.lineage import Source, sources_of
-from sealrun.domain.manifest import RUN_FILE
-from sealrun.domain.run import Envelope
+from sealrun.domain.runs.manifest import RUN_FILE
+from sealrun.domain.runs.run import Envelope
 from sealrun.ports import Store
 from sealrun.services.oversight.run_lists import Listed
 from sealrun.services.threads.fanning import fan_out

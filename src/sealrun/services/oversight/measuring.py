@@ -8,8 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from sealrun.domain.alarming import KINDS
-from sealrun.domain.metering import (
+from sealrun.domain.oversight.alarming import KINDS
+from sealrun.domain.oversight.metering import (
     ALARMS,
     CANDIDATE_STATES,
     CANDIDATES,

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from sealrun.domain.board import Severity
-from sealrun.domain.notifying import (
+from sealrun.domain.oversight.board import Severity
+from sealrun.domain.oversight.notifying import (
     GIVE_UP_AFTER_S,
     TEST,
     Cursor,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sealrun.domain.alarming import AlarmRules, Kind, Trouble, key_of, several
-from sealrun.domain.board import Alarm, TimerBoard
+from sealrun.domain.oversight.alarming import AlarmRules, Kind, Trouble, key_of, several
+from sealrun.domain.oversight.board import Alarm, TimerBoard
 from sealrun.domain.space import Room, has_few_inodes
 from sealrun.ports import FolderState, Journal
 from sealrun.services.delivery.availability import read_standing

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sealrun.domain.board import (
+from sealrun.domain.errors import SealrunError, UsageError
+from sealrun.domain.moments import shown_time
+from sealrun.domain.oversight.board import (
     Alarm,
     EventRow,
     Health,
@@ -17,9 +19,7 @@ from sealrun.domain.board import (
     RegistryBoard,
     WatchBoard,
 )
-from sealrun.domain.errors import SealrunError, UsageError
-from sealrun.domain.moments import shown_time
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Delivery, Journal, QueueCount
 from sealrun.services.delivery.availability import read_standing
 from sealrun.services.delivery.travelling import Travels

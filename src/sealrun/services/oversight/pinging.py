@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from sealrun.domain.alarming import advice, matters
-from sealrun.domain.board import Alarm, Severity
-from sealrun.domain.notifying import next_try, one_line
+from sealrun.domain.oversight.alarming import advice, matters
+from sealrun.domain.oversight.board import Alarm, Severity
+from sealrun.domain.oversight.notifying import next_try, one_line
 from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Journal
 from sealrun.services.oversight.alarming import standing

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sealrun.domain.address import pointer_log, pointers_prefix
-from sealrun.domain.pointing import Generation
+from sealrun.domain.registry.pointing import Generation
 from sealrun.ports import Clock, ObjectStat
 from sealrun.services.access.reading import Reader
 from sealrun.services.oversight.freshness import Fresh

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from sealrun.domain.board import Alarm, InForce, Pause
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.board import Alarm, InForce, Pause
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import FolderRecord, FolderState, Journal
 from sealrun.services.delivery.availability import Standing, read_standing
 from sealrun.services.delivery.pausing import Kind

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.board import CheckRow, Command, FilePage, FileRow, Relation, RunRow
-from sealrun.domain.entries import ROWS, Entries
-from sealrun.domain.lineage import Source, sources_of
-from sealrun.domain.manifest import Entry
-from sealrun.domain.previews import kind_of
-from sealrun.domain.publication import Stored
-from sealrun.domain.run import Envelope
+from sealrun.domain.curation.lineage import Source, sources_of
+from sealrun.domain.oversight.board import CheckRow, Command, FilePage, FileRow, Relation, RunRow
+from sealrun.domain.oversight.previews import kind_of
+from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.entries import ROWS, Entries
+from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.runs.run import Envelope
 from sealrun.services.access.loading import RunFiles
 from sealrun.services.oversight.overseeing import check_page
 from sealrun.services.oversight.pointer_lists import Standing

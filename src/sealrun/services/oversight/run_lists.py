@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, RunId, base_log, pending_prefix
-from sealrun.domain.board import RunQuestion
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
-from sealrun.domain.indexing import Row
+from sealrun.domain.oversight.board import RunQuestion
 from sealrun.domain.ready import ready
 from sealrun.domain.records import UNREADABLE
-from sealrun.domain.run import Status
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.runs.run import Status
 from sealrun.ports import Clock, ObjectStat, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.oversight.freshness import Fresh

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from sealrun.domain.address import OBJECTS, PACKS
-from sealrun.domain.board import StoragePoint
 from sealrun.domain.moments import shown_time
+from sealrun.domain.oversight.board import StoragePoint
 from sealrun.domain.ready import ready
 from sealrun.ports import Clock, Facts, Store
 from sealrun.services.oversight.run_lists import RunLists

@@ -26,16 +26,16 @@ from sealrun.domain.address import (
     run_key,
     seal_key,
 )
-from sealrun.domain.artifacts import plain_tags, section_of
+from sealrun.domain.curation.artifacts import plain_tags, section_of
 from sealrun.domain.errors import IntegrityError, NotFoundError
-from sealrun.domain.indexing import Row
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, Manifest
-from sealrun.domain.places import whole_objects
-from sealrun.domain.pointing import LATEST, Generation, Target
-from sealrun.domain.publication import Outcome, Refs, Seal, Stored
 from sealrun.domain.records import canonical_json
-from sealrun.domain.run import Envelope
-from sealrun.domain.sealed import SealedRun
+from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.places import whole_objects
+from sealrun.domain.registry.pointing import LATEST, Generation, Target
+from sealrun.domain.registry.publication import Outcome, Refs, Seal, Stored
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, Manifest
+from sealrun.domain.runs.run import Envelope
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.pointers import PointerName, Pointers

@@ -10,12 +10,12 @@ from itertools import islice
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, pack_key
-from sealrun.domain.contents import Marked
 from sealrun.domain.errors import RunChangedError
-from sealrun.domain.manifest import Entry
-from sealrun.domain.packing import Digesting, PackOptions, PackWriter, columns_of_members, plan_shares
-from sealrun.domain.places import PackPlaces
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.packing import Digesting, PackOptions, PackWriter, columns_of_members, plan_shares
+from sealrun.domain.registry.places import PackPlaces
+from sealrun.domain.runs.contents import Marked
+from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Source, Stage, StagedPack, Store
 
 _WORTH_SENDING = 0.5

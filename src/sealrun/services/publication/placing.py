@@ -8,9 +8,9 @@ import msgspec
 
 from sealrun.domain.address import Digest, Key, RunId, parse_artifact_name, parse_name, run_key
 from sealrun.domain.errors import IntegrityError
-from sealrun.domain.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest, Sums
 from sealrun.domain.pieces import Body
-from sealrun.domain.run import Envelope, next_revision
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Manifest, Sums
+from sealrun.domain.runs.run import Envelope, next_revision
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.threads.fanning import fan_out
 

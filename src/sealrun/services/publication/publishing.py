@@ -23,13 +23,13 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
 )
-from sealrun.domain.contents import Contents, Rest, to_look_in
 from sealrun.domain.errors import ConflictError, NotFoundError
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.object_places import joined
-from sealrun.domain.places import per_key
-from sealrun.domain.publication import AttemptTicket, Hint, Intent, Outcome, Refs, Stored
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.object_places import joined
+from sealrun.domain.registry.places import per_key
+from sealrun.domain.registry.publication import AttemptTicket, Hint, Intent, Outcome, Refs, Stored
+from sealrun.domain.runs.contents import Contents, Rest, to_look_in
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
 from sealrun.services.publication.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
 from sealrun.services.publication.packing import Packing

@@ -9,7 +9,7 @@ import msgspec
 from sealrun.domain.address import ATTEMPTS, AttemptId, attempt_of, intent_key, outcome_key, retired_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.publication import Intent, Outcome, Resolution, plan_resolution
+from sealrun.domain.registry.publication import Intent, Outcome, Resolution, plan_resolution
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.index.pointers import Pointers
 from sealrun.services.publication.announcing import Announcer, load_sealed

@@ -23,13 +23,13 @@ from sealrun.domain.address import (
     refs_key,
     retired_key,
 )
-from sealrun.domain.collection import Condemned
-from sealrun.domain.contents import FEW
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.hinting import pairs_of
-from sealrun.domain.object_places import Gathered
-from sealrun.domain.publication import Hint, Refs, Stored
+from sealrun.domain.registry.hinting import pairs_of
+from sealrun.domain.registry.object_places import Gathered
+from sealrun.domain.registry.publication import Hint, Refs, Stored
+from sealrun.domain.runs.contents import FEW
+from sealrun.domain.upkeep.collection import Condemned
 from sealrun.ports import Hints, ObjectStat, Store
 from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import read_outcome

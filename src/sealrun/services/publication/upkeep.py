@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from sealrun.domain.address import EXPERIMENTS, Digest
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.packing import plan_shares
-from sealrun.domain.publication import AttemptTicket
-from sealrun.domain.sealed import Published, SealedRun
+from sealrun.domain.registry.packing import plan_shares
+from sealrun.domain.registry.publication import AttemptTicket
+from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Clock, Copying, Entropy, FileFacts, Hints, StagedPack, Store, Tree
 from sealrun.services.index.indexing import Index
 from sealrun.services.publication.packing import Packing

@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import msgspec
 
 from sealrun.domain.address import Digest, Key, intent_key, object_key
-from sealrun.domain.contents import Contents, Marked
-from sealrun.domain.manifest import Entry, Manifest
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.object_places import uploaded
-from sealrun.domain.places import Places
-from sealrun.domain.publication import Intent, Stored
+from sealrun.domain.registry.object_places import uploaded
+from sealrun.domain.registry.places import Places
+from sealrun.domain.registry.publication import Intent, Stored
+from sealrun.domain.runs.contents import Contents, Marked
+from sealrun.domain.runs.manifest import Entry, Manifest
 from sealrun.ports import Clock, Source, StagedPack, Store
 from sealrun.services.publication.packing import Packer, Packing
 from sealrun.services.publication.reusing import own_objects

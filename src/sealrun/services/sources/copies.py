@@ -8,10 +8,10 @@ import msgspec
 
 from sealrun.domain.address import Digest, RunId
 from sealrun.domain.errors import IntegrityError
-from sealrun.domain.manifest import Manifest
 from sealrun.domain.records import sha256
 from sealrun.domain.reference import RunReference
-from sealrun.domain.sealed import Published
+from sealrun.domain.runs.manifest import Manifest
+from sealrun.domain.runs.sealed import Published
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.verifying import Verifier
 

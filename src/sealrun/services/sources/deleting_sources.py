@@ -23,8 +23,8 @@ from sealrun.domain.errors import (
     SealrunError,
     UnavailableError,
 )
-from sealrun.domain.manifest import Manifest
-from sealrun.domain.reclaiming import difference
+from sealrun.domain.runs.manifest import Manifest
+from sealrun.domain.upkeep.reclaiming import difference
 from sealrun.ports import Contents, Delivery, FolderRecord, Journal, OpenWriters, SetAside, SourceRemover
 from sealrun.services.sources.copies import Holder, verify_copy
 from sealrun.services.sources.sources_due import Case, Ledger, Needs

@@ -1,6 +1,6 @@
 """Reclaim: delete the sources of runs whose copies were verified again just now (invariant I12).
 
-What is due is a pure plan (`domain.reclaiming`); how one source is deleted is told in `deleting_sources`.
+What is due is a pure plan (`domain.upkeep.reclaiming`); how one source is deleted is told in `deleting_sources`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.reclaiming import Reclaimable, ReclaimPlan, plan_reclaim
+from sealrun.domain.upkeep.reclaiming import Reclaimable, ReclaimPlan, plan_reclaim
 from sealrun.ports import Clock, Journal, OpenWriters, SetAside, SourceRemover
 from sealrun.services.sources.copies import Holder
 from sealrun.services.sources.deleting_sources import Advance, Deletion, RefusedError, Verified, heal

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.reclaiming import SourceFacts, uncovered_problem
 from sealrun.domain.records import sha256
-from sealrun.domain.watch import ReclaimRule, WatchSpec
+from sealrun.domain.upkeep.reclaiming import SourceFacts, uncovered_problem
+from sealrun.domain.watches.watch import ReclaimRule, WatchSpec
 from sealrun.ports import Delivery, FolderRecord, FolderSource, Journal, SourceRemover, Survey
 from sealrun.services.watching.detecting import fingerprint_of
 

@@ -16,11 +16,11 @@ import msgspec
 from sealrun.domain.address import outcome_key, refs_key, retired_key
 from sealrun.domain.errors import CollectionRefusedError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.marking import Uses
 from sealrun.domain.pieces import Body
-from sealrun.domain.places import used_keys
-from sealrun.domain.publication import Outcome, Refs
-from sealrun.domain.repacking import PackUses
+from sealrun.domain.registry.places import used_keys
+from sealrun.domain.registry.publication import Outcome, Refs
+from sealrun.domain.upkeep.marking import Uses
+from sealrun.domain.upkeep.repacking import PackUses
 from sealrun.ports import Store
 from sealrun.services.storage.bodies import LONG, read_body
 from sealrun.services.storage.listed import REFS_FILE, Ending, ListedAttempt, ReadAttempt, ReadRefs

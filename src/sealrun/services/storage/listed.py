@@ -8,8 +8,8 @@ from itertools import groupby
 import msgspec
 
 from sealrun.domain.address import AttemptId, attempt_of
-from sealrun.domain.marking import Uses
-from sealrun.domain.repacking import PackUses
+from sealrun.domain.upkeep.marking import Uses
+from sealrun.domain.upkeep.repacking import PackUses
 from sealrun.ports import ObjectStat
 
 REFS_FILE = "refs.json"

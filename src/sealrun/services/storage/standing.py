@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sealrun.domain.address import AttemptId, outcome_key, parse_attempt, retired_key, seals_prefix
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.publication import Outcome
+from sealrun.domain.registry.publication import Outcome
 from sealrun.ports import Glimpse, Store
 from sealrun.services.threads.fanning import both
 

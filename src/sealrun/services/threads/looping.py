@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.retrying import next_delay
+from sealrun.domain.registry.retrying import next_delay
 from sealrun.ports import Entropy
 from sealrun.services.threads.progress import Pulse, Works
 

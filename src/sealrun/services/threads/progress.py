@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sealrun.domain.progress import Work
+from sealrun.domain.oversight.progress import Work
 
 Moved = Callable[[], None]
 _here = threading.local()

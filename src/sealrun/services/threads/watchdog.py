@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sealrun.domain.progress import PATIENCE_S, Work, hanging
+from sealrun.domain.oversight.progress import PATIENCE_S, Work, hanging
 from sealrun.ports import Clock
 from sealrun.services.threads.progress import Works
 
@@ -17,7 +17,7 @@ _log = logging.getLogger("sealrun.watchdog")
 
 
 class Told(Protocol):
-    """Whom a watchdog tells. See `adapters.sd_notify`."""
+    """Whom a watchdog tells. See `adapters.machine.sd_notify`."""
 
     def feed(self) -> None:
         """This process gets on."""

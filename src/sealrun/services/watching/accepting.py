@@ -8,9 +8,9 @@ from typing import Literal
 import msgspec
 
 from sealrun.domain.errors import ConfigurationError, RunChangedError, RunRejectedError, SealrunError
-from sealrun.domain.metering import REJECTED, SEAL_SECONDS, SEALED
-from sealrun.domain.run import Completion, Status
-from sealrun.domain.watch import WatchSpec
+from sealrun.domain.oversight.metering import REJECTED, SEAL_SECONDS, SEALED
+from sealrun.domain.runs.run import Completion, Status
+from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import (
     UNMETERED,
     Clock,

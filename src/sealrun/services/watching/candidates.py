@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sealrun.domain.settling import Watching
+from sealrun.domain.watches.settling import Watching
 
 
 class Candidate(msgspec.Struct, gc=False):

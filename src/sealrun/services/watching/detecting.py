@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sealrun.domain.declarations import MAX_RECORD_BYTES, parse_status, read_json, read_sums
 from sealrun.domain.errors import RunRejectedError
-from sealrun.domain.in_place import is_in_place_seal
-from sealrun.domain.looks import FileLine, fingerprint, forbidden_paths, missing_patterns
 from sealrun.domain.presets import PRESETS, Facts, Recognised, recognise
-from sealrun.domain.recorder import (
+from sealrun.domain.records import JsonObject
+from sealrun.domain.runs.declarations import MAX_RECORD_BYTES, parse_status, read_json, read_sums
+from sealrun.domain.runs.recorder import (
     HEARTBEAT_FILE,
     MAX_RECORDING_BYTES,
     RECORDING_FILE,
@@ -19,8 +18,9 @@ from sealrun.domain.recorder import (
     pulse_time,
     read_recorder,
 )
-from sealrun.domain.records import JsonObject
-from sealrun.domain.settling import (
+from sealrun.domain.watches.in_place import is_in_place_seal
+from sealrun.domain.watches.looks import FileLine, fingerprint, forbidden_paths, missing_patterns
+from sealrun.domain.watches.settling import (
     DONE_MARKER,
     SUCCESS_MARKER,
     SUMS_MARKER,
@@ -43,7 +43,7 @@ _MAX_PULSE_BYTES = 4096
 
 
 def fingerprint_of(survey: Survey) -> str:
-    """Digest of how a folder looks; see `domain.settling.fingerprint`."""
+    """Digest of how a folder looks; see `domain.watches.settling.fingerprint`."""
     tree = survey.tree
     # Trees are sorted: there may be a million files, and sorting them here would hold them all.
     files = (FileLine(path, f.size, f.mtime_ns, f.ctime_ns, f.executable) for path, f in tree.files.items())

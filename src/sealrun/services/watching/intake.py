@@ -11,8 +11,8 @@ from itertools import chain
 from math import inf
 
 from sealrun.domain.errors import RunChangedError, RunRejectedError, SealrunError
-from sealrun.domain.manifest import path_problem
-from sealrun.domain.settling import (
+from sealrun.domain.paths import path_problem
+from sealrun.domain.watches.settling import (
     SUMS_MARKER,
     Complete,
     Snapshot,

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from sealrun.domain.errors import RunChangedError
-from sealrun.domain.manifest import Entry, Manifest
 from sealrun.domain.presets import Recognised, recognise
 from sealrun.domain.records import sha256
+from sealrun.domain.runs.manifest import Entry, Manifest
 from sealrun.ports import FileFacts, RunFolder, Tree
 
 

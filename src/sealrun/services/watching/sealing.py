@@ -7,7 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 import msgspec
 
 from sealrun.domain.address import Digest, parse_artifact_name, parse_name
-from sealrun.domain.declarations import (
+from sealrun.domain.errors import RunChangedError, RunRejectedError, UsageError
+from sealrun.domain.paths import path_problem
+from sealrun.domain.presets import Recognised
+from sealrun.domain.records import sha256
+from sealrun.domain.runs.declarations import (
     CHECKS_FILE,
     MAX_RECORD_BYTES,
     METRICS_FILE,
@@ -16,17 +20,14 @@ from sealrun.domain.declarations import (
     read_sums,
     utc_text,
 )
-from sealrun.domain.errors import RunChangedError, RunRejectedError, UsageError
-from sealrun.domain.foreign import refuse_broken_seal
-from sealrun.domain.in_place import is_in_place_seal
-from sealrun.domain.manifest import Entry, Manifest, path_problem
-from sealrun.domain.presets import Recognised
-from sealrun.domain.records import sha256
-from sealrun.domain.run import Completion, Envelope, Producer, Status, choose_run_id
-from sealrun.domain.sealed import SealedRun
-from sealrun.domain.settling import SUCCESS_MARKER, SUMS_MARKER
+from sealrun.domain.runs.foreign import refuse_broken_seal
+from sealrun.domain.runs.manifest import Entry, Manifest
+from sealrun.domain.runs.run import Completion, Envelope, Producer, Status, choose_run_id
+from sealrun.domain.runs.sealed import SealedRun
 from sealrun.domain.types import typed_artifacts
 from sealrun.domain.urn import Urn
+from sealrun.domain.watches.in_place import is_in_place_seal
+from sealrun.domain.watches.settling import SUCCESS_MARKER, SUMS_MARKER
 from sealrun.ports import Copying, FileFacts, Hashed, RunFolder, Source, StagedPack, Survey, Tree
 from sealrun.services.watching.detecting import fingerprint_of
 from sealrun.services.watching.recognising import recognise_sealed

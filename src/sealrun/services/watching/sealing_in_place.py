@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from sealrun.domain.declarations import read_sums
 from sealrun.domain.errors import RunChangedError, RunRejectedError
-from sealrun.domain.in_place import differences, in_place_seal, is_in_place_seal
-from sealrun.domain.settling import SUMS_MARKER
+from sealrun.domain.runs.declarations import read_sums
+from sealrun.domain.watches.in_place import differences, in_place_seal, is_in_place_seal
+from sealrun.domain.watches.settling import SUMS_MARKER
 from sealrun.ports import FolderSeals, RunFolder, Survey
 from sealrun.services.watching.detecting import fingerprint_of
 from sealrun.services.watching.sealing import Sealing

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from sealrun.domain.board import Overview
 from sealrun.domain.errors import UsageError
+from sealrun.domain.oversight.board import Overview
 from sealrun.web.wording import url
 
 _MOST_PAGES = 10_000_000

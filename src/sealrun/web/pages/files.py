@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from sealrun.domain.board import TablePreview, TextPreview
 from sealrun.domain.errors import UsageError
+from sealrun.domain.oversight.board import TablePreview, TextPreview
 from sealrun.web.board import Board
 from sealrun.web.loop import BOARD, off_loop
 from sealrun.web.rendering import page

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from sealrun.domain.alarming import KINDS
-from sealrun.domain.board import Overview
+from sealrun.domain.oversight.alarming import KINDS
+from sealrun.domain.oversight.board import Overview
 from sealrun.web.loop import BOARD, off_loop
 from sealrun.web.rendering import page
 from sealrun.web.wording import count

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
 
-from sealrun.domain.headings import slug
+from sealrun.domain.oversight.headings import slug
 
 _HEADING = re.compile(r"(#{1,4}) (.+)")
 _ITEM = re.compile(r"(?:[-*]|\d+\.) +(.*)")

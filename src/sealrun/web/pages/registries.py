@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from sealrun.domain.board import Overview, RegistryBoard, StoragePoint
 from sealrun.domain.errors import NotFoundError
+from sealrun.domain.oversight.board import Overview, RegistryBoard, StoragePoint
 from sealrun.web.loop import BOARD, off_loop
 from sealrun.web.pages.asking import number_in, pages_of
 from sealrun.web.pages.storage import drawn, saved

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from aiohttp import web
 from markupsafe import Markup
 
-from sealrun.domain.board import Relation, RunDetail
-from sealrun.domain.drawing import as_svg
+from sealrun.domain.curation.drawing import as_svg
+from sealrun.domain.curation.lineage import Edge, Lineage, Node
 from sealrun.domain.errors import RetiredError
-from sealrun.domain.lineage import Edge, Lineage, Node
+from sealrun.domain.oversight.board import Relation, RunDetail
 from sealrun.web.loop import BOARD, off_loop
 from sealrun.web.pages.asking import number_in, pages_of
 from sealrun.web.pages.files import is_picture

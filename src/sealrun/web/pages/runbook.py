@@ -7,7 +7,7 @@ from functools import cache
 from aiohttp import web
 from markupsafe import Markup
 
-from sealrun.adapters.runbook import runbook_text
+from sealrun.adapters.content.runbook import runbook_text
 from sealrun.web.pages.markdown import as_html
 from sealrun.web.rendering import page
 

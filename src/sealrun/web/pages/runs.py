@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from sealrun.domain.board import RunPage, RunQuestion
+from sealrun.domain.oversight.board import RunPage, RunQuestion
 from sealrun.web.loop import BOARD, off_loop
 from sealrun.web.pages.asking import number_in, pages_of, registry_in, text_in
 from sealrun.web.rendering import page

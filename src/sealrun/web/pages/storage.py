@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from sealrun.domain.board import StoragePoint
-from sealrun.domain.charts import Chart, Series, Unit, draw, said
+from sealrun.domain.oversight.board import StoragePoint
+from sealrun.domain.oversight.charts import Chart, Series, Unit, draw, said
 from sealrun.web.wording import moment
 
 TELLING = 1 << 20

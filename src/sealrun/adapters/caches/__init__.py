@@ -1,0 +1,1 @@
+"""What is fetched and kept on this machine, bounded."""

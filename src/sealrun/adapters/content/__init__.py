@@ -1,0 +1,1 @@
+"""Content that others understand: schemas, tables, signatures, and engines that compute."""

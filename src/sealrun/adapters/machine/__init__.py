@@ -1,0 +1,1 @@
+"""What this machine gives: time, locks, processes, timers, its service manager."""

@@ -1,0 +1,1 @@
+"""Mirrors as folders: plain runs at natural paths."""

@@ -1,0 +1,1 @@
+"""Where runs are restored: complete, or not there."""

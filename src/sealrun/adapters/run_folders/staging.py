@@ -1,0 +1,145 @@
+"""Bytes copied into a stage while they are hashed: files alone, and small ones into packs."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from array import array
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from sealrun.adapters.run_folders.behind import Behind
+from sealrun.domain.address import Digest
+from sealrun.domain.registry.packing import PackWriter
+from sealrun.ports import Copying, FileFacts, Source, StagedPack
+
+FEW = 8192
+
+
+class Digested(msgspec.Struct, frozen=True):
+    """What waits in the stage."""
+
+    staged: Mapping[Digest, Source]
+    packs: tuple[StagedPack, ...]
+
+
+class Staging:
+    """Copies into a stage while hashing; keeps one copy of each digest. Used from many threads."""
+
+    def __init__(self, copying: Copying | None) -> None:
+        """Copy what `copying` says, if anything."""
+        self._copying = copying
+        self._promised = Promises()
+        self.staged: dict[Digest, Source] = {}
+        self.packs: dict[int, StagedPack] = {}
+
+    def digest(self, chunks: Iterable[memoryview | bytes], path: str, facts: FileFacts) -> Digest:
+        """Digest the chunks of one file, and copy them on the way if they are wanted."""
+        hasher = hashlib.sha256()
+        copying = self._copying
+        incoming = copying.stage.receive() if copying is not None and copying.alone(path, facts) else None
+        if incoming is None:
+            for chunk in chunks:
+                hasher.update(chunk)
+            return Digest(hasher.hexdigest())
+        try:
+            for chunk in chunks:
+                hasher.update(chunk)
+                incoming.write(chunk)
+            digest = Digest(hasher.hexdigest())
+            if self._promised.add(bytes.fromhex(digest)):
+                self.staged[digest] = incoming.keep(digest)
+        finally:
+            incoming.drop()
+        return digest
+
+    def pack(self, number: int, bodies: Iterable[bytes]) -> bytearray:
+        """Digest small files, given by their bytes, and copy the new ones into the pack of that number.
+
+        Return the digests one behind the other, as bytes.
+        """
+        digests = bytearray()
+        if self._copying is None:
+            for body in bodies:
+                digests += hashlib.sha256(body).digest()
+            return digests
+        knows, promise = self._copying.knows, self._promised.add
+        incoming = self._copying.stage.receive()
+        output = Behind(incoming.write)
+        try:
+            writer = PackWriter(output)
+            for body in bodies:
+                raw = hashlib.sha256(body).digest()
+                digests += raw
+                if promise(raw):
+                    digest = Digest(raw.hex())
+                    if not knows(digest, len(body)):
+                        writer.add(digest, body)
+            if writer.members:
+                facts = writer.finish()
+                self.packs[number] = StagedPack(incoming.keep(facts.digest), facts.members)
+        finally:
+            output.close()
+            incoming.drop()
+        return digests
+
+
+class Promises:
+    """Which bytes somebody copies already. Used from many threads.
+
+    Some thousand digests are kept as they are, which is quicker; of more, eight bytes each in a table with open
+    addressing: of a million, 16 MiB instead of 200. Two digests that share those bytes count as one: the second is not
+    copied, and read again when it is to be stored.
+    """
+
+    def __init__(self) -> None:
+        """Nobody copies anything."""
+        self._lock = threading.Lock()
+        self._few: set[bytes] = set()
+        self._table = array("Q")
+        self._count = 0
+
+    def add(self, digest: bytes) -> bool:
+        """Tell whether nobody else copies these bytes; from now on somebody does."""
+        with self._lock:
+            if self._table:
+                return self._add_to_table(_mark(digest))
+            if digest in self._few:
+                return False
+            self._few.add(digest)
+            if len(self._few) > FEW:
+                self._table = array("Q", bytes(32 * FEW))
+                for known in self._few:
+                    self._add_to_table(_mark(known))
+                self._few = set()
+        return True
+
+    def _add_to_table(self, mark: int) -> bool:
+        if self._count * 3 >= len(self._table) * 2:
+            self._grow()
+        if not self._put(self._table, mark):
+            return False
+        self._count += 1
+        return True
+
+    def _grow(self) -> None:
+        table = array("Q", bytes(len(self._table) * 16))
+        for mark in self._table:
+            if mark:
+                self._put(table, mark)
+        self._table = table
+
+    def _put(self, table: array[int], mark: int) -> bool:
+        last = len(table) - 1
+        at = mark & last
+        while found := table[at]:
+            if found == mark:
+                return False
+            at = (at + 1) & last
+        table[at] = mark
+        return True
+
+
+def _mark(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big") or 1

@@ -1,0 +1,1 @@
+"""What leaves for people and for those who measure: mails, webhooks, commands, metrics."""

@@ -1,0 +1,1 @@
+"""The records of a registry: attempts, packs, index rows, pointers."""

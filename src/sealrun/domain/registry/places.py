@@ -1,0 +1,257 @@
+"""Where the contents of a run are stored: of a million in packs, some fifty bytes each instead of five hundred."""
+
+from __future__ import annotations
+
+import heapq
+from abc import abstractmethod
+from array import array
+from bisect import bisect_right
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from functools import cached_property
+
+import msgspec
+
+from sealrun.domain.address import Digest, Key
+from sealrun.domain.registry.packing import Member, Members
+from sealrun.domain.runs.contents import FEW, DigestIndex
+from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, hex_digests
+
+
+class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where `size` bytes with one digest are: the whole of `key`, or with an `offset` a part of that pack."""
+
+    key: Key
+    size: int
+    offset: int | None = None
+
+
+PlaceRow = tuple[bytes, Key, int, int | None]
+"""A content and its place: digest, key, size, and where in a pack."""
+
+
+class PackPlaces(msgspec.Struct, frozen=True):
+    """Contents that lie in one pack: digests one behind the other, offsets and sizes, in one order or another."""
+
+    key: Key
+    digests: bytes
+    offsets: array[int]
+    sizes: array[int]
+
+    @classmethod
+    def of(cls, key: Key, members: Mapping[Digest, tuple[int, int]]) -> PackPlaces | None:
+        """Return members, given as digest: (offset, size); None if they say what cannot be true."""
+        try:
+            digests = bytes.fromhex("".join(members))
+            offsets = narrow([offset for offset, _ in members.values()])
+            sizes = narrow([size for _, size in members.values()])
+        except (ValueError, OverflowError):
+            return None
+        if hex_digests(digests) != list(members):
+            return None
+        return cls(key, digests, offsets, sizes)
+
+    def among(self, numbers: Sequence[int]) -> PackPlaces:
+        """Return some of them, by their positions."""
+        digests = b"".join([self.digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES] for at in numbers])
+        offsets = array(self.offsets.typecode, [self.offsets[at] for at in numbers])
+        return PackPlaces(self.key, digests, offsets, array(self.sizes.typecode, [self.sizes[at] for at in numbers]))
+
+    def place(self, number: int) -> Stored:
+        """Where one of them is."""
+        return Stored(self.key, self.sizes[number], self.offsets[number])
+
+    def rows(self) -> Iterator[tuple[Digest, int, int]]:
+        """Yield digest, offset and size of each."""
+        for begin in range(0, len(self.sizes), ROWS):
+            end = begin + ROWS
+            some = hex_digests(self.digests[begin * DIGEST_BYTES : end * DIGEST_BYTES])
+            yield from zip(some, self.offsets[begin:end], self.sizes[begin:end], strict=True)
+
+    def ordered(self) -> Iterator[tuple[Digest, int, int]]:
+        """Yield the same in order of the digests."""
+        ordered = self._sorted()
+        for begin in range(0, len(ordered), ROWS):
+            some = ordered[begin : begin + ROWS]
+            names = hex_digests(b"".join([raw for raw, _, _ in some]))
+            for name, (_, offset, size) in zip(names, some, strict=True):
+                yield name, offset, size
+
+    def ordered_rows(self, *, lean: bool = False) -> Iterator[PlaceRow]:
+        """Yield the same with their key, digests as bytes; if `lean`, with hardly any memory."""
+        key = self.key
+        return ((raw, key, size, offset) for raw, offset, size in (self._leanly() if lean else self._sorted()))
+
+    def _leanly(self) -> Iterator[tuple[bytes, int, int]]:
+        raw, width = self.digests, DIGEST_BYTES
+        for at in array("I", sorted(range(len(self.sizes)), key=lambda at: raw[at * width : (at + 1) * width])):
+            yield raw[at * width : (at + 1) * width], self.offsets[at], self.sizes[at]
+
+    def _sorted(self) -> list[tuple[bytes, int, int]]:
+        raw = self.digests
+        digests = [raw[at : at + DIGEST_BYTES] for at in range(0, len(raw), DIGEST_BYTES)]
+        return sorted(zip(digests, self.offsets, self.sizes, strict=True))
+
+    @classmethod
+    def of_members(cls, key: Key, members: Sequence[Member], which: Sequence[int]) -> PackPlaces:
+        """Return those of a pack's members at the positions `which`; the columns of all of them are not copied."""
+        if not isinstance(members, Members):
+            some = [members[at] for at in which]
+            digests = bytes.fromhex("".join([member.digest for member in some]))
+            offsets, sizes = array("I", [one.offset for one in some]), array("I", [one.size for one in some])
+            return cls(key, digests, offsets, sizes)
+        whole = cls(key, members.digests, members.offsets, members.sizes)
+        return whole if len(which) == len(members) else whole.among(which)
+
+
+def narrow(numbers: Sequence[int]) -> array[int]:
+    """Return numbers in four bytes each, or in eight if there are larger ones."""
+    return array("I" if max(numbers, default=0) < 1 << 32 else "Q", numbers)
+
+
+class InColumns(Mapping[Digest, Stored]):
+    """Places that are kept in columns. Never change."""
+
+    whole = False
+    """Whether each is an object of its own."""
+
+    def items(self) -> ItemsView[Digest, Stored]:
+        """Return every content with its place."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Stored]:
+        """Return every place."""
+        return _Values(self)
+
+    @abstractmethod
+    def ordered_rows(self) -> Iterator[PlaceRow]:
+        """Yield every content with its place, in order of the digests."""
+
+    @abstractmethod
+    def _pairs(self) -> Iterator[tuple[Digest, Stored]]: ...
+
+
+class Places(InColumns):
+    """Where contents are, those in packs in columns. Each is in one place. Never changes."""
+
+    def __init__(self, others: Mapping[Digest, Stored], packs: Iterable[PackPlaces]) -> None:
+        """Hold `packs`, whose contents are distinct, and `others`, which are none of those."""
+        self.others = others
+        self.packs = tuple(packs)
+        self._starts: list[int] = []
+        self._length = 0
+        for pack in self.packs:
+            self._starts.append(self._length)
+            self._length += len(pack.sizes)
+
+    def __len__(self) -> int:
+        return self._length + len(self.others)
+
+    def __iter__(self) -> Iterator[Digest]:
+        yield from self.others
+        for pack in self.packs:
+            for digest, _, _ in pack.rows():
+                yield digest
+
+    def __getitem__(self, digest: Digest) -> Stored:
+        stored = self.others.get(digest)
+        if stored is not None:
+            return stored
+        number = self._index.find(bytes.fromhex(digest)) if self.packs else -1
+        if number < 0:
+            raise KeyError(digest)
+        at = bisect_right(self._starts, number) - 1
+        return self.packs[at].place(number - self._starts[at])
+
+    def ordered_rows(self) -> Iterator[PlaceRow]:
+        """Yield every content with its place, in order of the digests."""
+        lean = len(self) > FEW
+        return heapq.merge(in_order(self.others), *(pack.ordered_rows(lean=lean) for pack in self.packs))
+
+    def __reduce__(self) -> tuple[type[Places], tuple[Mapping[Digest, Stored], tuple[PackPlaces, ...]]]:
+        return Places, (self.others, self.packs)
+
+    @cached_property
+    def _index(self) -> DigestIndex:
+        return DigestIndex((pack.digests for pack in self.packs), self._length, self._raw)
+
+    def _raw(self, number: int) -> bytes:
+        at = bisect_right(self._starts, number) - 1
+        begin = (number - self._starts[at]) * DIGEST_BYTES
+        return self.packs[at].digests[begin : begin + DIGEST_BYTES]
+
+    def _pairs(self) -> Iterator[tuple[Digest, Stored]]:
+        yield from self.others.items()
+        for pack in self.packs:
+            for digest, offset, size in pack.rows():
+                yield digest, Stored(pack.key, size, offset)
+
+
+class _Items(ItemsView[Digest, Stored]):
+    _mapping: InColumns
+
+    def __iter__(self) -> Iterator[tuple[Digest, Stored]]:
+        return self._mapping._pairs()  # noqa: SLF001 - the view of this very class
+
+
+class _Values(ValuesView[Stored]):
+    _mapping: InColumns
+
+    def __iter__(self) -> Iterator[Stored]:
+        return (stored for _, stored in self._mapping._pairs())  # noqa: SLF001 - the view of this very class
+
+
+def _rows(places: Mapping[Digest, Stored]) -> list[PlaceRow]:
+    return sorted((bytes.fromhex(digest), known.key, known.size, known.offset) for digest, known in places.items())
+
+
+def in_order(places: Mapping[Digest, Stored]) -> Iterator[PlaceRow]:
+    """Yield every content with its place, in order of the digests."""
+    return places.ordered_rows() if isinstance(places, InColumns) else iter(_rows(places))
+
+
+def all_sizes(places: Mapping[Digest, Stored]) -> set[int]:
+    """Return every size that there is among the contents."""
+    if not isinstance(places, Places):
+        return {stored.size for stored in places.values()}
+    return {stored.size for stored in places.others.values()}.union(*(pack.sizes for pack in places.packs))
+
+
+def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:
+    """Yield each key with the number of contents there and of their bytes."""
+    if isinstance(places, Places):
+        yield from ((pack.key, len(pack.sizes), sum(pack.sizes)) for pack in places.packs)
+        places = places.others
+    if isinstance(places, InColumns):
+        yield from ((stored.key, 1, stored.size) for stored in places.values())
+        return
+    counts: dict[Key, list[int]] = {}
+    for stored in places.values():
+        count = counts.setdefault(stored.key, [0, 0])
+        count[0] += 1
+        count[1] += stored.size
+    yield from ((key, count, size) for key, (count, size) in counts.items())
+
+
+def whole_objects(places: Mapping[Digest, Stored]) -> Mapping[Digest, Stored]:
+    """Return the places that are objects of their own, and no parts of packs."""
+    others = places.others if isinstance(places, Places) else places
+    if isinstance(others, InColumns):
+        return others
+    return {digest: stored for digest, stored in others.items() if stored.offset is None}
+
+
+def pack_keys(places: Mapping[Digest, Stored]) -> set[Key]:
+    """Return the keys of the packs that contents are in."""
+    keys = {pack.key for pack in places.packs} if isinstance(places, Places) else set[Key]()
+    others = places.others if isinstance(places, Places) else places
+    if isinstance(others, InColumns):
+        return keys
+    return keys | {stored.key for stored in others.values() if stored.offset is not None}
+
+
+def used_keys(places: Mapping[Digest, Stored]) -> Iterator[Key]:
+    """Yield the keys of all objects and packs that contents are in; one of a pack more than once if need be."""
+    if isinstance(places, Places):
+        yield from (pack.key for pack in places.packs)
+        places = places.others
+    yield from (stored.key for stored in places.values())

@@ -1,0 +1,1 @@
+"""When a folder is a run, and when it is complete."""
