@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import weakref
 
@@ -16,6 +15,8 @@ class FileShelf:
 
     def __init__(self, folder: str | None = None) -> None:
         """Keep the bytes on the disk of `folder`, which is there, or where temporary files go."""
+        import tempfile  # noqa: PLC0415 - most commands have no list that is so long
+
         self._folder = folder or tempfile.gettempdir()
         try:
             with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
