@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,15 @@ def toml_value(value: object) -> str:
 
 STARTED: list[Deployment] = []
 """Every deployment of this process, so that a test that fails leaves no daemon behind."""
+
+
+def _minds(daemon: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    """Tell whether a process has a handler for a signal; see proc(5)."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{daemon.pid}/status").read_text().splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
 
 
 @dataclass
@@ -130,6 +139,8 @@ class Deployment:
     def stop(self) -> None:
         """Ask every daemon to stop and see it end with 0."""
         for daemon in self.daemons:
+            while daemon.poll() is None and not _minds(daemon, signal.SIGTERM):
+                time.sleep(0.01)  # one that has only just been started ends by the signal itself
             if daemon.poll() is None:
                 daemon.send_signal(signal.SIGTERM)
         for daemon in self.daemons:

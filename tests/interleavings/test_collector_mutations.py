@@ -77,7 +77,7 @@ class Omission(NamedTuple):
 def _stat_first(patch: Patch) -> None:
     def begin(self: Reuse, store: object, attempt: object, pinned: object) -> None:
         self._store, self._attempt, self._pinned = store, attempt, pinned  # type: ignore[assignment] # as given
-        self._condemned, self._decisions = frozenset(), {}
+        self._condemned, self._decisions, self._said = frozenset(), {}, {}
 
     find = Reuse.find
 

@@ -331,7 +331,14 @@ def test_while_others_keep_the_disk_busy_records_are_synced_one_by_one(
     everybody(lambda number: store.create(Key(f"e/{number}/record"), b"x"))
     assert tape.count("syncfs begins") == 0
     clock[0] += 60.0
-    everybody(lambda number: [store.create(Key(f"f/{number}/{turn}"), b"x") for turn in range(8)])
+    write, met = posix_durable.write_all, threading.Barrier(THREADS)
+
+    def write_together(fd: int, body: bytes | memoryview) -> None:
+        met.wait()
+        write(fd, body)
+
+    monkeypatch.setattr(posix, "write_all", write_together)
+    everybody(lambda number: store.create(Key(f"f/{number}/record"), b"x"))
     assert tape.count("syncfs begins") > 0
 
 

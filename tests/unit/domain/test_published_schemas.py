@@ -7,6 +7,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,10 @@ def test_a_published_schema_is_one_and_has_its_own_id(name: str) -> None:
 
 
 def test_every_file_beside_the_list_is_listed() -> None:
-    folder = Path(published_schema.__code__.co_filename).parents[1] / "domain" / "schemas"
-    assert {path.name for path in folder.glob("*.json")} == {f"{name}.schema.json" for name in PUBLISHED}
+    folder = files("sealrun.domain.schemas")
+    assert {path.name for path in folder.iterdir() if path.name.endswith(".json")} == {
+        f"{name}.schema.json" for name in PUBLISHED
+    }
     with pytest.raises(NotFoundError, match="there is active-registry-pointers"):
         published_schema("nonsense")
 

@@ -66,7 +66,7 @@ def per_file(act: Callable[[int], Callable[[], object]]) -> float:
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep in columns what would be kept as objects where there is little."""
-    for module in ("contents", "manifest", "publication"):
+    for module in ("runs.contents", "runs.manifest", "registry.publication"):
         monkeypatch.setattr(f"sealrun.domain.{module}.FEW", 100)
     monkeypatch.setattr("sealrun.domain.registry.place_records._MANY_BYTES", 100)
     monkeypatch.setattr("sealrun.domain.registry.object_places.FEW", 100)
