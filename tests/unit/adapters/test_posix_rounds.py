@@ -111,6 +111,19 @@ def everybody(work: Callable[[int], object], threads: int = THREADS) -> list[obj
         return list(pool.map(one, range(threads)))
 
 
+def begin_together(monkeypatch: pytest.MonkeyPatch, now: float = 1000.0) -> None:
+    """Let the first records of all threads be in flight at one time, however quick the disk, and no round be dear."""
+    write, met, before = posix_durable.write_all, threading.Barrier(THREADS), threading.local()
+
+    def write_together(fd: int, body: bytes | memoryview) -> None:
+        if not hasattr(before, "met"):
+            before.met = met.wait()
+        write(fd, body)
+
+    monkeypatch.setattr(posix, "write_all", write_together)
+    monkeypatch.setattr(posix_rounds, "_now", lambda: now)
+
+
 def test_no_name_appears_before_its_bytes_are_durable_and_nobody_is_told_before_the_name_is(
     store: PosixStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +151,7 @@ def test_no_name_appears_before_its_bytes_are_durable_and_nobody_is_told_before_
 def test_many_who_create_at_once_cost_far_fewer_syncs_than_two_each(
     store: PosixStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begin_together(monkeypatch)
     tape = Tape(monkeypatch, pause_s=0.01)  # as a disk takes
     everybody(lambda number: [store.create(Key(f"e/{number}/{turn}"), b"x") for turn in range(8)])
     assert len(names(root)) == THREADS * 8
@@ -156,6 +170,7 @@ def test_whoever_is_alone_syncs_its_own_file_and_folder_also_soon_after_others(
 def test_an_owned_record_and_bulk_bytes_are_in_the_same_rounds(
     store: PosixStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begin_together(monkeypatch)
     tape = Tape(monkeypatch, pause_s=0.01)
 
     def publish(number: int) -> None:
@@ -330,14 +345,7 @@ def test_while_others_keep_the_disk_busy_records_are_synced_one_by_one(
     tape = Tape(monkeypatch)
     everybody(lambda number: store.create(Key(f"e/{number}/record"), b"x"))
     assert tape.count("syncfs begins") == 0
-    clock[0] += 60.0
-    write, met = posix_durable.write_all, threading.Barrier(THREADS)
-
-    def write_together(fd: int, body: bytes | memoryview) -> None:
-        met.wait()
-        write(fd, body)
-
-    monkeypatch.setattr(posix, "write_all", write_together)
+    begin_together(monkeypatch, now=clock[0] + 60.0)
     everybody(lambda number: store.create(Key(f"f/{number}/record"), b"x"))
     assert tape.count("syncfs begins") > 0
 
