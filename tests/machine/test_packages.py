@@ -63,6 +63,10 @@ def by_uv(wheel: Path, folder: Path, environ: Mapping[str, str]) -> Path:
     done([sys.executable, "-m", "venv", folder / "tools"], folder, environ)
     done([folder / "tools/bin/pip", "install", "--quiet", "uv"], folder, environ)
     places = {"UV_TOOL_DIR": str(folder / "uv"), "UV_TOOL_BIN_DIR": str(folder / "bin")}
+    places |= {
+        "UV_SYSTEM_CERTS": "1",
+        "UV_NATIVE_TLS": "1",
+    }  # those that pip believes, by the name of now and of before
     done([folder / "tools/bin/uv", "tool", "install", "--python", sys.executable, wheel], folder, {**environ, **places})
     return folder / "bin"
 
