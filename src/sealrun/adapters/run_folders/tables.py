@@ -35,30 +35,40 @@ class FileBlock(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, paths: Sequence[str], facts: Sequence[FileFacts]) -> FileBlock:
         """Return files, sorted by their paths, as a block."""
-        written = array("q", [found.mtime_ns for found in facts])
-        changed = array("q", [found.ctime_ns for found in facts])
-        return cls(
-            join_paths(paths),
-            array("Q", [found.inode for found in facts]),
-            array("q", [found.size for found in facts]),
-            written,
-            written if written == changed else changed,
-            bytes([found.executable for found in facts]),
+        return cls._in_columns(
+            paths,
+            [found.inode for found in facts],
+            [found.size for found in facts],
+            [found.mtime_ns for found in facts],
+            [found.ctime_ns for found in facts],
+            [found.executable for found in facts],
         )
 
     @classmethod
     def of_statuses(cls, paths: Sequence[str], statuses: Sequence[os.stat_result]) -> FileBlock:
         """Return the same of what the system says of each file, without an object for each in between."""
-        written = array("q", [status.st_mtime_ns for status in statuses])
-        changed = array("q", [status.st_ctime_ns for status in statuses])
-        return cls(
-            join_paths(paths),
-            array("Q", [status.st_ino for status in statuses]),
-            array("q", [status.st_size for status in statuses]),
-            written,
-            written if written == changed else changed,
-            bytes([status.st_mode & stat.S_IXUSR != 0 for status in statuses]),
+        return cls._in_columns(
+            paths,
+            [status.st_ino for status in statuses],
+            [status.st_size for status in statuses],
+            [status.st_mtime_ns for status in statuses],
+            [status.st_ctime_ns for status in statuses],
+            [status.st_mode & stat.S_IXUSR != 0 for status in statuses],
         )
+
+    @classmethod
+    def _in_columns(
+        cls,
+        paths: Sequence[str],
+        inodes: list[int],
+        sizes: list[int],
+        written: list[int],
+        changed: list[int],
+        executable: list[bool],
+    ) -> FileBlock:
+        times = array("q", written)
+        others = times if written == changed else array("q", changed)
+        return cls(join_paths(paths), array("Q", inodes), array("q", sizes), times, others, bytes(executable))
 
     @property
     def rows_in(self) -> int:
@@ -141,31 +151,25 @@ class FileTable(Mapping[str, FileFacts]):
 
     def pick(self, positions: Iterable[int]) -> Iterator[Row]:
         """Yield the rows at these positions, which ascend."""
+        for block, path, row in self._found(positions):
+            executable = block.executable[row] == 1
+            times = block.written[row], block.changed[row]
+            yield path, FileFacts(block.inodes[row], block.sizes[row], *times, executable)
+
+    def pick_columns(self, numbers: Iterable[int]) -> Iterator[tuple[str, int, int, int, int]]:
+        """Yield path, inode, size and both times, written and changed, of these numbers, which ascend."""
+        for block, path, row in self._found(numbers):
+            yield path, block.inodes[row], block.sizes[row], block.written[row], block.changed[row]
+
+    def _found(self, positions: Iterable[int]) -> Iterator[tuple[FileBlock, str, int]]:
+        """Yield the block, the path and the row in the block of each position; they ascend."""
         known, paths, block = -1, list[str](), None
         for number in positions:
             at, row = divmod(number, ROWS)
             if block is None or at != known:
                 known, block = at, self.blocks[at]
                 paths = split_paths(block.paths)
-            facts = FileFacts(
-                block.inodes[row],
-                block.sizes[row],
-                block.written[row],
-                block.changed[row],
-                block.executable[row] == 1,
-            )
-            yield paths[row], facts
-
-    def pick_columns(self, numbers: Iterable[int]) -> Iterator[tuple[str, int, int, int, int]]:
-        """Yield path, inode, size and both times, written and changed, of these numbers, which ascend."""
-        known, paths = -1, list[str]()
-        for number in numbers:
-            at, row = divmod(number, ROWS)
-            if at != known:
-                known, block = at, self.blocks[at]
-                paths = split_paths(block.paths)
-                inodes, sizes, written, changed = block.inodes, block.sizes, block.written, block.changed
-            yield paths[row], inodes[row], sizes[row], written[row], changed[row]
+            yield block, paths[row], row
 
 
 class _Items(ItemsView[str, FileFacts]):

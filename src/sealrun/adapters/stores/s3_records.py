@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
-from sealrun.domain.errors import NoSpaceError
+from sealrun.adapters.stores.unnamed import cannot_wait
 from sealrun.domain.pieces import Body, Pieces
 
 _MUCH = 8 << 20
@@ -25,9 +25,8 @@ def ready_to_send(body: Body) -> Iterator[tuple[bytes | BinaryIO, str]]:
         try:
             sent, digest = _joined(body, stack)
         except OSError as error:
-            folder, reason = tempfile.gettempdir(), error.strerror or str(error)
-            msg = f"{folder}: a long record cannot wait there for its upload ({reason}); make room on that disk"
-            raise NoSpaceError(msg) from error
+            what = "a long record cannot wait there for its upload"
+            raise cannot_wait(tempfile.gettempdir(), what, error) from error
         yield sent, digest
 
 

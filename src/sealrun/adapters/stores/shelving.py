@@ -7,7 +7,9 @@ import threading
 import weakref
 
 from sealrun.adapters.stores.posix_durable import write_all
-from sealrun.domain.errors import NoSpaceError
+from sealrun.adapters.stores.unnamed import cannot_wait, open_unnamed
+
+_WHAT = "lists of many files cannot wait there"
 
 
 class FileShelf:
@@ -15,14 +17,11 @@ class FileShelf:
 
     def __init__(self, folder: str | None = None) -> None:
         """Keep the bytes on the disk of `folder`, which is there, or where temporary files go."""
-        import tempfile  # noqa: PLC0415 - most commands have no list that is so long
-
-        self._folder = folder or tempfile.gettempdir()
+        self._folder = folder or _usual_folder()
         try:
-            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
-                self._descriptor = os.dup(file.fileno())
+            self._descriptor = open_unnamed(self._folder)
         except OSError as error:
-            raise self._no_space(error) from error
+            raise cannot_wait(self._folder, _WHAT, error) from error
         weakref.finalize(self, os.close, self._descriptor)
         self._lock = threading.Lock()
         self._size = 0
@@ -34,7 +33,7 @@ class FileShelf:
             try:
                 write_all(self._descriptor, body)
             except OSError as error:
-                raise self._no_space(error) from error
+                raise cannot_wait(self._folder, _WHAT, error) from error
             self._size += len(body)
         return begin
 
@@ -42,6 +41,8 @@ class FileShelf:
         """Return bytes that were kept."""
         return os.pread(self._descriptor, size, begin)
 
-    def _no_space(self, error: OSError) -> NoSpaceError:
-        reason = error.strerror or str(error)
-        return NoSpaceError(f"{self._folder}: lists of many files cannot wait there ({reason}); make room on that disk")
+
+def _usual_folder() -> str:
+    import tempfile  # noqa: PLC0415 - most commands have no list that is so long
+
+    return tempfile.gettempdir()

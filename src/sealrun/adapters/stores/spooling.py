@@ -8,8 +8,11 @@ import threading
 from typing import BinaryIO
 
 from sealrun.adapters.stores.posix_durable import write_all
+from sealrun.adapters.stores.unnamed import cannot_wait, open_unnamed
 from sealrun.domain.address import Digest
-from sealrun.domain.errors import NoSpaceError, RunChangedError
+from sealrun.domain.errors import RunChangedError
+
+_WHAT = "bytes cannot wait there for their upload"
 
 
 class SpoolStage:
@@ -24,13 +27,10 @@ class SpoolStage:
 
     def receive(self) -> SpoolIncoming:
         """Begin receiving one file; see the port."""
-        import tempfile  # noqa: PLC0415 - with its archives; needed only where the store has no stage
-
         try:
-            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
-                descriptor = os.dup(file.fileno())
+            descriptor = open_unnamed(self._folder)
         except OSError as error:
-            raise _no_space(self._folder, error) from error
+            raise cannot_wait(self._folder, _WHAT, error) from error
         return SpoolIncoming(self, self._folder, descriptor)
 
     def keep(self, descriptor: int) -> None:
@@ -70,7 +70,7 @@ class SpoolIncoming:
         try:
             write_all(self._descriptor, chunk)
         except OSError as error:
-            raise _no_space(self._folder, error) from error
+            raise cannot_wait(self._folder, _WHAT, error) from error
         self._size += len(chunk)
 
     def keep(self, digest: Digest) -> Spooled:
@@ -115,8 +115,3 @@ class Spooled:
             raise RunChangedError(msg)
         # Opened anew, since duplicates of a descriptor share their position.
         return io.BufferedReader(io.FileIO(f"/proc/self/fd/{self._descriptor}"))
-
-
-def _no_space(folder: str, error: OSError) -> NoSpaceError:
-    reason = error.strerror or str(error)
-    return NoSpaceError(f"{folder}: bytes cannot wait there for their upload ({reason}); make room on that disk")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from itertools import chain
 
 import msgspec
@@ -13,7 +11,7 @@ import msgspec
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
 from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.registry.places import InColumns, PackPlaces, PlaceRow, Places, Stored
-from sealrun.domain.runs.contents import FEW, DigestIndex
+from sealrun.domain.runs.contents import FEW
 from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, hex_digests
 
 
@@ -43,29 +41,22 @@ class ObjectColumns(msgspec.Struct, frozen=True):
 class ObjectPlaces(InColumns):
     """Where contents are that are objects of their own; each is in one place. Never changes."""
 
-    whole = True
-
     def __init__(self, columns: Iterable[ObjectColumns]) -> None:
         """Hold `columns`, whose contents are distinct."""
         self.columns = tuple(columns)
-        self._starts: list[int] = []
-        self._length = 0
-        for each in self.columns:
-            self._starts.append(self._length)
-            self._length += len(each.sizes)
+        super().__init__(self.columns)
 
     def __len__(self) -> int:
-        return self._length
+        return self._rows
 
     def __iter__(self) -> Iterator[Digest]:
         return (digest for digest, _ in self._pairs())
 
     def __getitem__(self, digest: Digest) -> Stored:
-        number = self._index.find(bytes.fromhex(digest))
-        if number < 0:
+        stored = self._find(digest)
+        if stored is None:
             raise KeyError(digest)
-        columns, row = self._at(number)
-        return columns.place(row)
+        return stored
 
     def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
@@ -83,18 +74,6 @@ class ObjectPlaces(InColumns):
 
     def __reduce__(self) -> tuple[type[ObjectPlaces], tuple[tuple[ObjectColumns, ...]]]:
         return ObjectPlaces, (self.columns,)
-
-    @cached_property
-    def _index(self) -> DigestIndex:
-        return DigestIndex((each.digests for each in self.columns), self._length, self._raw)
-
-    def _at(self, number: int) -> tuple[ObjectColumns, int]:
-        at = bisect_right(self._starts, number) - 1
-        return self.columns[at], number - self._starts[at]
-
-    def _raw(self, number: int) -> bytes:
-        columns, row = self._at(number)
-        return columns.digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
 
     def _pairs(self) -> Iterator[tuple[Digest, Stored]]:
         for each in self.columns:

@@ -8,6 +8,8 @@ from array import array
 from bisect import bisect_right
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from functools import cached_property
+from itertools import accumulate
+from typing import Protocol
 
 import msgspec
 
@@ -108,11 +110,52 @@ def narrow(numbers: Sequence[int]) -> array[int]:
     return array("I" if max(numbers, default=0) < 1 << 32 else "Q", numbers)
 
 
+class Columns(Protocol):
+    """Contents whose places are kept together: digests one behind the other, and their sizes."""
+
+    @property
+    def digests(self) -> bytes:
+        """Every digest."""
+        ...
+
+    @property
+    def sizes(self) -> array[int]:
+        """Every size."""
+        ...
+
+    def place(self, number: int) -> Stored:
+        """Where one of them is."""
+        ...
+
+
 class InColumns(Mapping[Digest, Stored]):
     """Places that are kept in columns. Never change."""
 
-    whole = False
-    """Whether each is an object of its own."""
+    def __init__(self, held: Sequence[Columns]) -> None:
+        """Hold columns, whose contents are distinct."""
+        self._held = held
+        self._starts = list(accumulate((len(each.sizes) for each in held), initial=0))
+        self._rows = self._starts.pop()
+        """How many contents are in columns."""
+
+    def _find(self, digest: Digest) -> Stored | None:
+        number = self._index.find(bytes.fromhex(digest)) if self._held else -1
+        if number < 0:
+            return None
+        columns, row = self._at(number)
+        return columns.place(row)
+
+    @cached_property
+    def _index(self) -> DigestIndex:
+        return DigestIndex((each.digests for each in self._held), self._rows, self._raw)
+
+    def _at(self, number: int) -> tuple[Columns, int]:
+        at = bisect_right(self._starts, number) - 1
+        return self._held[at], number - self._starts[at]
+
+    def _raw(self, number: int) -> bytes:
+        columns, row = self._at(number)
+        return columns.digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
 
     def items(self) -> ItemsView[Digest, Stored]:
         """Return every content with its place."""
@@ -137,14 +180,10 @@ class Places(InColumns):
         """Hold `packs`, whose contents are distinct, and `others`, which are none of those."""
         self.others = others
         self.packs = tuple(packs)
-        self._starts: list[int] = []
-        self._length = 0
-        for pack in self.packs:
-            self._starts.append(self._length)
-            self._length += len(pack.sizes)
+        super().__init__(self.packs)
 
     def __len__(self) -> int:
-        return self._length + len(self.others)
+        return self._rows + len(self.others)
 
     def __iter__(self) -> Iterator[Digest]:
         yield from self.others
@@ -153,14 +192,10 @@ class Places(InColumns):
                 yield digest
 
     def __getitem__(self, digest: Digest) -> Stored:
-        stored = self.others.get(digest)
-        if stored is not None:
-            return stored
-        number = self._index.find(bytes.fromhex(digest)) if self.packs else -1
-        if number < 0:
+        stored = self.others.get(digest) or self._find(digest)
+        if stored is None:
             raise KeyError(digest)
-        at = bisect_right(self._starts, number) - 1
-        return self.packs[at].place(number - self._starts[at])
+        return stored
 
     def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
@@ -169,15 +204,6 @@ class Places(InColumns):
 
     def __reduce__(self) -> tuple[type[Places], tuple[Mapping[Digest, Stored], tuple[PackPlaces, ...]]]:
         return Places, (self.others, self.packs)
-
-    @cached_property
-    def _index(self) -> DigestIndex:
-        return DigestIndex((pack.digests for pack in self.packs), self._length, self._raw)
-
-    def _raw(self, number: int) -> bytes:
-        at = bisect_right(self._starts, number) - 1
-        begin = (number - self._starts[at]) * DIGEST_BYTES
-        return self.packs[at].digests[begin : begin + DIGEST_BYTES]
 
     def _pairs(self) -> Iterator[tuple[Digest, Stored]]:
         yield from self.others.items()
