@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.registry.packing import Member
+from sealrun.domain.registry.packing import Members
 from sealrun.domain.runs.manifest import Entry, Link
 from sealrun.domain.runs.recorder import Recorder
 from sealrun.ports.stores import Source, Stage
@@ -111,7 +111,7 @@ class StagedPack(msgspec.Struct, frozen=True):
     """A complete pack that waits in a stage, as a source that `put_many` of the same store takes."""
 
     source: Source
-    members: Sequence[Member]
+    members: Members
 
 
 class Hashed(msgspec.Struct, frozen=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import pickle
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,18 @@ from sealrun.adapters.stores.spooling import SpoolStage
 from sealrun.domain.address import AttemptId, Digest, Key, RunId, pack_key
 from sealrun.domain.pieces import Pieces
 from sealrun.domain.records import canonical_json, sha256
+from sealrun.domain.registry.columns import PackColumns
 from sealrun.domain.registry.hinting import HintColumns, gathered, pairs_of
 from sealrun.domain.registry.object_places import uploaded
 from sealrun.domain.registry.packing import PackOptions
-from sealrun.domain.registry.places import PackPlaces, Places, all_sizes, in_order
+from sealrun.domain.registry.places import PackPlaces, Places, all_sizes, in_order, narrow
 from sealrun.domain.registry.publication import AttemptTicket, Hint, Intent, Refs, Stored
 from sealrun.domain.runs import contents
 from sealrun.domain.runs.entries import Entries, Entry, in_columns
 from sealrun.domain.runs.manifest import Manifest, Sums
 from sealrun.domain.runs.run import Completion
-from sealrun.domain.shelves import Pile, use_shelves
+from sealrun.domain.runs.sorted_digests import SortedDigests
+from sealrun.domain.shelves import Pile, new_shelf, use_shelves
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.upkeep import OpenedRegistry
 from sealrun.services.watching.sealing import SealRequest, seal
@@ -66,12 +69,14 @@ def per_file(act: Callable[[int], Callable[[], object]]) -> float:
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep in columns what would be kept as objects where there is little."""
-    for module in ("runs.contents", "runs.manifest", "registry.publication"):
+    for module in ("runs.contents", "runs.manifest", "runs.sorted_digests", "registry.publication"):
         monkeypatch.setattr(f"sealrun.domain.{module}.FEW", 100)
     monkeypatch.setattr("sealrun.domain.registry.place_records._MANY_BYTES", 100)
     monkeypatch.setattr("sealrun.domain.registry.object_places.FEW", 100)
     monkeypatch.setattr("sealrun.domain.registry.hinting.FEW", 100)
     monkeypatch.setattr("sealrun.domain.shelves._NEAR", 1)
+    monkeypatch.setattr("sealrun.domain.registry.columns._NEAR_ROWS", 100)
+    monkeypatch.setattr("sealrun.domain.runs.sorted_digests._HEAP_NEAR", 4 * 32)
 
 
 @pytest.fixture
@@ -174,6 +179,24 @@ def test_long_refs_are_read_into_columns_and_nothing_else() -> None:
     assert per_file(read) < 90
 
 
+@pytest.mark.usefixtures("shelves")
+def test_of_long_refs_nothing_stays_in_memory() -> None:
+    def read(count: int) -> Callable[[], object]:
+        body = in_pieces(Refs(attempt=ATTEMPT, objects=places_of(count)).encode())
+        return lambda: Refs.read(body, "refs.json")
+
+    assert per_file(read) < 20
+
+
+@pytest.mark.usefixtures("shelves")
+def test_of_the_digests_of_a_long_intent_nothing_stays_in_memory() -> None:
+    def read(count: int) -> Callable[[], object]:
+        digests = a_manifest(count).digests()
+        return lambda: SortedDigests.of(digests)
+
+    assert per_file(read) < 40  # where four of them are on the shelf; in earnest that is said of 128
+
+
 def test_objects_of_their_own_are_kept_in_columns() -> None:
     def read(count: int) -> Callable[[], object]:
         body = in_pieces(Refs(attempt=ATTEMPT, objects=objects_of(count)).encode())
@@ -217,7 +240,7 @@ def test_long_records_have_the_canonical_bytes() -> None:
     manifest, places = a_manifest(3_000), places_of(3_000)
     refs = Refs(attempt=ATTEMPT, objects=places)
     intent = Intent.to_publish(TICKET, ("e", RunId("r")), manifest.digests())
-    assert isinstance(intent.digests, contents.SortedDigests)
+    assert isinstance(intent.digests, SortedDigests)
     plain_refs = Refs(attempt=ATTEMPT, objects=dict(places))
     entries = [{"path": e.path, "sha256": e.sha256, "size": e.size} for e in manifest.entries]
     said = {**manifest.to_json(), "entries": entries, "directories": [], "links": []}
@@ -247,13 +270,52 @@ def test_contents_of_many_are_those_of_few(monkeypatch: pytest.MonkeyPatch) -> N
         assert (marked.count, entries[3].sha256 in marked, entries[4].sha256 in marked) == (1, True, False)
 
 
-def test_sorted_digests_are_sorted_and_found() -> None:
+@pytest.mark.parametrize("away", [False, True])
+def test_sorted_digests_are_sorted_and_found(away: bool, request: pytest.FixtureRequest) -> None:  # noqa: FBT001 - a parameter
+    if away:
+        request.getfixturevalue("shelves")
     some = [sha256(b"%d" % number) for number in range(2_000)]
-    kept = contents.SortedDigests.of([*some, *some[:100]])
+    kept = SortedDigests.of([*some, *some[:100]])
     assert list(kept) == sorted(some)
     assert all(digest in kept for digest in some)
     assert sha256(b"another") not in kept
     assert (kept[0], kept[-1], len(kept)) == (min(some), max(some), 2_000)
+    assert kept == sorted(some)
+    assert kept != sorted(some)[:-1]
+    assert kept == SortedDigests.of(reversed(some))
+    assert kept != SortedDigests.of([*some[1:], sha256(b"another")])
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize("sizes", [range(3_000), [7, 1 << 40, 0]])
+def test_columns_say_the_same_wherever_they_are(sizes: Sequence[int]) -> None:
+    digests = [sha256(b"%d" % number) for number in range(len(sizes))]
+    ranges = narrow(list(reversed(sizes))), narrow(sizes)
+    near, away = (PackColumns(bytes.fromhex("".join(digests)), *ranges) for _ in range(2))
+    shelf = new_shelf()
+    assert shelf is not None
+    shelf.append(b"something before")
+    away.put_away(shelf)
+    away.put_away(shelf)
+    for columns in (near, away, pickle.loads(pickle.dumps(away))):  # noqa: S301 - our own
+        assert columns == near
+        assert hash(columns) == hash(near)
+        assert len(columns) == len(sizes)
+        assert (columns.digests, columns.offsets, columns.sizes) == (near.digests, *ranges)
+        assert [columns.digest(row).hex() for row in range(len(sizes))] == digests
+        assert [columns.range(row) for row in range(len(sizes))] == [*zip(*ranges, strict=True)]
+        assert b"".join(digests for digests, _, _ in columns.blocks()) == near.digests
+        assert [size for _, _, some in columns.blocks() for size in some] == list(sizes)
+        ordered = columns.in_order()
+        assert ordered.digests.hex() == "".join(sorted(digests))
+        assert sorted(zip(digests, *ranges, strict=True)) == [
+            (ordered.digest(row).hex(), *ordered.range(row)) for row in range(len(sizes))
+        ]
+        assert columns.among([2, 0]) == PackColumns(
+            bytes.fromhex(digests[2] + digests[0]),
+            *(array(column.typecode, [column[2], column[0]]) for column in ranges),
+        )
+        assert columns.among(range(len(sizes))) is columns
 
 
 def test_places_in_columns_are_found_like_those_in_a_dictionary() -> None:

@@ -139,3 +139,26 @@ def test_a_plain_registry_packs_nothing(store: Store, tmp_path: Path) -> None:
     done = registry.publish(sealing.run, ticket(), sealing.source)
     assert done.uploaded_objects == len(FILES)
     assert not any(found.key.startswith("store/packs/") for found in store.list("store/"))
+
+
+def test_while_many_runs_wait_nothing_more_is_staged(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealrun.services.delivery.staging.MOST_KEPT", 2)
+    registry = opened(store, tmp_path)
+    staged = StagedSealings(lambda: registry)
+    folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
+    staged.keep(1, staged.seal(folder, REQUEST))
+    second = staged.seal(folder, REQUEST)
+    staged.keep(2, second)
+    third = staged.seal(folder, REQUEST)
+    staged.keep(3, third)
+    assert (len(second.packs), len(third.packs)) == (1, 0)
+    assert staged.at_hand(3) is None
+    staged.release(1)
+    assert not staged.full
+    assert staged.seal(folder, REQUEST).packs
+    staged.sweep()
+    with third.source(third.manifest.entries[0]).open() as file:
+        assert file.read() == b"x" * 3000
+    staged.release(2)

@@ -11,6 +11,7 @@ import msgspec
 
 from sealrun.adapters.run_folders.behind import Behind
 from sealrun.domain.address import Digest
+from sealrun.domain.registry.columns import Cupboard
 from sealrun.domain.registry.packing import PackWriter
 from sealrun.ports import Copying, FileFacts, Source, StagedPack
 
@@ -33,6 +34,7 @@ class Staging:
         self._promised = Promises()
         self.staged: dict[Digest, Source] = {}
         self.packs: dict[int, StagedPack] = {}
+        self._cupboard = Cupboard()
 
     def digest(self, chunks: Iterable[memoryview | bytes], path: str, facts: FileFacts) -> Digest:
         """Digest the chunks of one file, and copy them on the way if they are wanted."""
@@ -78,6 +80,7 @@ class Staging:
                         writer.add(digest, body)
             if writer.members:
                 facts = writer.finish()
+                self._cupboard.keep(facts.members.columns)
                 self.packs[number] = StagedPack(incoming.keep(facts.digest), facts.members)
         finally:
             output.close()

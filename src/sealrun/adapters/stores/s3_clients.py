@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import os
 import threading
 from collections.abc import Coroutine, Mapping
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 from sealrun.adapters.stores.s3_address import Place
 from sealrun.adapters.stores.s3_asking import Answer, Manner
+from sealrun.adapters.stores.s3_bodies import BytesBody
 from sealrun.adapters.stores.s3_errors import Refusal, foreign, refusal_of, translate
 from sealrun.adapters.stores.s3_policies import advice
 from sealrun.adapters.stores.s3_running import Running
@@ -48,17 +48,6 @@ _READ_TIMEOUT_S = 60
 _BULK_ATTEMPTS = 3
 _SPARE_CONNECTIONS = 8
 _PLAIN = 64 << 10
-
-
-class _Body(io.BytesIO):
-    """Bytes to be sent, in memory once. aiohttp asks for their buffer to learn their length, and that copies them."""
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body)
-        self._body = body
-
-    def getbuffer(self) -> memoryview:
-        return memoryview(self._body)
 
 
 class _Client(NamedTuple):
@@ -93,7 +82,7 @@ class Clients:
         """Begin a request and do not wait for its answer. A parameter that is not known is an error, never dropped."""
         body = parameters.get("Body")
         if isinstance(body, bytes) and len(body) > _PLAIN:
-            parameters = {**parameters, "Body": _Body(body)}  # sent bit by bit, so that others get a turn
+            parameters = {**parameters, "Body": BytesBody(body)}  # sent bit by bit, so that others get a turn
         return self._start(self._ask(operation, manner, parameters))
 
     async def _ask(self, operation: str, manner: Manner, parameters: Mapping[str, Any]) -> Answer | Refusal:

@@ -13,14 +13,20 @@ from queue import SimpleQueue
 from typing import BinaryIO
 
 from sealrun.adapters.stores.s3_asking import Answer, Pending
+from sealrun.adapters.stores.s3_bodies import FileBody
 from sealrun.adapters.stores.s3_connection import Connection
 from sealrun.adapters.stores.s3_errors import Refusal
 from sealrun.adapters.stores.s3_multipart import Limits, Multipart, base64_sha256
+from sealrun.adapters.stores.spooling import Spooled
 from sealrun.domain.address import Key
 from sealrun.domain.errors import RunChangedError, RunRejectedError
+from sealrun.domain.oversight.hearing import HeardSource
 from sealrun.ports import Source
 
 _READERS = 4
+_CHUNK = 1 << 20
+_ON_THE_WAY = 4 << 20
+"""What a body that is sent out of a file takes: pieces of it, in buffers of the connection."""
 _Item = tuple[Key, Source]
 
 
@@ -146,16 +152,30 @@ class Uploads:
         def ended(outcome: Future[Answer | Refusal]) -> None:
             self._ended.put((key, size, outcome.exception()))
 
-        taken = self._room.take(size, self._stopped)
+        waiting = _waiting(source)
+        taken = self._room.take(size if waiting is None else _ON_THE_WAY, self._stopped)
         try:
-            with source.open() as stream:
-                body = self._read(stream, size + 1)
-            _check(key, hashlib.sha256(body).hexdigest() == source.digest)
+            body = self._checked_bytes(key, source) if waiting is None else self._checked_file(key, source, waiting)
             running = self._put(key, "put_object", body, taken, {"ChecksumSHA256": base64_sha256(source.digest)})
         except BaseException:
             taken.give()
             raise
         running.when_done(ended)
+
+    def _checked_bytes(self, key: Key, source: Source) -> bytes:
+        with source.open() as stream:
+            body = self._read(stream, source.size + 1)
+        _check(key, hashlib.sha256(body).hexdigest() == source.digest)
+        return body
+
+    def _checked_file(self, key: Key, source: Source, waiting: Spooled) -> FileBody:
+        """Read what waits in a file of ours, which nobody else can open, and send it from there."""
+        hasher = hashlib.sha256()
+        with source.open() as stream:
+            while chunk := self._read(stream, _CHUNK):
+                hasher.update(chunk)
+        _check(key, hasher.hexdigest() == source.digest)
+        return FileBody(waiting.duplicate(), source.size)
 
     def _store_in_parts(self, key: Key, source: Source) -> None:
         limits = self._limits
@@ -185,7 +205,7 @@ class Uploads:
             raise
         upload.add(running, checksum)
 
-    def _put(self, key: Key, operation: str, body: bytes, taken: Taken, more: Answer) -> Pending:
+    def _put(self, key: Key, operation: str, body: bytes | FileBody, taken: Taken, more: Answer) -> Pending:
         """Start sending; gives back what was `taken` when that has ended, unless this raises."""
         named = {"Key": self._connection.place.name(key), "Body": body, **more}
         with self._lock:
@@ -197,6 +217,8 @@ class Uploads:
         def ended(_outcome: Future[Answer | Refusal]) -> None:
             with self._lock:
                 self._running.discard(running)
+            if isinstance(body, FileBody):
+                body.close()
             taken.give()
 
         running.when_done(ended)
@@ -219,3 +241,9 @@ class Uploads:
 def _check(key: Key, unchanged: bool) -> None:  # noqa: FBT001 - a condition
     if not unchanged:
         raise RunChangedError(f"{key}: the bytes read are not the ones that were hashed; settle again")
+
+
+def _waiting(source: Source) -> Spooled | None:
+    """Return what waits in a file of ours, whoever listens to how it is read."""
+    inner = source.inner if isinstance(source, HeardSource) else source
+    return inner if isinstance(inner, Spooled) else None

@@ -108,10 +108,18 @@ class Spooled:
 
     def open(self) -> BinaryIO:
         """Open for one sequential read; see the port."""
+        self._check_there()
+        # Opened anew, since duplicates of a descriptor share their position.
+        return io.BufferedReader(io.FileIO(f"/proc/self/fd/{self._descriptor}"))
+
+    def duplicate(self) -> int:
+        """Return a descriptor for whoever reads at positions of its own, and closes it. `RunChangedError`: as above."""
+        self._check_there()
+        return os.dup(self._descriptor)
+
+    def _check_there(self) -> None:
         if self._stage.closed:
             msg = (
                 "bytes that waited for their upload are gone (their stage was closed); the folder has to be read again"
             )
             raise RunChangedError(msg)
-        # Opened anew, since duplicates of a descriptor share their position.
-        return io.BufferedReader(io.FileIO(f"/proc/self/fd/{self._descriptor}"))

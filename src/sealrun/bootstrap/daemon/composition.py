@@ -58,6 +58,7 @@ _SEALERS = 2
 _DELIVERERS = 16
 """Deliveries that one registry gets at once: they share its barriers, or wait for the network together."""
 _FORGET_S = 5.0
+_FORGET_FULL_S = 0.5
 _WRITERS_S = 0.5
 """That nobody writes into a folder may have been seen so long ago: a fraction of what a marker waits for late files."""
 _KEEPING = KeepingSettings()
@@ -227,7 +228,7 @@ class Composition:
         def on_sealed(number: int, sealing: Sealing) -> None:
             staged.keep(number, sealing)
             now = self._clock.monotonic()
-            if now - forgotten[0] > _FORGET_S:  # the queue may be long
+            if now - forgotten[0] > (_FORGET_FULL_S if staged.full else _FORGET_S):  # the queue may be long
                 forgotten[0] = now
                 queued = self._journal.deliveries.all(state="queued")
                 staged.release_all_but({known.sealed for known in queued} | {number})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sealrun.adapters.run_folders.run_folder import LocalFolder
@@ -14,19 +15,19 @@ from sealrun.adapters.run_folders.sources import LocalFolderSource, open_alone
 from sealrun.adapters.run_folders.writers import ProcWriters
 from sealrun.bootstrap.registries import Opener, RegistrySpec
 from sealrun.bootstrap.verbs.reports import Delivered, PublishReport, ScanReport
+from sealrun.bootstrap.verbs.written_records import write_records
 from sealrun.domain.address import parse_name
 from sealrun.domain.errors import SealrunError, UsageError
 from sealrun.domain.oversight.metering import HASHED_BYTES
-from sealrun.domain.pieces import pieces_of
-from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.domain.runs.run import Completion
 from sealrun.domain.runs.sealed import SealedRun
 from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import UNMETERED, Clock, Delivery, Entropy, HashCache, Meters
 from sealrun.services.delivery.delivering_now import deliver_now
 from sealrun.services.delivery.meters import DeliveryMeters
-from sealrun.services.delivery.parts import AtHand, Sources
+from sealrun.services.delivery.parts import AtHand, Sources, shared_names
 from sealrun.services.delivery.staging import StagedSealings
+from sealrun.services.delivery.together import deliver_together
 from sealrun.services.oversight.measuring import MeasuredJournal
 from sealrun.services.publication.upkeep import OpenedRegistry
 from sealrun.services.watching.accepting import Acceptor
@@ -35,6 +36,9 @@ from sealrun.services.watching.sealing import Sealing, SealRequest, seal
 
 _BY_COMMAND = Completion(method="command", evidence="sealrun", confidence="declared")
 _POLL_S = 0.5
+_WRITERS_S = 0.5
+_TOGETHER = 64
+_WIDTH = 16
 
 
 def folder_sources(run: SealedRun, hashes: HashCache) -> Sources:
@@ -67,6 +71,8 @@ class Producer:
         self._jobs = jobs
         self._opener = Opener(journal, clock, entropy)
         self._opened: dict[str, OpenedRegistry] = {}
+        self._opening = Lock()
+        self._unopened: dict[str, SealrunError] | None = None
         self._targets: tuple[str, ...] = ()
         self._staged = StagedSealings(self._first_open)
 
@@ -114,36 +120,74 @@ class Producer:
         return number
 
     def scan_once(self) -> ScanReport:
-        """Take what is complete now in every watch, and deliver everything that is queued."""
+        """Take what is complete now in every watch, and deliver everything that is queued, some side by side.
+
+        A registry that cannot be opened is not tried again for each run.
+        """
         waiting: dict[str, str] = {}
         rejected: dict[str, str] = {}
         unseen: dict[str, str] = {}
-        taken: list[int] = []
-        for watch in self._watches:
-            self._targets = watch.registries
-            intake = Intake(self._acceptor(watch, taken), ProcWriters(), launch=self._launch, settle_now=True)
-            report = intake.rescan(self._clock.monotonic())
-            if report.missing is not None:
-                unseen[watch.name] = report.missing
-            for record in self._journal.folders.all(watch.name):
-                if record.state in {"settling", "stale"}:
-                    waiting[record.path] = record.reason
-                elif record.state == "rejected":
-                    rejected[record.path] = record.reason
-        queued = {delivery.sealed for delivery in self._journal.deliveries.all(state="queued")}
-        published = [
-            self._report(self._journal.deliveries.run(number), self._deliver_all(number))
-            for number in sorted(queued | set(taken))
-        ]
+        taken: set[int] = set()
+        done: dict[int, PublishReport] = {}
+        self._unopened = {}
+
+        def launch(work: Callable[[], None]) -> None:
+            try:
+                work()
+            finally:
+                self._staged.sweep()
+            if len(taken - done.keys()) >= _TOGETHER:  # what waits in a stage takes a file of this process each
+                self._deliver_each(taken - done.keys(), done)
+
+        try:
+            for watch in self._watches:
+                self._targets = watch.registries
+                writers = ProcWriters(max_age_s=_WRITERS_S)
+                intake = Intake(self._acceptor(watch, taken), writers, launch=launch, settle_now=True)
+                report = intake.rescan(self._clock.monotonic())
+                if report.missing is not None:
+                    unseen[watch.name] = report.missing
+                for record in self._journal.folders.all(watch.name):
+                    if record.state in {"settling", "stale"}:
+                        waiting[record.path] = record.reason
+                    elif record.state == "rejected":
+                        rejected[record.path] = record.reason
+            queued = {delivery.sealed for delivery in self._journal.deliveries.all(state="queued")}
+            self._deliver_each((queued | taken) - done.keys(), done)
+        finally:
+            self._unopened = None
         for opened in self._opened.values():
             opened.compact()  # nobody else does, where cron takes the daemon's place
-        return ScanReport(published=tuple(published), waiting=waiting, rejected=rejected, unseen=unseen)
+        published = tuple(report for _, report in sorted(done.items()))
+        return ScanReport(published=published, waiting=waiting, rejected=rejected, unseen=unseen)
+
+    def _deliver_each(self, numbers: Collection[int], done: dict[int, PublishReport]) -> None:
+        """Deliver runs, and put what became of each into `done`."""
+
+        def deliver(number: int) -> PublishReport:
+            return self._report(self._journal.deliveries.run(number), self._deliver_all(number))
+
+        def shares(number: int) -> Collection[str]:
+            try:
+                return shared_names(self._at_hand(number).run)
+            except SealrunError:
+                return ()  # the delivery meets the same error, and answers it
+
+        done.update(deliver_together(sorted(numbers), shares, deliver, _WIDTH))
 
     def registry(self, name: str) -> OpenedRegistry:
         """Return the registry of that name, opened for publishing."""
-        if name not in self._opened:
-            self._opened[name] = self._opener.for_publishing(self._registries[name])
-        return self._opened[name]
+        with self._opening:
+            if self._unopened is not None and name in self._unopened:
+                raise self._unopened[name]
+            if name not in self._opened:
+                try:
+                    self._opened[name] = self._opener.for_publishing(self._registries[name])
+                except SealrunError as error:
+                    if self._unopened is not None:
+                        self._unopened[name] = error
+                    raise
+            return self._opened[name]
 
     def close(self) -> None:
         """Close every store."""
@@ -181,21 +225,15 @@ class Producer:
             run_id=run_id,
         )
 
-    def _acceptor(self, watch: WatchSpec, taken: list[int]) -> Acceptor:
+    def _acceptor(self, watch: WatchSpec, taken: set[int]) -> Acceptor:
         def on_sealed(number: int, sealing: Sealing) -> None:
-            taken.append(number)
+            taken.add(number)
             self._staged.keep(number, sealing)
 
         meters, hashed = self._meters, self._meters.counter(HASHED_BYTES, watch=watch.name)
         source = LocalFolderSource(watch, self._journal.hashes, self._jobs, hashed=hashed)
         parts: dict[str, Any] = {"sealer": self._staged.seal, "on_sealed": on_sealed, "seals": LocalSeals()}
         return Acceptor(watch, source, self._journal, self._clock, **parts, meters=meters)
-
-    def _launch(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        finally:
-            self._staged.sweep()
 
     def _first_open(self) -> OpenedRegistry | None:
         """Return the first target on this machine, else the first. What cannot be opened stops no sealing."""
@@ -259,15 +297,3 @@ class Producer:
             files=envelope.files,
             deliveries=deliveries,
         )
-
-
-def write_records(run: SealedRun, output: Path) -> None:
-    """Write a sealed run's three records into the folder `output`, which is made; existing ones are not overwritten."""
-    output.mkdir(parents=True, exist_ok=True)
-    for name, body in ((RUN_FILE, run.run_json), (MANIFEST_FILE, run.manifest_json), (SUMS_FILE, run.sums().body)):
-        try:
-            with (output / name).open("xb") as file:
-                file.writelines(pieces_of(body))
-        except FileExistsError as error:
-            msg = f"{output / name}: exists already; choose another folder for --output"
-            raise UsageError(msg) from error

@@ -35,6 +35,11 @@ class HeardSource:
         self._passed = passed
 
     @property
+    def inner(self) -> _Source:
+        """The source itself."""
+        return self._inner
+
+    @property
     def size(self) -> int:
         """How many bytes it has."""
         return self._inner.size

@@ -10,6 +10,7 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
 from sealrun.domain.errors import UnsupportedFormatError
+from sealrun.domain.registry.columns import Cupboard, PackColumns
 from sealrun.domain.registry.places import InColumns, PackPlaces, PlaceRow, Places, Stored
 from sealrun.domain.runs.contents import FEW
 from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, hex_digests
@@ -24,11 +25,14 @@ class ObjectColumns(msgspec.Struct, frozen=True):
 
     def place(self, number: int) -> Stored:
         """Where one of them is."""
-        return Stored(object_key(self.digest(number), self.creator), self.sizes[number])
+        return Stored(object_key(Digest(self.digest(number).hex()), self.creator), self.sizes[number])
 
-    def digest(self, number: int) -> Digest:
+    def digest(self, number: int) -> bytes:
         """Which one it is."""
-        return Digest(self.digests[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES].hex())
+        return self.digests[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
 
     def rows(self) -> Iterator[tuple[Digest, Stored]]:
         """Yield each with its place."""
@@ -108,11 +112,11 @@ class Gathered:
 
     def places(self) -> Mapping[Digest, Stored]:
         """Return all that came, and forget it."""
-        packs: list[PackPlaces] = []
+        packs, cupboard = list[PackPlaces](), Cupboard()
         while self._packs:  # one after the other, so that nothing is there twice
             key = next(iter(self._packs))
             members = self._packs.pop(key)
-            packs.append(PackPlaces(key, bytes(members.digests), *members.numbers))
+            packs.append(PackPlaces(key, cupboard.keep(PackColumns(bytes(members.digests), *members.numbers))))
         columns: list[ObjectColumns] = []
         while self._objects:
             creator = next(iter(self._objects))

@@ -19,7 +19,8 @@ import msgspec
 
 from sealrun.domain.address import Digest
 from sealrun.domain.errors import ConfigurationError
-from sealrun.domain.runs.entries import DIGEST_BYTES, hex_digests
+from sealrun.domain.registry.columns import PackColumns
+from sealrun.domain.runs.entries import hex_digests
 
 T = TypeVar("T")
 
@@ -74,24 +75,21 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     digest: Digest
     offset: int
     size: int
-    crc: int
 
 
 class Members(Sequence[Member]):
     """Members of one pack in columns, since runs have millions. Never changes."""
 
-    def __init__(self, digests: bytes, offsets: array[int], sizes: array[int], crcs: array[int]) -> None:
+    def __init__(self, columns: PackColumns) -> None:
         """Take the columns as they are."""
-        self.digests = digests
-        self.offsets = offsets
-        self.sizes = sizes
-        self.crcs = crcs
+        self.columns = columns
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.columns)
 
     def __iter__(self) -> Iterator[Member]:
-        return map(Member, hex_digests(self.digests), self.offsets, self.sizes, self.crcs)
+        columns = self.columns
+        return map(Member, hex_digests(columns.digests), columns.offsets, columns.sizes)
 
     @overload
     def __getitem__(self, index: int) -> Member: ...
@@ -103,25 +101,14 @@ class Members(Sequence[Member]):
         if isinstance(index, slice):
             return tuple(self)[index]
         at = range(len(self))[index]
-        digest = Digest(self.digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES].hex())
-        return Member(digest, self.offsets[at], self.sizes[at], self.crcs[at])
+        return Member(Digest(self.columns.digest(at).hex()), *self.columns.range(at))
 
     def __eq__(self, other: object) -> bool:
         """Compare the members."""
-        return isinstance(other, Members) and self._columns() == other._columns()
+        return isinstance(other, Members) and self.columns == other.columns
 
     def __hash__(self) -> int:
-        return hash(self.digests)
-
-    def _columns(self) -> tuple[object, ...]:
-        return self.digests, self.offsets, self.sizes, self.crcs
-
-
-def columns_of_members(members: Sequence[Member]) -> tuple[list[Digest], Sequence[int]]:
-    """Return the digests and the sizes of members."""
-    if isinstance(members, Members):
-        return hex_digests(members.digests), members.sizes
-    return [member.digest for member in members], [member.size for member in members]
+        return hash(self.columns)
 
 
 class PackFacts(msgspec.Struct, frozen=True):
@@ -129,7 +116,7 @@ class PackFacts(msgspec.Struct, frozen=True):
 
     digest: Digest
     size: int
-    members: Sequence[Member]
+    members: Members
 
 
 def plan_packs(files: Iterable[tuple[T, int]], options: PackOptions) -> list[list[T]]:
@@ -225,14 +212,14 @@ class PackWriter:
     def finish(self) -> PackFacts:
         """Write the directory; return what was written."""
         begin = self._size
-        members = Members(bytes(self._digests), self._offsets, self._sizes, self._crcs)
-        directory = b"".join(_directory(members))
-        count = len(members)
+        columns = PackColumns(bytes(self._digests), self._offsets, self._sizes)
+        directory = b"".join(_directory(columns, self._crcs))
+        count = len(columns)
         end = _END.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), begin, 0)
         self._waiting += (directory, end)
         self._size += len(directory) + len(end)
         self._flush()
-        return PackFacts(self._output.digest(), self._size, members)
+        return PackFacts(self._output.digest(), self._size, Members(columns))
 
     def _flush(self) -> None:
         chunk = b"".join(self._waiting)
@@ -240,11 +227,11 @@ class PackWriter:
         self._output.write(chunk)
 
 
-def _directory(members: Members) -> Iterator[bytes]:
+def _directory(members: PackColumns, crcs: array[int]) -> Iterator[bytes]:
     """Yield what the directory says of each member."""
     before = (b"PK\x01\x02", _MADE_BY_UNIX, _VERSION, 0, 0, 0, _EPOCH)
     names = hex_digests(members.digests)
-    for name, offset, size, crc in zip(names, members.offsets, members.sizes, members.crcs, strict=True):
+    for name, offset, size, crc in zip(names, members.offsets, members.sizes, crcs, strict=True):
         yield _CENTRAL.pack(*before, crc, size, size, _NAME, 0, 0, 0, 0, _MODE, offset - LOCAL_SIZE)
         yield name.encode()
 

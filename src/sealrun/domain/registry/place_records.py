@@ -15,6 +15,7 @@ from sealrun.domain.cutting import Cutter, OtherwiseError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.pieces import Pieces
 from sealrun.domain.ready import ready
+from sealrun.domain.registry.columns import Cupboard, PackColumns
 from sealrun.domain.registry.object_places import Gathered
 from sealrun.domain.registry.places import PackPlaces, PlaceRow, Places, Stored
 
@@ -112,12 +113,12 @@ def _read_objects(cutter: Cutter) -> Mapping[Digest, Stored]:
 
 
 def _read_packs(cutter: Cutter) -> list[PackPlaces]:
-    packs: list[PackPlaces] = []
+    packs, cupboard = list[PackPlaces](), Cupboard()
     if cutter.take(len(_PACKS)) != _PACKS:
         raise OtherwiseError
     while True:
         key = json.loads(cutter.through(b": {\n", _MOST_AROUND).removesuffix(b": {\n"))
-        packs.append(_read_pack(key, cutter))
+        packs.append(PackPlaces(key, cupboard.keep(_read_pack(cutter))))
         then = cutter.take(2)
         if then == b",\n":
             continue
@@ -126,16 +127,17 @@ def _read_packs(cutter: Cutter) -> list[PackPlaces]:
         return packs
 
 
-def _read_pack(key: Key, cutter: Cutter) -> PackPlaces:
+def _read_pack(cutter: Cutter) -> PackColumns:
     digests, offsets, sizes = bytearray(), array("I"), array("I")
     for part in cutter.parts(b"\n      ],\n", b"\n      ]\n    }", len(b"\n      ]")):
-        some = PackPlaces.of(key, _members_decoder().decode(b"{" + part + b"}"))
+        read = PackPlaces.of(Key(""), _members_decoder().decode(b"{" + part + b"}"))
+        some = None if read is None else read.columns
         if some is None or some.offsets.typecode != "I" or some.sizes.typecode != "I":
             raise OtherwiseError
         digests += some.digests
         offsets += some.offsets
         sizes += some.sizes
-    return PackPlaces(key, bytes(digests), offsets, sizes)
+    return PackColumns(bytes(digests), offsets, sizes)
 
 
 class WrittenRefs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,11 +153,12 @@ class WrittenRefs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 def places_of(written: WrittenRefs, body_size: int) -> Mapping[Digest, Stored]:
     """Return where things are, of refs of `body_size` bytes; what a pack holds is decoded pack by pack."""
     objects = written.objects
-    in_columns: list[PackPlaces] = []
+    in_columns, cupboard = list[PackPlaces](), Cupboard()
     for key, raw in written.packs.items():
         found = _members_decoder().decode(raw)
         places = PackPlaces.of(key, found) if body_size > _MANY_BYTES else None
         if places is not None:
+            cupboard.keep(places.columns)
             in_columns.append(places)
             continue
         members: dict[Digest, Any] = found  # changed where it is: nothing is held twice

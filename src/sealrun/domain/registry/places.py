@@ -14,9 +14,9 @@ from typing import Protocol
 import msgspec
 
 from sealrun.domain.address import Digest, Key
-from sealrun.domain.registry.packing import Member, Members
-from sealrun.domain.runs.contents import FEW, DigestIndex
-from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, hex_digests
+from sealrun.domain.registry.columns import PackColumns
+from sealrun.domain.runs.contents import DigestIndex
+from sealrun.domain.runs.entries import DIGEST_BYTES, hex_digests
 
 
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -32,12 +32,10 @@ PlaceRow = tuple[bytes, Key, int, int | None]
 
 
 class PackPlaces(msgspec.Struct, frozen=True):
-    """Contents that lie in one pack: digests one behind the other, offsets and sizes, in one order or another."""
+    """Contents that lie in one pack, and where in it."""
 
     key: Key
-    digests: bytes
-    offsets: array[int]
-    sizes: array[int]
+    columns: PackColumns
 
     @classmethod
     def of(cls, key: Key, members: Mapping[Digest, tuple[int, int]]) -> PackPlaces | None:
@@ -50,59 +48,49 @@ class PackPlaces(msgspec.Struct, frozen=True):
             return None
         if hex_digests(digests) != list(members):
             return None
-        return cls(key, digests, offsets, sizes)
+        return cls(key, PackColumns(digests, offsets, sizes))
 
-    def among(self, numbers: Sequence[int]) -> PackPlaces:
-        """Return some of them, by their positions."""
-        digests = b"".join([self.digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES] for at in numbers])
-        offsets = array(self.offsets.typecode, [self.offsets[at] for at in numbers])
-        return PackPlaces(self.key, digests, offsets, array(self.sizes.typecode, [self.sizes[at] for at in numbers]))
+    @property
+    def digests(self) -> bytes:
+        """Every digest, one behind the other."""
+        return self.columns.digests
+
+    @property
+    def sizes(self) -> array[int]:
+        """Every size."""
+        return self.columns.sizes
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def digest(self, number: int) -> bytes:
+        """Return one digest."""
+        return self.columns.digest(number)
 
     def place(self, number: int) -> Stored:
         """Where one of them is."""
-        return Stored(self.key, self.sizes[number], self.offsets[number])
+        offset, size = self.columns.range(number)
+        return Stored(self.key, size, offset)
 
     def rows(self) -> Iterator[tuple[Digest, int, int]]:
         """Yield digest, offset and size of each."""
-        for begin in range(0, len(self.sizes), ROWS):
-            end = begin + ROWS
-            some = hex_digests(self.digests[begin * DIGEST_BYTES : end * DIGEST_BYTES])
-            yield from zip(some, self.offsets[begin:end], self.sizes[begin:end], strict=True)
+        return _rows_of(self.columns)
 
     def ordered(self) -> Iterator[tuple[Digest, int, int]]:
         """Yield the same in order of the digests."""
-        ordered = self._sorted()
-        for begin in range(0, len(ordered), ROWS):
-            some = ordered[begin : begin + ROWS]
-            names = hex_digests(b"".join([raw for raw, _, _ in some]))
-            for name, (_, offset, size) in zip(names, some, strict=True):
-                yield name, offset, size
+        return _rows_of(self.columns.in_order())
 
-    def ordered_rows(self, *, lean: bool = False) -> Iterator[PlaceRow]:
-        """Yield the same with their key, digests as bytes; if `lean`, with hardly any memory."""
+    def ordered_rows(self) -> Iterator[PlaceRow]:
+        """Yield the same with their key, digests as bytes."""
         key = self.key
-        return ((raw, key, size, offset) for raw, offset, size in (self._leanly() if lean else self._sorted()))
+        for digests, offsets, sizes in self.columns.in_order().blocks():
+            for at, (offset, size) in enumerate(zip(offsets, sizes, strict=True)):
+                yield digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES], key, size, offset
 
-    def _leanly(self) -> Iterator[tuple[bytes, int, int]]:
-        raw, width = self.digests, DIGEST_BYTES
-        for at in array("I", sorted(range(len(self.sizes)), key=lambda at: raw[at * width : (at + 1) * width])):
-            yield raw[at * width : (at + 1) * width], self.offsets[at], self.sizes[at]
 
-    def _sorted(self) -> list[tuple[bytes, int, int]]:
-        raw = self.digests
-        digests = [raw[at : at + DIGEST_BYTES] for at in range(0, len(raw), DIGEST_BYTES)]
-        return sorted(zip(digests, self.offsets, self.sizes, strict=True))
-
-    @classmethod
-    def of_members(cls, key: Key, members: Sequence[Member], which: Sequence[int]) -> PackPlaces:
-        """Return those of a pack's members at the positions `which`; the columns of all of them are not copied."""
-        if not isinstance(members, Members):
-            some = [members[at] for at in which]
-            digests = bytes.fromhex("".join([member.digest for member in some]))
-            offsets, sizes = array("I", [one.offset for one in some]), array("I", [one.size for one in some])
-            return cls(key, digests, offsets, sizes)
-        whole = cls(key, members.digests, members.offsets, members.sizes)
-        return whole if len(which) == len(members) else whole.among(which)
+def _rows_of(columns: PackColumns) -> Iterator[tuple[Digest, int, int]]:
+    for digests, offsets, sizes in columns.blocks():
+        yield from zip(hex_digests(digests), offsets, sizes, strict=True)
 
 
 def narrow(numbers: Sequence[int]) -> array[int]:
@@ -111,16 +99,19 @@ def narrow(numbers: Sequence[int]) -> array[int]:
 
 
 class Columns(Protocol):
-    """Contents whose places are kept together: digests one behind the other, and their sizes."""
+    """Contents whose places are kept together."""
 
     @property
     def digests(self) -> bytes:
-        """Every digest."""
+        """Every digest, one behind the other."""
         ...
 
-    @property
-    def sizes(self) -> array[int]:
-        """Every size."""
+    def __len__(self) -> int:
+        """How many contents there are."""
+        ...
+
+    def digest(self, number: int) -> bytes:
+        """Return one digest."""
         ...
 
     def place(self, number: int) -> Stored:
@@ -134,7 +125,7 @@ class InColumns(Mapping[Digest, Stored]):
     def __init__(self, held: Sequence[Columns]) -> None:
         """Hold columns, whose contents are distinct."""
         self._held = held
-        self._starts = list(accumulate((len(each.sizes) for each in held), initial=0))
+        self._starts = list(accumulate(map(len, held), initial=0))
         self._rows = self._starts.pop()
         """How many contents are in columns."""
 
@@ -155,7 +146,7 @@ class InColumns(Mapping[Digest, Stored]):
 
     def _raw(self, number: int) -> bytes:
         columns, row = self._at(number)
-        return columns.digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
+        return columns.digest(row)
 
     def items(self) -> ItemsView[Digest, Stored]:
         """Return every content with its place."""
@@ -199,8 +190,7 @@ class Places(InColumns):
 
     def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
-        lean = len(self) > FEW
-        return heapq.merge(in_order(self.others), *(pack.ordered_rows(lean=lean) for pack in self.packs))
+        return heapq.merge(in_order(self.others), *(pack.ordered_rows() for pack in self.packs))
 
     def __reduce__(self) -> tuple[type[Places], tuple[Mapping[Digest, Stored], tuple[PackPlaces, ...]]]:
         return Places, (self.others, self.packs)
@@ -245,7 +235,7 @@ def all_sizes(places: Mapping[Digest, Stored]) -> set[int]:
 def per_key(places: Mapping[Digest, Stored]) -> Iterator[tuple[Key, int, int]]:
     """Yield each key with the number of contents there and of their bytes."""
     if isinstance(places, Places):
-        yield from ((pack.key, len(pack.sizes), sum(pack.sizes)) for pack in places.packs)
+        yield from ((pack.key, len(pack), sum(pack.sizes)) for pack in places.packs)
         places = places.others
     if isinstance(places, InColumns):
         yield from ((stored.key, 1, stored.size) for stored in places.values())

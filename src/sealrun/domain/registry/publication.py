@@ -30,7 +30,8 @@ from sealrun.domain.registry.place_records import (
     written_refs,
 )
 from sealrun.domain.registry.places import InColumns, Places, Stored
-from sealrun.domain.runs.contents import FEW, sorted_digests
+from sealrun.domain.runs.contents import FEW
+from sealrun.domain.runs.sorted_digests import sorted_digests
 
 __all__ = [
     "AttemptTicket",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Collection, Container, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, ItemsView, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from itertools import chain, islice
-from typing import overload
 
 from sealrun.domain.address import Digest
-from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, Entries, Entry, columns_of, hex_digests, sizes_of
+from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, Entries, Entry, columns_of, sizes_of
 
 FEW = 20_000
 """So many are kept as objects, which is quicker, and takes some MiB at most."""
@@ -215,76 +213,3 @@ class Marked:
     def __contains__(self, digest: Digest) -> bool:
         row = self._row(digest)
         return row >= 0 and self._marks[row] == 1
-
-
-class SortedDigests(Sequence[Digest]):
-    """Distinct digests in their order, 32 bytes each, in a heap for each first byte. Never changes."""
-
-    def __init__(self, heaps: Sequence[bytes]) -> None:
-        """Take digests that stand one behind the other, in order, each in the heap of its first byte."""
-        self._heaps = heaps
-        self._length = sum(map(len, heaps)) // DIGEST_BYTES
-
-    @classmethod
-    def of(cls, digests: Iterable[Digest]) -> SortedDigests:
-        """Sort digests, heap by heap; repeated ones count once."""
-        heaps: list[bytes | bytearray] = [bytearray() for _ in range(256)]
-        for digest in digests:
-            raw = bytes.fromhex(digest)
-            heaps[raw[0]] += raw
-        for number, heap in enumerate(heaps):
-            some = {bytes(heap[at : at + DIGEST_BYTES]) for at in range(0, len(heap), DIGEST_BYTES)}
-            heaps[number] = b"".join(sorted(some))
-        return cls([bytes(heap) for heap in heaps])
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[Digest]:
-        for heap in self._heaps:
-            yield from hex_digests(heap)
-
-    @overload
-    def __getitem__(self, index: int) -> Digest: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Digest]: ...
-
-    def __getitem__(self, index: int | slice) -> Digest | Sequence[Digest]:
-        return tuple(self)[index]
-
-    def __contains__(self, digest: object) -> bool:
-        if not isinstance(digest, str):
-            return False
-        wanted = bytes.fromhex(digest)
-        heap = self._heaps[wanted[0]]
-        low, high = 0, len(heap) // DIGEST_BYTES
-        while low < high:
-            middle = (low + high) // 2
-            found = heap[middle * DIGEST_BYTES : (middle + 1) * DIGEST_BYTES]
-            if found == wanted:
-                return True
-            low, high = (middle + 1, high) if found < wanted else (low, middle)
-        return False
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the digests, also with a tuple or a list of them."""
-        if isinstance(other, SortedDigests):
-            return self._heaps == other._heaps
-        return isinstance(other, (tuple, list)) and list(self) == list(other)
-
-    def __hash__(self) -> int:
-        return hash(self._heaps[0])
-
-
-def sorted_digests(digests: Iterable[Digest]) -> Sequence[Digest]:
-    """Return distinct digests in their order; many of them in one value."""
-    kept = list(islice(digests := iter(digests), FEW))
-    if len(kept) < FEW:
-        return tuple(sorted(kept))
-    return SortedDigests.of(chain(kept, digests))
-
-
-def to_look_in(digests: Sequence[Digest]) -> Collection[Digest]:
-    """Return digests as what is quick to look in."""
-    return digests if isinstance(digests, SortedDigests) else frozenset(digests)

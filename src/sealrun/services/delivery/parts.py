@@ -115,10 +115,14 @@ def alone_with(parts: LineParts, delivery: Delivery) -> frozenset[str]:
     Two of one folder arrive in the order in which they were sealed. Two large ones would fill the line and the memory.
     """
     try:
-        run = parts.find(delivery.sealed).run
-        envelope = run.envelope()
+        return shared_names(parts.find(delivery.sealed).run)
     except SealrunError:
         return frozenset()  # the delivery meets the same error, and answers it
+
+
+def shared_names(run: SealedRun) -> frozenset[str]:
+    """Return what only one delivery to a registry may have at a time; `SealrunError` if its records are not whole."""
+    envelope = run.envelope()
     names = {f"folder {run.folder}", f"run {envelope.experiment}/{envelope.run_id}"}
     return frozenset(names | {"large"} if envelope.size > _LARGE_BYTES else names)
 

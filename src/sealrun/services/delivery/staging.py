@@ -14,6 +14,9 @@ from sealrun.services.watching.sealing import Sealing, SealRequest, seal
 
 _log = logging.getLogger("sealrun.sealing")
 
+MOST_KEPT = 128
+"""Of so many runs at most, since each may hold a file open: while a registry is away, any number may wait for it."""
+
 
 class Stages(Protocol):
     """A registry that is open and may take bytes before they have a name."""
@@ -26,6 +29,7 @@ class Stages(Protocol):
 class StagedSealings:
     """Keeps what was staged until the run's deliveries are done. In memory: a crash costs reading the files again.
 
+    Of more than `MOST_KEPT` runs nothing is kept: their deliveries read the folder, as after a crash.
     `seal`, `keep` and `sweep` belong together in one thread; any number of threads may do so at once.
     """
 
@@ -43,7 +47,7 @@ class StagedSealings:
     def seal(self, folder: RunFolder, request: SealRequest) -> Sealing:
         """Seal `folder`, staging what is probably new; `keep` the answer, or `sweep` discards what was staged."""
         self.sweep()
-        registry = self._choose()
+        registry = None if self.full else self._choose()
         if registry is None:
             return seal(folder, request)
 
@@ -61,15 +65,25 @@ class StagedSealings:
             self.sweep()
             return seal(folder, request)
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is kept until deliveries are done."""
+        with self._lock:
+            return len(self._kept) >= MOST_KEPT
+
     def keep(self, sealed: int, sealing: Sealing) -> None:
         """Keep the sources of what this thread sealed last, which the journal knows as `sealed`."""
         stage: Stage | None = getattr(self._fresh, "stage", None)
         self._fresh.stage = None
         with self._lock:
             known = self._kept.pop(sealed, None)
-            self._kept[sealed] = (sealing, stage)
+            over = len(self._kept) >= MOST_KEPT
+            if not over:
+                self._kept[sealed] = (sealing, stage)
         if known is not None and known[1] is not None:
             known[1].close()
+        if over and stage is not None:
+            stage.close()
 
     def sweep(self) -> None:
         """Discard what this thread staged last and nobody kept. Harmless when there is nothing."""

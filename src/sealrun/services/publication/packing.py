@@ -12,9 +12,10 @@ import msgspec
 from sealrun.domain.address import AttemptId, Digest, Key, pack_key
 from sealrun.domain.errors import RunChangedError
 from sealrun.domain.records import sha256
-from sealrun.domain.registry.packing import Digesting, PackOptions, PackWriter, columns_of_members, plan_shares
+from sealrun.domain.registry.packing import Digesting, PackOptions, PackWriter, plan_shares
 from sealrun.domain.registry.places import PackPlaces
 from sealrun.domain.runs.contents import Marked
+from sealrun.domain.runs.entries import hex_digests
 from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Source, Stage, StagedPack, Store
 
@@ -81,7 +82,7 @@ class Packer:
         """
         left = packed.copy()
         for pack in staged:
-            digests, sizes = columns_of_members(pack.members)
+            digests, sizes = hex_digests(pack.members.columns.digests), pack.members.columns.sizes
             wanted = left.positions(digests)
             fresh = sum(sizes) if len(wanted) == len(sizes) else sum(sizes[at] for at in wanted)
             if fresh and fresh >= _WORTH_SENDING * sum(sizes):
@@ -116,7 +117,7 @@ class Packer:
     def _item(self, pack: StagedPack, wanted: Sequence[int], *, resumed: bool) -> Iterator[tuple[Key, Source]]:
         """Yield a pack of which the members at the positions `wanted` count."""
         key = pack_key(pack.source.digest, self._attempt)
-        self.packs.append(PackPlaces.of_members(key, pack.members, wanted))
+        self.packs.append(PackPlaces(key, pack.members.columns.among(wanted)))
         there = (
             self._store.stat(key) if resumed else None
         )  # what an earlier life stored is whole: nobody else writes it

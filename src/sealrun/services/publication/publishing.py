@@ -28,8 +28,9 @@ from sealrun.domain.moments import rfc3339
 from sealrun.domain.registry.object_places import joined
 from sealrun.domain.registry.places import per_key
 from sealrun.domain.registry.publication import AttemptTicket, Hint, Intent, Outcome, Refs, Stored
-from sealrun.domain.runs.contents import Contents, Rest, to_look_in
+from sealrun.domain.runs.contents import Contents, Rest
 from sealrun.domain.runs.sealed import Published, SealedRun
+from sealrun.domain.runs.sorted_digests import to_look_in
 from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
 from sealrun.services.publication.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
 from sealrun.services.publication.packing import Packing

@@ -1,0 +1,146 @@
+"""What lies in packs, in columns: some forty bytes for each file, and of a million most of them on a shelf."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from threading import Lock
+
+from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS
+from sealrun.domain.shelves import Shelf, new_shelf, numbers
+
+_NEAR_ROWS = 60_000
+_WIDTHS = {code: array(code).itemsize for code in "IqQ"}
+
+
+class PackColumns:
+    """Digests one behind the other, offsets and sizes of what lies in one pack, in one order or another.
+
+    What they say never changes. Any number of threads may read.
+    """
+
+    __slots__ = ("_away", "_count", "_near")
+
+    def __init__(self, digests: bytes, offsets: array[int], sizes: array[int]) -> None:
+        """Take the columns as they are."""
+        self._count = len(sizes)
+        self._near: tuple[bytes, array[int], array[int]] | None = (digests, offsets, sizes)
+        self._away: tuple[Shelf, tuple[int, int, int], tuple[str, str]] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def digests(self) -> bytes:
+        """Every digest; read anew each time if they are on a shelf."""
+        return self._digests(0, self._count) if self._near is None else self._near[0]
+
+    @property
+    def offsets(self) -> array[int]:
+        """Every offset, likewise."""
+        return self._numbers(0, 0, self._count) if self._near is None else self._near[1]
+
+    @property
+    def sizes(self) -> array[int]:
+        """Every size, likewise."""
+        return self._numbers(1, 0, self._count) if self._near is None else self._near[2]
+
+    def digest(self, row: int) -> bytes:
+        """Return one digest."""
+        if self._near is None:
+            return self._digests(row, row + 1)
+        return self._near[0][row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
+
+    def range(self, row: int) -> tuple[int, int]:
+        """Return the offset and the size of one."""
+        if self._near is None:
+            return self._numbers(0, row, row + 1)[0], self._numbers(1, row, row + 1)[0]
+        return self._near[1][row], self._near[2][row]
+
+    def among(self, rows: Sequence[int]) -> PackColumns:
+        """Return some of them, by their positions; all of them are not copied."""
+        return self if len(rows) == self._count else self._picked(rows)
+
+    def blocks(self) -> Iterator[tuple[bytes, array[int], array[int]]]:
+        """Yield the same columns for some rows at a time."""
+        for begin in range(0, self._count, ROWS):
+            end = min(begin + ROWS, self._count)
+            if self._near is None:
+                yield self._digests(begin, end), self._numbers(0, begin, end), self._numbers(1, begin, end)
+            else:
+                digests, offsets, sizes = self._near
+                yield digests[begin * DIGEST_BYTES : end * DIGEST_BYTES], offsets[begin:end], sizes[begin:end]
+
+    def in_order(self) -> PackColumns:
+        """Return all in order of their digests; on a shelf if these are."""
+        digests = self.digests
+
+        def digest(row: int) -> bytes:
+            return digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
+
+        ordered = self._picked(array("I", sorted(range(self._count), key=digest)))
+        if self._away is not None:
+            ordered.put_away(self._away[0])
+        return ordered
+
+    def put_away(self, shelf: Shelf) -> None:
+        """Keep the columns on `shelf` instead of in memory. Before other threads read. Harmless twice."""
+        if self._near is None:
+            return
+        digests, offsets, sizes = self._near
+        begins = shelf.append(digests), shelf.append(offsets.tobytes()), shelf.append(sizes.tobytes())
+        self._away = shelf, begins, (offsets.typecode, sizes.typecode)
+        self._near = None
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what they say."""
+        return isinstance(other, PackColumns) and self._columns() == other._columns()
+
+    def __hash__(self) -> int:
+        return hash(self.digests)
+
+    def __reduce__(self) -> tuple[type[PackColumns], tuple[bytes, array[int], array[int]]]:
+        return PackColumns, self._columns()
+
+    def _columns(self) -> tuple[bytes, array[int], array[int]]:
+        return self.digests, self.offsets, self.sizes
+
+    def _picked(self, rows: Sequence[int]) -> PackColumns:
+        digests, offsets, sizes = self._columns()
+        some = b"".join([digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES] for at in rows])
+        ranges = (array(column.typecode, [column[at] for at in rows]) for column in (offsets, sizes))
+        return PackColumns(some, *ranges)
+
+    def _digests(self, begin: int, end: int) -> bytes:
+        shelf, begins, _ = self._on_shelf()
+        return shelf.read(begins[0] + begin * DIGEST_BYTES, (end - begin) * DIGEST_BYTES)
+
+    def _numbers(self, which: int, begin: int, end: int) -> array[int]:
+        shelf, begins, codes = self._on_shelf()
+        width = _WIDTHS[codes[which]]
+        return numbers(codes[which], shelf.read(begins[which + 1] + begin * width, (end - begin) * width))
+
+    def _on_shelf(self) -> tuple[Shelf, tuple[int, int, int], tuple[str, str]]:
+        if self._away is None:
+            raise AssertionError
+        return self._away
+
+
+class Cupboard:
+    """Puts away what comes when much came already. Used from many threads."""
+
+    def __init__(self) -> None:
+        """Nothing came yet."""
+        self._lock = Lock()
+        self._rows = 0
+        self._shelf: Shelf | None = None
+
+    def keep(self, columns: PackColumns) -> PackColumns:
+        """Return the columns, which nobody else reads yet: on a shelf if there is one, and others came before."""
+        with self._lock:
+            self._rows += len(columns)
+            if self._rows > _NEAR_ROWS:
+                self._shelf = self._shelf or new_shelf()
+                if self._shelf is not None:
+                    columns.put_away(self._shelf)
+        return columns
