@@ -2,7 +2,8 @@
 
 A component that is swapped for a symbolic link while we work cannot lead outside: every step is ``openat`` with
 ``O_NOFOLLOW`` on the descriptor of the step before (see openat(2) and symlink(7)). That begins at the run folder, or,
-where an anchor is above it, at that: whoever may rename the folders between them cannot lead us elsewhere either.
+where an anchor is above it, at that: whoever may rename the folders between them cannot lead us elsewhere either. Of a
+long way the kernel takes all steps at once (`deep_paths`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sealrun.adapters.run_folders.deep_paths import DEEP, open_beneath
 from sealrun.domain.errors import RunChangedError, RunRejectedError, UnavailableError
 from sealrun.ports import FileFacts
 
@@ -91,7 +93,11 @@ def opened_folder(root: str, path: str = "") -> Iterator[int]:
     path = "/".join(part for part in (steps, path) if part)
     descriptor = os.open(first, _FOLDER & ~os.O_NOFOLLOW if steps else _FOLDER)
     try:
-        for part in path.split("/") if path else ():
+        parts = path.split("/") if path else []
+        if len(parts) >= DEEP and (inner := open_beneath(descriptor, path, _FOLDER)) is not None:
+            os.close(descriptor)
+            descriptor, parts = inner, []
+        for part in parts:
             inner = os.open(part, _FOLDER, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = inner

@@ -112,7 +112,7 @@ class Promises:
                 return False
             self._few.add(digest)
             if len(self._few) > FEW:
-                self._table = array("Q", bytes(32 * FEW))
+                self._table = array("Q", (0,)) * (4 * FEW)
                 for known in self._few:
                     self._add_to_table(_mark(known))
                 self._few = set()
@@ -127,7 +127,7 @@ class Promises:
         return True
 
     def _grow(self) -> None:
-        table = array("Q", bytes(len(self._table) * 16))
+        table = array("Q", (0,)) * (2 * len(self._table))
         for mark in self._table:
             if mark:
                 self._put(table, mark)

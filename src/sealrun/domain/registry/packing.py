@@ -211,29 +211,39 @@ class PackWriter:
 
     def finish(self) -> PackFacts:
         """Write the directory; return what was written."""
-        begin = self._size
-        columns = PackColumns(bytes(self._digests), self._offsets, self._sizes)
-        directory = b"".join(_directory(columns, self._crcs))
-        count = len(columns)
-        end = _END.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), begin, 0)
-        self._waiting += (directory, end)
-        self._size += len(directory) + len(end)
+        columns, begin = PackColumns(bytes(self._digests), self._offsets, self._sizes), self._size
+        for piece in _directory(columns, self._crcs):
+            self._append(piece)
+        count, size = len(columns), self._size - begin
+        self._append(_END.pack(b"PK\x05\x06", 0, 0, count, count, size, begin, 0))
         self._flush()
         return PackFacts(self._output.digest(), self._size, Members(columns))
 
+    def _append(self, *pieces: bytes) -> None:
+        self._waiting += pieces
+        self._size += sum(map(len, pieces))
+        if self._size - self._written >= _WRITTEN_AT_ONCE:
+            self._flush()
+
     def _flush(self) -> None:
-        chunk = b"".join(self._waiting)
-        self._waiting, self._written = [], self._size
-        self._output.write(chunk)
+        if self._waiting:
+            chunk = b"".join(self._waiting)
+            self._waiting, self._written = [], self._size
+            self._output.write(chunk)
 
 
 def _directory(members: PackColumns, crcs: array[int]) -> Iterator[bytes]:
-    """Yield what the directory says of each member."""
+    """Yield what the directory says of the members, of some at a time."""
     before = (b"PK\x01\x02", _MADE_BY_UNIX, _VERSION, 0, 0, 0, _EPOCH)
-    names = hex_digests(members.digests)
-    for name, offset, size, crc in zip(names, members.offsets, members.sizes, crcs, strict=True):
-        yield _CENTRAL.pack(*before, crc, size, size, _NAME, 0, 0, 0, 0, _MODE, offset - LOCAL_SIZE)
-        yield name.encode()
+    begin = 0
+    for digests, offsets, sizes in members.blocks():
+        said: list[bytes] = []
+        rows = zip(hex_digests(digests), offsets, sizes, crcs[begin : begin + len(sizes)], strict=True)
+        for name, offset, size, crc in rows:
+            said.append(_CENTRAL.pack(*before, crc, size, size, _NAME, 0, 0, 0, 0, _MODE, offset - LOCAL_SIZE))
+            said.append(name.encode())
+        yield b"".join(said)
+        begin += len(sizes)
 
 
 def spans(members: Sequence[tuple[int, int]], *, gap: int, most: int) -> list[tuple[int, int]]:

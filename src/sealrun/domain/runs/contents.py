@@ -32,7 +32,7 @@ class DigestIndex:
         """Index the `count` digests in `columns`; `raw` returns one by its number."""
         self._raw = raw
         self._last = max(8, 1 << (count * 3 // 2).bit_length()) - 1
-        self._table = array("Q", bytes(8 * (self._last + 1)))
+        self._table = array("Q", (0,)) * (self._last + 1)
         self.repeated = bytearray(count)
         """A one for each digest that was there before."""
         self._fill(columns)

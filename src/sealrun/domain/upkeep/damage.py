@@ -103,7 +103,7 @@ class SeenKeys:
 
     def __init__(self) -> None:
         """Nothing was seen yet."""
-        self._slots = array("Q", bytes(8 * _LEAST_SLOTS))
+        self._slots = array("Q", (0,)) * _LEAST_SLOTS
         self._count = 0
 
     def __len__(self) -> int:
@@ -132,7 +132,7 @@ class SeenKeys:
 
     def _grow(self) -> None:
         words = self._slots
-        self._slots = array("Q", bytes(8 * 2 * len(words)))
+        self._slots = array("Q", (0,)) * (2 * len(words))
         for word in words:
             if word:
                 self._put(word)
