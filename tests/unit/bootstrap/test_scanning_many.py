@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.clock import FakeClock, FakeEntropy
-from tests.servers.endpoint import Endpoint
+from tests.servers.seaweedfs import SeaweedFS
 
 from sealrun.bootstrap.parts import Parts
 from sealrun.bootstrap.registries import Opener, RegistrySpec
@@ -49,10 +49,10 @@ def watch_of(outbox: Path) -> WatchSpec:
 
 
 def test_what_waits_for_its_delivery_does_not_use_up_the_files_of_the_process(
-    tmp_path: Path, outbox: Path, moto_server: Endpoint, open_at_most: list[int]
+    tmp_path: Path, outbox: Path, seaweedfs_server: SeaweedFS, open_at_most: list[int]
 ) -> None:
     spec = RegistrySpec(
-        name="main", url=f"s3://{moto_server.create_bucket()}", storage_options=moto_server.storage_options
+        name="main", url=f"s3://{seaweedfs_server.create_bucket()}", storage_options=seaweedfs_server.storage_options
     )
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted
     with Parts(tmp_path / "state", {"main": spec}, [watch_of(outbox)]) as parts:

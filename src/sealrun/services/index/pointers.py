@@ -7,7 +7,7 @@ that finds nothing to do, rewrites; readers never trust it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -30,6 +30,7 @@ from sealrun.domain.registry.pointing import Generation, Target, should_advance
 from sealrun.domain.registry.publication import Proposal
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.storage.certainty import Certainty
+from sealrun.services.threads.gathering import Gathering
 
 _REMEMBERED = 256
 """Of how many logs the newest generation is remembered: a few hundred bytes each."""
@@ -80,6 +81,7 @@ class Pointers:
         self._by = by
         self._certainty = Certainty(store, clock, entropy)
         self._seen: dict[str, _Seen] = {}
+        self._gathering: Gathering[tuple[Target, str], Generation | None] = Gathering()
 
     def newest(self, pointer: PointerName) -> Generation | None:
         """Where the pointer stands now, or None if it was never set."""
@@ -112,8 +114,21 @@ class Pointers:
             raise IntegrityError(msg)
 
     def advance(self, pointer: PointerName, target: Target, why: str) -> Generation | None:
-        """Move an automatic pointer forward to `target`; None if it stands there or further already."""
-        return self._move(pointer, why, lambda current: target if should_advance(current, target) else None)
+        """Move an automatic pointer forward to `target`; None if it stands there or further already.
+
+        Threads that want that of one pointer at the same time do not race: it moves once, to the furthest.
+        """
+
+        def all_at_once(wanted: Sequence[tuple[Target, str]]) -> Sequence[Generation | None]:
+            at = 0
+            for number, (other, _) in enumerate(wanted):
+                if should_advance(wanted[at][0], other):
+                    at = number
+            furthest, reason = wanted[at]
+            moved = self._move(pointer, reason, lambda current: furthest if should_advance(current, furthest) else None)
+            return [moved if number == at else None for number in range(len(wanted))]
+
+        return self._gathering.ask(pointer.log, (target, why), all_at_once)
 
     def set(self, pointer: PointerName, target: Target, why: str) -> Generation | None:
         """Move a pointer to `target`; None if it stands there already. The caller pins the target meanwhile."""
