@@ -154,10 +154,13 @@ class Uploads:
 
         waiting = _waiting(source)
         taken = self._room.take(size if waiting is None else _ON_THE_WAY, self._stopped)
+        body: bytes | FileBody = b""
         try:
             body = self._checked_bytes(key, source) if waiting is None else self._checked_file(key, source, waiting)
             running = self._put(key, "put_object", body, taken, {"ChecksumSHA256": base64_sha256(source.digest)})
         except BaseException:
+            if isinstance(body, FileBody):
+                body.close()
             taken.give()
             raise
         running.when_done(ended)
@@ -170,12 +173,16 @@ class Uploads:
 
     def _checked_file(self, key: Key, source: Source, waiting: Spooled) -> FileBody:
         """Read what waits in a file of ours, which nobody else can open, and send it from there."""
-        hasher = hashlib.sha256()
-        with source.open() as stream:
-            while chunk := self._read(stream, _CHUNK):
-                hasher.update(chunk)
-        _check(key, hasher.hexdigest() == source.digest)
-        return FileBody(waiting.duplicate(), source.size)
+        body, hasher = FileBody(waiting.duplicate(), source.size), hashlib.sha256()
+        try:
+            with source.open() as stream:
+                while chunk := self._read(stream, _CHUNK):
+                    hasher.update(chunk)
+            _check(key, hasher.hexdigest() == source.digest)
+        except BaseException:
+            body.close()
+            raise
+        return body
 
     def _store_in_parts(self, key: Key, source: Source) -> None:
         limits = self._limits

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from sealrun.adapters.stores.posix_durable import write_all
@@ -41,18 +43,24 @@ class SpoolStage:
             else:
                 self._open.append(descriptor)
 
-    @property
-    def closed(self) -> bool:
-        """Whether the bytes are gone."""
-        return self._closed
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the stage from being closed; `RunChangedError` if it is: its descriptors may be other files by now."""
+        with self._lock:
+            if self._closed:
+                raise RunChangedError(
+                    "bytes that waited for their upload are gone (their stage was closed); "
+                    "the folder has to be read again"
+                )
+            yield
 
     def close(self) -> None:
         """Discard everything; see the port."""
         with self._lock:
             self._closed = True
-            descriptors, self._open = self._open, []
-        for descriptor in descriptors:
-            os.close(descriptor)
+            for descriptor in self._open:
+                os.close(descriptor)
+            self._open = []
 
 
 class SpoolIncoming:
@@ -108,18 +116,11 @@ class Spooled:
 
     def open(self) -> BinaryIO:
         """Open for one sequential read; see the port."""
-        self._check_there()
-        # Opened anew, since duplicates of a descriptor share their position.
-        return io.BufferedReader(io.FileIO(f"/proc/self/fd/{self._descriptor}"))
+        with self._stage.held():
+            # Opened anew, since duplicates of a descriptor share their position.
+            return io.BufferedReader(io.FileIO(f"/proc/self/fd/{self._descriptor}"))
 
     def duplicate(self) -> int:
         """Return a descriptor for whoever reads at positions of its own, and closes it. `RunChangedError`: as above."""
-        self._check_there()
-        return os.dup(self._descriptor)
-
-    def _check_there(self) -> None:
-        if self._stage.closed:
-            msg = (
-                "bytes that waited for their upload are gone (their stage was closed); the folder has to be read again"
-            )
-            raise RunChangedError(msg)
+        with self._stage.held():
+            return os.dup(self._descriptor)
