@@ -162,3 +162,27 @@ def test_while_many_runs_wait_nothing_more_is_staged(
     with third.source(third.manifest.entries[0]).open() as file:
         assert file.read() == b"x" * 3000
     staged.release(2)
+
+
+def test_what_is_sealed_while_others_look_at_the_queue_stays_at_hand(store: Store, tmp_path: Path) -> None:
+    registry = opened(store, tmp_path)
+    staged = StagedSealings(lambda: registry)
+    folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
+    for sealed in (1, 2):
+        staged.keep(sealed, staged.seal(folder, REQUEST))
+
+    def queued() -> set[int]:
+        staged.keep(3, staged.seal(folder, REQUEST))  # by another thread, once the queue was read
+        return {2}
+
+    staged.release_all_but(queued)
+    assert [staged.at_hand(sealed) is not None for sealed in (1, 2, 3)] == [False, True, True]
+    assert registry.publish(at_hand_of(staged, 3).run, ticket(), at_hand_of(staged, 3).sources).new
+    staged.release_all_but(tuple)
+    assert [staged.at_hand(sealed) for sealed in (2, 3)] == [None, None]
+
+
+def at_hand_of(staged: StagedSealings, sealed: int) -> AtHand:
+    found = staged.at_hand(sealed)
+    assert found is not None
+    return found

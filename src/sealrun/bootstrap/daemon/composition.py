@@ -230,8 +230,9 @@ class Composition:
             now = self._clock.monotonic()
             if now - forgotten[0] > (_FORGET_FULL_S if staged.full else _FORGET_S):  # the queue may be long
                 forgotten[0] = now
-                queued = self._journal.deliveries.all(state="queued")
-                staged.release_all_but({known.sealed for known in queued} | {number})
+                staged.release_all_but(
+                    lambda: {known.sealed for known in self._journal.deliveries.all(state="queued")} | {number}
+                )
             for line in lines:
                 line.wake()
 

@@ -23,7 +23,7 @@ class WatchStages:
         What was staged for a watch that is gone is discarded: what still waits of it is read from its folder.
         """
         for gone in self._by_watch.keys() - {watch.name for watch in watches}:
-            self._by_watch.pop(gone).release_all_but(())
+            self._by_watch.pop(gone).release_all_but(tuple)
         for watch in watches:
             choose = _first_open(watch, opened)
             if (known := self._by_watch.get(watch.name)) is None:

@@ -105,9 +105,14 @@ class StagedSealings:
         if known is not None and known[1] is not None:
             known[1].close()
 
-    def release_all_but(self, waiting: Container[int]) -> None:
-        """Forget every run that is not in `waiting`: their deliveries are over."""
+    def release_all_but(self, waiting: Callable[[], Container[int]]) -> None:
+        """Forget every run that is not in ``waiting()``: their deliveries are over.
+
+        What is kept while that is asked stays: it was queued too late to be in the answer.
+        """
         with self._lock:
-            over = [sealed for sealed in self._kept if sealed not in waiting]
-        for sealed in over:
-            self.release(sealed)
+            kept = list(self._kept)
+        still = waiting() if kept else ()
+        for sealed in kept:
+            if sealed not in still:
+                self.release(sealed)
