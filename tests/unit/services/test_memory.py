@@ -21,11 +21,11 @@ from sealrun.adapters.stores.spooling import SpoolStage
 from sealrun.domain.address import AttemptId, Digest, Key, RunId, pack_key
 from sealrun.domain.pieces import Pieces
 from sealrun.domain.records import canonical_json, sha256
-from sealrun.domain.registry.columns import PackColumns
+from sealrun.domain.registry.columns import PackColumns, narrow
 from sealrun.domain.registry.hinting import HintColumns, gathered, pairs_of
 from sealrun.domain.registry.object_places import uploaded
 from sealrun.domain.registry.packing import PackOptions
-from sealrun.domain.registry.places import PackPlaces, Places, all_sizes, in_order, narrow
+from sealrun.domain.registry.places import PackPlaces, Places, all_sizes, in_order
 from sealrun.domain.registry.publication import AttemptTicket, Hint, Intent, Refs, Stored
 from sealrun.domain.runs import contents
 from sealrun.domain.runs.entries import Entries, Entry, in_columns

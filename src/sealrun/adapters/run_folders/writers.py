@@ -17,6 +17,8 @@ import msgspec
 from sealrun.adapters.machine.processes import lives
 from sealrun.domain.runs.recorder import Recorder
 
+FRESH_S = 0.5
+"""How old a look at the process table may be where many folders are judged one after the other."""
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 

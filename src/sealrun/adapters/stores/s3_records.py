@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import BinaryIO
 
+from sealrun.adapters.stores.s3_bodies import FileBody
 from sealrun.adapters.stores.unnamed import cannot_wait
 from sealrun.domain.pieces import Body, Pieces
 
@@ -43,5 +45,5 @@ def _joined(body: Pieces, stack: ExitStack) -> tuple[bytes | BinaryIO, str]:
     if file is None:
         return near.getvalue(), hasher.hexdigest()
     file.flush()
-    file.seek(0)
-    return file, hasher.hexdigest()
+    sent = FileBody(os.dup(file.fileno()), file.tell())
+    return stack.enter_context(closing(sent)), hasher.hexdigest()

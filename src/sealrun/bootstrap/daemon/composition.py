@@ -13,7 +13,7 @@ from sealrun.adapters.machine.timers import Schedule, SystemTimers, cron, every
 from sealrun.adapters.run_folders.seals import LocalSeals
 from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.adapters.run_folders.watching import LocalWatcher
-from sealrun.adapters.run_folders.writers import ProcWriters
+from sealrun.adapters.run_folders.writers import FRESH_S, ProcWriters
 from sealrun.bootstrap.board.composed import DaemonBoard
 from sealrun.bootstrap.board.journal import Present
 from sealrun.bootstrap.daemon.alarming import AlarmRounds
@@ -38,7 +38,7 @@ from sealrun.ports import Clock, Entropy
 from sealrun.services.daemon.looking import WatchedIntake
 from sealrun.services.daemon.running import Parts
 from sealrun.services.delivery.delivering import DeliveryLine
-from sealrun.services.delivery.parts import LineParts
+from sealrun.services.delivery.parts import SIDE_BY_SIDE, LineParts
 from sealrun.services.delivery.staging import StagedSealings
 from sealrun.services.oversight.storage_history import EVERY_S
 from sealrun.services.publication.upkeep import OpenedRegistry
@@ -55,11 +55,9 @@ _COMPACT_S = 300.0
 _TIDY_S = 6 * 3600.0
 _RECLAIM_S = 3600.0
 _SEALERS = 2
-_DELIVERERS = 16
 """Deliveries that one registry gets at once: they share its barriers, or wait for the network together."""
 _FORGET_S = 5.0
 _FORGET_FULL_S = 0.5
-_WRITERS_S = 0.5
 """That nobody writes into a folder may have been seen so long ago: a fraction of what a marker waits for late files."""
 _KEEPING = KeepingSettings()
 _ALARMS = AlarmRules()
@@ -130,7 +128,7 @@ class Composition:
                 name,
                 self._opening(spec, opened),
                 line_parts,
-                width=_DELIVERERS,
+                width=SIDE_BY_SIDE,
                 hold=self._holds.of_registry(spec),
             )
             for name, spec in registries.items()
@@ -263,7 +261,7 @@ class Composition:
             seals=seals,
             meters=self.metering.meters,
         )
-        writers = ProcWriters(max_age_s=_WRITERS_S)
+        writers = ProcWriters(max_age_s=FRESH_S)
         intake = Intake(acceptor, writers, watcher=watcher, launch=launch)
         return WatchedIntake(intake, self._clock, hold=self._holds.of_watch(watch))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from threading import Lock
@@ -12,7 +13,7 @@ from typing import Any
 from sealrun.adapters.run_folders.run_folder import LocalFolder
 from sealrun.adapters.run_folders.seals import LocalSeals
 from sealrun.adapters.run_folders.sources import LocalFolderSource, open_alone
-from sealrun.adapters.run_folders.writers import ProcWriters
+from sealrun.adapters.run_folders.writers import FRESH_S, ProcWriters
 from sealrun.bootstrap.registries import Opener, RegistrySpec
 from sealrun.bootstrap.verbs.reports import Delivered, PublishReport, ScanReport
 from sealrun.bootstrap.verbs.written_records import write_records
@@ -25,7 +26,7 @@ from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import UNMETERED, Clock, Delivery, Entropy, HashCache, Meters
 from sealrun.services.delivery.delivering_now import deliver_now
 from sealrun.services.delivery.meters import DeliveryMeters
-from sealrun.services.delivery.parts import AtHand, Sources, shared_names
+from sealrun.services.delivery.parts import SIDE_BY_SIDE, AtHand, Sources, alone_with
 from sealrun.services.delivery.staging import StagedSealings
 from sealrun.services.delivery.together import deliver_together
 from sealrun.services.oversight.measuring import MeasuredJournal
@@ -36,9 +37,7 @@ from sealrun.services.watching.sealing import Sealing, SealRequest, seal
 
 _BY_COMMAND = Completion(method="command", evidence="sealrun", confidence="declared")
 _POLL_S = 0.5
-_WRITERS_S = 0.5
 _TOGETHER = 64
-_WIDTH = 16
 
 
 def folder_sources(run: SealedRun, hashes: HashCache) -> Sources:
@@ -142,7 +141,7 @@ class Producer:
         try:
             for watch in self._watches:
                 self._targets = watch.registries
-                writers = ProcWriters(max_age_s=_WRITERS_S)
+                writers = ProcWriters(max_age_s=FRESH_S)
                 intake = Intake(self._acceptor(watch, taken), writers, launch=launch, settle_now=True)
                 report = intake.rescan(self._clock.monotonic())
                 if report.missing is not None:
@@ -167,13 +166,7 @@ class Producer:
         def deliver(number: int) -> PublishReport:
             return self._report(self._journal.deliveries.run(number), self._deliver_all(number))
 
-        def shares(number: int) -> Collection[str]:
-            try:
-                return shared_names(self._at_hand(number).run)
-            except SealrunError:
-                return ()  # the delivery meets the same error, and answers it
-
-        done.update(deliver_together(sorted(numbers), shares, deliver, _WIDTH))
+        done.update(deliver_together(numbers, partial(alone_with, self._at_hand), deliver, SIDE_BY_SIDE))
 
     def registry(self, name: str) -> OpenedRegistry:
         """Return the registry of that name, opened for publishing."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 
-from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS
+from sealrun.domain.address import Digest
+from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, hex_digests
 from sealrun.domain.shelves import Shelf, new_shelf, numbers
 
 _NEAR_ROWS = 60_000
@@ -26,6 +27,17 @@ class PackColumns:
         self._count = len(sizes)
         self._near: tuple[bytes, array[int], array[int]] | None = (digests, offsets, sizes)
         self._away: tuple[Shelf, tuple[int, int, int], tuple[str, str]] | None = None
+
+    @classmethod
+    def of(cls, members: Mapping[Digest, tuple[int, int]]) -> PackColumns | None:
+        """Return members, given as digest: (offset, size); None if they say what cannot be true."""
+        try:
+            digests = bytes.fromhex("".join(members))
+            offsets = narrow([offset for offset, _ in members.values()])
+            sizes = narrow([size for _, size in members.values()])
+        except (ValueError, OverflowError):
+            return None
+        return cls(digests, offsets, sizes) if hex_digests(digests) == list(members) else None
 
     def __len__(self) -> int:
         return self._count
@@ -124,6 +136,11 @@ class PackColumns:
         if self._away is None:
             raise AssertionError
         return self._away
+
+
+def narrow(numbers: Sequence[int]) -> array[int]:
+    """Return numbers in four bytes each, or in eight if there are larger ones."""
+    return array("I" if max(numbers, default=0) < 1 << 32 else "Q", numbers)
 
 
 class Cupboard:

@@ -204,24 +204,21 @@ class PackWriter:
         self._offsets.append(self._size + LOCAL_SIZE)
         self._sizes.append(size)
         self._crcs.append(crc)
-        self._waiting += (header, digest.encode(), body)
-        self._size += LOCAL_SIZE + size
-        if self._size - self._written >= _WRITTEN_AT_ONCE:
-            self._flush()
+        self._append(LOCAL_SIZE + size, header, digest.encode(), body)
 
     def finish(self) -> PackFacts:
         """Write the directory; return what was written."""
         columns, begin = PackColumns(bytes(self._digests), self._offsets, self._sizes), self._size
         for piece in _directory(columns, self._crcs):
-            self._append(piece)
+            self._append(len(piece), piece)
         count, size = len(columns), self._size - begin
-        self._append(_END.pack(b"PK\x05\x06", 0, 0, count, count, size, begin, 0))
+        self._append(_END.size, _END.pack(b"PK\x05\x06", 0, 0, count, count, size, begin, 0))
         self._flush()
         return PackFacts(self._output.digest(), self._size, Members(columns))
 
-    def _append(self, *pieces: bytes) -> None:
+    def _append(self, size: int, *pieces: bytes) -> None:
         self._waiting += pieces
-        self._size += sum(map(len, pieces))
+        self._size += size
         if self._size - self._written >= _WRITTEN_AT_ONCE:
             self._flush()
 

@@ -130,8 +130,7 @@ def _read_packs(cutter: Cutter) -> list[PackPlaces]:
 def _read_pack(cutter: Cutter) -> PackColumns:
     digests, offsets, sizes = bytearray(), array("I"), array("I")
     for part in cutter.parts(b"\n      ],\n", b"\n      ]\n    }", len(b"\n      ]")):
-        read = PackPlaces.of(Key(""), _members_decoder().decode(b"{" + part + b"}"))
-        some = None if read is None else read.columns
+        some = PackColumns.of(_members_decoder().decode(b"{" + part + b"}"))
         if some is None or some.offsets.typecode != "I" or some.sizes.typecode != "I":
             raise OtherwiseError
         digests += some.digests

@@ -40,15 +40,8 @@ class PackPlaces(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, key: Key, members: Mapping[Digest, tuple[int, int]]) -> PackPlaces | None:
         """Return members, given as digest: (offset, size); None if they say what cannot be true."""
-        try:
-            digests = bytes.fromhex("".join(members))
-            offsets = narrow([offset for offset, _ in members.values()])
-            sizes = narrow([size for _, size in members.values()])
-        except (ValueError, OverflowError):
-            return None
-        if hex_digests(digests) != list(members):
-            return None
-        return cls(key, PackColumns(digests, offsets, sizes))
+        columns = PackColumns.of(members)
+        return None if columns is None else cls(key, columns)
 
     @property
     def digests(self) -> bytes:
@@ -91,11 +84,6 @@ class PackPlaces(msgspec.Struct, frozen=True):
 def _rows_of(columns: PackColumns) -> Iterator[tuple[Digest, int, int]]:
     for digests, offsets, sizes in columns.blocks():
         yield from zip(hex_digests(digests), offsets, sizes, strict=True)
-
-
-def narrow(numbers: Sequence[int]) -> array[int]:
-    """Return numbers in four bytes each, or in eight if there are larger ones."""
-    return array("I" if max(numbers, default=0) < 1 << 32 else "Q", numbers)
 
 
 class Columns(Protocol):

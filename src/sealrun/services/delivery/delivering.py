@@ -155,7 +155,7 @@ class DeliveryLine:
                 self._door.leave(publishing)
         if delivery is not None:
             self._availability.began(turn)
-            alone = alone_with(self._parts, delivery)
+            alone = alone_with(self._parts.find, delivery.sealed)
             return Taken(delivery=delivery, publishing=publishing, turn=turn, alone_with=alone)
         if not self._availability.is_up and self._journal.deliveries.next_due(self.registry) is None:
             self._availability.worked(turn)

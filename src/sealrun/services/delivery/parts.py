@@ -25,6 +25,8 @@ Sources = Callable[[Entry], Source]
 LONGEST_S = CAP_S
 """No delivery is postponed by more than this; a later due time means that the clock was set back."""
 _LARGE_BYTES = 4 << 20
+SIDE_BY_SIDE = 16
+"""So many deliveries to one registry are in flight at a time."""
 _log = logging.getLogger("sealrun.delivery")
 
 
@@ -109,20 +111,16 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     alone_with: frozenset[str]
 
 
-def alone_with(parts: LineParts, delivery: Delivery) -> frozenset[str]:
+def alone_with(find: Callable[[int], AtHand], sealed: int) -> frozenset[str]:
     """What a delivery must not share with another at the same time: its folder, its run's id, and room for large runs.
 
     Two of one folder arrive in the order in which they were sealed. Two large ones would fill the line and the memory.
     """
     try:
-        return shared_names(parts.find(delivery.sealed).run)
+        run = find(sealed).run
+        envelope = run.envelope()
     except SealrunError:
         return frozenset()  # the delivery meets the same error, and answers it
-
-
-def shared_names(run: SealedRun) -> frozenset[str]:
-    """Return what only one delivery to a registry may have at a time; `SealrunError` if its records are not whole."""
-    envelope = run.envelope()
     names = {f"folder {run.folder}", f"run {envelope.experiment}/{envelope.run_id}"}
     return frozenset(names | {"large"} if envelope.size > _LARGE_BYTES else names)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from sealrun.services.threads.fanning import fan_through
@@ -10,24 +10,28 @@ from sealrun.services.threads.fanning import fan_through
 T = TypeVar("T")
 
 
-def in_lanes(numbers: Sequence[int], shares: Callable[[int], Collection[str]]) -> list[list[int]]:
+def in_lanes(numbers: Collection[int], shares: Callable[[int], Collection[str]]) -> list[list[int]]:
     """Share numbers out: those that have anything of ``shares(number)`` in common are in one lane, in order."""
-    lane_of: dict[str, list[int]] = {}
-    lanes: dict[int, list[int]] = {}
-    for number in sorted(numbers):
-        names = shares(number)
-        joined = {id(lane): lane for name in names if (lane := lane_of.get(name)) is not None}
-        lane = sorted((number, *(earlier for each in joined.values() for earlier in each)))
-        for name, other in lane_of.items():
-            if id(other) in joined:
-                lane_of[name] = lane
-        lane_of.update(dict.fromkeys(names, lane))
-        lanes = {first: each for first, each in lanes.items() if id(each) not in joined} | {lane[0]: lane}
+    above: dict[int | str, int | str] = {}
+
+    def top(node: int | str) -> int | str:
+        while (up := above.setdefault(node, node)) != node:
+            above[node] = above[up]
+            node = up
+        return node
+
+    ordered = sorted(numbers)
+    for number in ordered:
+        for name in shares(number):
+            above[top(number)] = top(name)
+    lanes: dict[int | str, list[int]] = {}
+    for number in ordered:
+        lanes.setdefault(top(number), []).append(number)
     return list(lanes.values())
 
 
 def deliver_together(
-    numbers: Sequence[int], shares: Callable[[int], Collection[str]], deliver: Callable[[int], T], width: int
+    numbers: Collection[int], shares: Callable[[int], Collection[str]], deliver: Callable[[int], T], width: int
 ) -> list[tuple[int, T]]:
     """Call ``deliver(number)`` for all, `width` at a time; return each number with its answer.
 
