@@ -1,12 +1,14 @@
-"""Packs that wait in files of ours are sent from there: never in memory as a whole, and the same at every try."""
+"""What is sent is never in memory as a whole. Packs that wait in files of ours are sent from there, at every try."""
 
 from __future__ import annotations
 
+import gc
 import os
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from tests.servers.endpoint import Endpoint
@@ -14,6 +16,7 @@ from tests.servers.proxy import losing_answers
 from tests.servers.seaweedfs import SeaweedFS
 
 from sealrun.adapters.stores.s3 import S3Store
+from sealrun.adapters.stores.s3_multipart import Limits
 from sealrun.adapters.stores.spooling import Spooled, SpoolStage
 from sealrun.domain.address import AttemptId, object_key
 from sealrun.domain.errors import RunChangedError
@@ -52,6 +55,42 @@ def test_what_waits_is_not_held_while_it_is_sent(
         assert all(sha256(store.read(key)) == source.digest for key, source in items)
     assert sum(told) == (72 * MIB if heard else 0)
     assert peak < 16 * MIB
+
+
+def test_what_was_sent_of_a_large_file_is_let_go_at_once_and_not_when_cycles_are_looked_for(
+    seaweedfs_server: SeaweedFS, tmp_path: Path
+) -> None:
+    limits = Limits(single=16 * MIB, part=5 * MIB, parts_at_once=2, in_flight=16 * MIB)
+    paths = [tmp_path / str(number) for number in range(4)]
+    for path, size in zip(paths, (75, 15, 15, 15), strict=True):  # in parts, and whole
+        path.write_bytes(os.urandom(MIB) * size)
+    items = [(object_key(source.digest, ATTEMPT), source) for source in map(OnDisk, paths)]
+    url = f"s3://{seaweedfs_server.create_bucket()}"
+    with closing(S3Store(url, seaweedfs_server.storage_options, limits=limits)) as store:
+        assert store.stat(items[0][0]) is None  # what is loaded once does not count
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            store.put_many(items)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        assert all(sha256(store.read(key)) == source.digest for key, source in items)
+    assert peak < 40 * MIB
+
+
+class OnDisk:
+    """A file that is read as it is sent."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.size = path.stat().st_size
+        self.digest = sha256(path.read_bytes())
+
+    def open(self) -> BinaryIO:
+        return self._path.open("rb", buffering=0)
 
 
 @pytest.mark.parametrize("server", ["seaweedfs", "moto"])

@@ -221,11 +221,13 @@ class Uploads:
             running = self._connection.begin(operation, f"{key} cannot be stored", **named)
             self._running.add(running)
 
+        file = body if isinstance(body, FileBody) else None  # bytes would stay in memory until all parts are there
+
         def ended(_outcome: Future[Answer | Refusal]) -> None:
             with self._lock:
                 self._running.discard(running)
-            if isinstance(body, FileBody):
-                body.close()
+            if file is not None:
+                file.close()
             taken.give()
 
         running.when_done(ended)
