@@ -75,8 +75,8 @@ def wait_for_quiet(limit: float) -> None:
 def touch_memory() -> None:
     """Have free memory written to, so that whoever takes it next does not wait for it.
 
-    Under a hypervisor memory that was free for a second may belong to the host again, and the next to touch a GiB of it
-    pays half a second: mostly the party that comes first. A process of its own does it, since its peak would be ours.
+    Under a hypervisor memory that was free for a second may belong to the host again. To touch a GiB of it then takes
+    seconds, which the party that comes first would pay. A process of its own does it, since its peak would be ours.
     """
     if (child := os.fork()) == 0:
         try:

@@ -31,6 +31,9 @@ class _Incoming:
     def write(self, chunk: bytes | memoryview) -> None:
         self._body += chunk
 
+    def clone(self, descriptor: int) -> None:
+        """Memory shares nothing with a file."""
+
     def keep(self, digest: Digest) -> BytesSource:
         kept = BytesSource(bytes(self._body))
         assert kept.digest == digest

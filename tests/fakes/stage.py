@@ -34,6 +34,9 @@ class MemoryIncoming:
     def write(self, chunk: bytes | memoryview) -> None:
         self._body += chunk
 
+    def clone(self, descriptor: int) -> None:
+        """Memory shares nothing with a file."""
+
     def keep(self, digest: Digest) -> StagedSource:
         self._stage.kept += 1
         source = StagedSource(self._stage, bytes(self._body))

@@ -71,6 +71,14 @@ class Incoming(Protocol):
         """Append."""
         ...
 
+    def clone(self, descriptor: int) -> int | None:
+        """Take all that an open file holds at this moment, without copying it: in place of any `write`.
+
+        Return a descriptor to read these bytes from, at its beginning, whatever becomes of the file; it is closed by
+        `keep` and `drop`. None where that cannot be done; then nothing has happened.
+        """
+        ...
+
     def keep(self, digest: Digest) -> Source:
         """Close and keep the bytes, whose digest is now known, as a source that `put_many` of the same store takes."""
         ...

@@ -51,6 +51,9 @@ class MemoryIncoming:
     def write(self, chunk: bytes | memoryview) -> None:
         self._body += chunk
 
+    def clone(self, descriptor: int) -> None:
+        """Memory shares nothing with a file."""
+
     def keep(self, digest: Digest) -> Source:
         self._stage.kept.append(digest)
         return Bytes(bytes(self._body), digest)

@@ -15,7 +15,7 @@ import pytest
 from tests.builders.runs import a_run
 from tests.builders.worlds import World
 
-from sealrun.adapters.restoring import destinations
+from sealrun.adapters.machine.sharing import FICLONE
 from sealrun.adapters.restoring.destinations import LocalDestination
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.domain.address import Key
@@ -304,7 +304,7 @@ def test_where_blocks_can_be_shared_files_are_ones_own(
     run: tuple[Reader, RunFiles], store: Breaking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def clone(descriptor: int, request: int, source: int) -> int:
-        assert request == destinations._FICLONE
+        assert request == FICLONE
         os.pwrite(descriptor, os.pread(source, 1 << 20, 0), 0)
         return 0
 

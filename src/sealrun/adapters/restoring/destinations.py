@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sealrun.adapters.machine.sharing import CANNOT, share_blocks
 from sealrun.adapters.restoring.hidden_rooms import Room
 from sealrun.adapters.stores.posix_durable import write_all
 from sealrun.domain.errors import NoSpaceError, UsageError
@@ -26,19 +25,6 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _CHUNK = 1 << 20
 _WRITABLE = 0o222
 _EXECUTABLE = 0o111
-_FICLONE = 0x40049409
-"""Linux's ioctl that gives a file another one's blocks, shared until either is written to; see ioctl_ficlone(2)."""
-_CANNOT = {
-    errno.EXDEV,
-    errno.EOPNOTSUPP,
-    errno.ENOTTY,
-    errno.EINVAL,
-    errno.ENOSYS,
-    errno.EPERM,
-    errno.EACCES,
-    errno.EMLINK,
-}
-"""How a file system says that it does not share, not between these two files, or not with this user."""
 
 
 class LocalDestination:
@@ -170,16 +156,16 @@ class LocalDestination:
         try:
             descriptor = os.open(place, _CREATE, 0o666)
             try:
-                fcntl.ioctl(descriptor, _FICLONE, source)
-                if executable:
+                self._clones = share_blocks(source, descriptor)
+                if self._clones and executable:
                     _make_executable(descriptor)
-            except OSError as error:
+            except OSError:
                 os.unlink(place)
-                if error.errno not in _CANNOT:
-                    raise
-                self._clones = False
+                raise
             finally:
                 os.close(descriptor)
+            if not self._clones:
+                os.unlink(place)
         finally:
             os.close(source)
         return self._clones
@@ -237,7 +223,7 @@ def _hard_link(place: str, origin: str) -> bool:
     try:
         os.link(origin, place, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in _CANNOT:
+        if error.errno not in CANNOT:
             raise
         return False
     return True

@@ -143,7 +143,7 @@ class Hashing:
         descriptor = open_file(folder, split(path)[1])
         try:
             self._check(descriptor, path, facts)
-            digest = self._staging.digest(self._chunks(descriptor, path, facts), path, facts)
+            digest = self._staging.digest(descriptor, lambda opened: self._chunks(opened, path, facts), path, facts)
             self._check(descriptor, path, facts)
         finally:
             os.close(descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -16,6 +16,9 @@ from sealrun.domain.registry.packing import PackWriter
 from sealrun.ports import Copying, FileFacts, Source, StagedPack
 
 FEW = 8192
+_WORTH_SHARING = 1 << 20
+"""Below, writing a file once more is quicker than having the system write out what it has not written of it yet."""
+Read = Callable[[int], Iterable[memoryview | bytes]]
 
 
 class Digested(msgspec.Struct, frozen=True):
@@ -36,19 +39,25 @@ class Staging:
         self.packs: dict[int, StagedPack] = {}
         self._cupboard = Cupboard()
 
-    def digest(self, chunks: Iterable[memoryview | bytes], path: str, facts: FileFacts) -> Digest:
-        """Digest the chunks of one file, and copy them on the way if they are wanted."""
+    def digest(self, descriptor: int, read: Read, path: str, facts: FileFacts) -> Digest:
+        """Digest what ``read(descriptor)`` yields of one open file, and copy it on the way if it is wanted.
+
+        Where a copy can share the file's blocks nothing is copied. What is digested then is the copy, which stays as it
+        is: the file may change at any moment, and in the same tick of the clock.
+        """
         hasher = hashlib.sha256()
         copying = self._copying
         incoming = copying.stage.receive() if copying is not None and copying.alone(path, facts) else None
         if incoming is None:
-            for chunk in chunks:
+            for chunk in read(descriptor):
                 hasher.update(chunk)
             return Digest(hasher.hexdigest())
         try:
-            for chunk in chunks:
+            shared = incoming.clone(descriptor) if facts.size >= _WORTH_SHARING else None
+            for chunk in read(descriptor if shared is None else shared):
                 hasher.update(chunk)
-                incoming.write(chunk)
+                if shared is None:
+                    incoming.write(chunk)
             digest = Digest(hasher.hexdigest())
             if self._promised.add(bytes.fromhex(digest)):
                 self.staged[digest] = incoming.keep(digest)

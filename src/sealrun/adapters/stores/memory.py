@@ -213,6 +213,9 @@ class MemoryIncoming:
         """Append."""
         self._chunks.append(bytes(chunk))
 
+    def clone(self, descriptor: int) -> None:
+        """Memory shares nothing with a file."""
+
     def keep(self, digest: Digest) -> MemoryStaged:
         """Keep the bytes; see the port."""
         return MemoryStaged(self._stage, b"".join(self._chunks), digest)

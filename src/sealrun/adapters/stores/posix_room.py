@@ -48,8 +48,8 @@ class Room:
             return self._path
 
     def new_file(self, mode: int) -> tuple[int, str]:
-        """Create an empty file; return its descriptor and path."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        """Create an empty file, to be written and read; return its descriptor and path."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             path = self.new_path()
             return os.open(path, flags, mode), path

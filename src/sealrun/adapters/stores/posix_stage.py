@@ -10,6 +10,7 @@ import os
 import threading
 from typing import BinaryIO
 
+from sealrun.adapters.machine.sharing import share_blocks
 from sealrun.adapters.stores.posix_durable import write_all
 from sealrun.adapters.stores.posix_errors import translate, translated
 from sealrun.adapters.stores.posix_room import Room
@@ -32,6 +33,8 @@ class PosixStage:
         self._lock = threading.Lock()
         self._waiting: set[str] = set()
         self.closed = False
+        self.clones = True
+        """Until a file could not share its blocks: the next ones from there would not, either."""
 
     def receive(self) -> PosixIncoming:
         """Begin receiving one file; see the port."""
@@ -75,6 +78,17 @@ class PosixIncoming:
         with translated(f"{self._path}: staged bytes cannot be written"):
             write_all(self._fd, chunk)
         self._size += len(chunk)
+
+    def clone(self, descriptor: int) -> int | None:
+        """Share the blocks of a file, where the file system can; see the port."""
+        if not self._stage.clones:
+            return None
+        with translated(f"{self._path}: staged bytes cannot be written"):
+            self._stage.clones = share_blocks(descriptor, self._fd)
+            if not self._stage.clones:
+                return None
+            self._size = os.fstat(self._fd).st_size
+        return self._fd
 
     def keep(self, digest: Digest) -> PosixStaged:
         """Close and keep the bytes; see the port."""

@@ -81,6 +81,9 @@ class SpoolIncoming:
             raise cannot_wait(self._folder, _WHAT, error) from error
         self._size += len(chunk)
 
+    def clone(self, descriptor: int) -> None:
+        """What is spooled are packs: no file has their bytes."""
+
     def keep(self, digest: Digest) -> Spooled:
         """Keep the bytes; see the port."""
         descriptor, self._descriptor = self._descriptor, -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from threading import Lock
 from typing import Literal, Protocol
 
@@ -20,6 +21,8 @@ from sealrun.services.threads.fanning import fan_through
 
 _CHUNK = 1 << 20
 _WIDTH = 8
+_AHEAD, _FEW_AT_ONCE = 2, 4
+"""Pieces that wait of each object, while so few are read side by side: of more, one is enough to keep a line busy."""
 _WORTH_THREADS = 1 << 20
 
 Outside = Literal["look", "skip"]
@@ -148,7 +151,9 @@ class Rereader:
         """
         members: list[tuple[Digest, Stored]] = []
         single = list(self._alone(objects, members))
-        for found in fan_through(self._look, single, self._width(single)):
+        width = min(self._width(single), len(single))
+        look = partial(self._look, ahead=_AHEAD if width <= _FEW_AT_ONCE else 1)
+        for found in fan_through(look, single, width):
             self._note(found)
         width = self._width(members)
         read = [member for member in members if self._is_read(member[0])]
@@ -203,10 +208,10 @@ class Rereader:
     def _note(self, found: Iterable[tuple[Stored, Damage]]) -> None:
         self._damaged.update(found)
 
-    def _look(self, pair: tuple[Digest, Stored]) -> list[tuple[Stored, Damage]]:
+    def _look(self, pair: tuple[Digest, Stored], *, ahead: int) -> list[tuple[Stored, Damage]]:
         """Read an object, or look at it; what was read and is not right is looked at for what is wrong with it."""
         digest, stored = pair
-        damage = self.reread(digest, stored.key, stored.size) if self._is_read(digest) else None
+        damage = self.reread(digest, stored.key, stored.size, ahead) if self._is_read(digest) else None
         if damage is not None or not self._is_read(digest):
             damage = self._misfit(stored) or damage
         return [] if damage is None else [(stored, damage)]
@@ -239,11 +244,14 @@ class Rereader:
         self._count(size)
         return wrong
 
-    def reread(self, digest: Digest, key: Key, size: int) -> Damage | None:
-        """Read the `size` bytes of an object or a whole pack now; say if they are not those of `digest`."""
+    def reread(self, digest: Digest, key: Key, size: int, ahead: int = _AHEAD) -> Damage | None:
+        """Read the `size` bytes of an object or a whole pack now; say if they are not those of `digest`.
+
+        Up to `ahead` pieces of it wait in memory.
+        """
         hasher = hashlib.sha256()
         try:
-            for chunk in stream(self._store, key, size):
+            for chunk in stream(self._store, key, size, ahead):
                 hasher.update(chunk)
                 self._count(len(chunk))
         except NotFoundError:
