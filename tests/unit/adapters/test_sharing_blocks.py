@@ -97,6 +97,27 @@ def test_where_nothing_can_be_shared_it_is_asked_once_and_files_are_copied(
     assert sum(written) == 2 * len(BODY) + len(b"few")
 
 
+def test_a_file_that_shares_its_blocks_does_so_whatever_another_thread_finds_out_meanwhile(
+    run: LocalFolder, store: PosixStore, written: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[posix_stage.PosixStage] = []
+    receive = posix_stage.PosixStage.receive
+
+    def remembered(stage: posix_stage.PosixStage) -> posix_stage.PosixIncoming:
+        stages.append(stage)
+        return receive(stage)
+
+    def share(target: int, request: int, source: int) -> int:
+        stages[0].clones = False  # somebody else's file cannot
+        return copied(target, request, source)
+
+    monkeypatch.setattr(posix_stage.PosixStage, "receive", remembered)
+    monkeypatch.setattr(fcntl, "ioctl", share)
+    assert stored(run, store) == {"large.bin": BODY, "small.txt": b"few"}
+    assert stages[0].clones is False
+    assert sum(written) == len(b"few")
+
+
 def test_a_full_disk_is_told_as_ever_and_nothing_stays(
     run: LocalFolder, store: PosixStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

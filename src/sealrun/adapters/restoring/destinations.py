@@ -156,19 +156,20 @@ class LocalDestination:
         try:
             descriptor = os.open(place, _CREATE, 0o666)
             try:
-                self._clones = share_blocks(source, descriptor)
-                if self._clones and executable:
+                shared = share_blocks(source, descriptor)  # others, at the same time, may find out otherwise
+                if shared and executable:
                     _make_executable(descriptor)
             except OSError:
                 os.unlink(place)
                 raise
             finally:
                 os.close(descriptor)
-            if not self._clones:
+            if not shared:
                 os.unlink(place)
+                self._clones = False
         finally:
             os.close(source)
-        return self._clones
+        return shared
 
     def _cleared(self, path: str) -> str:
         """Return where a file goes: its folder is there, and what an interrupted attempt had begun is not."""

@@ -84,8 +84,8 @@ class PosixIncoming:
         if not self._stage.clones:
             return None
         with translated(f"{self._path}: staged bytes cannot be written"):
-            self._stage.clones = share_blocks(descriptor, self._fd)
-            if not self._stage.clones:
+            if not share_blocks(descriptor, self._fd):
+                self._stage.clones = False
                 return None
             self._size = os.fstat(self._fd).st_size
         return self._fd
