@@ -18,7 +18,7 @@ from sealrun.adapters.machine.processes import lives
 from sealrun.domain.runs.recorder import Recorder
 
 FRESH_S = 0.5
-"""How old a look at the process table may be where many folders are judged one after the other."""
+"""That nobody writes into a folder may have been seen so long ago: a fraction of what a marker waits for late files."""
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 

@@ -55,10 +55,8 @@ _COMPACT_S = 300.0
 _TIDY_S = 6 * 3600.0
 _RECLAIM_S = 3600.0
 _SEALERS = 2
-"""Deliveries that one registry gets at once: they share its barriers, or wait for the network together."""
 _FORGET_S = 5.0
 _FORGET_FULL_S = 0.5
-"""That nobody writes into a folder may have been seen so long ago: a fraction of what a marker waits for late files."""
 _KEEPING = KeepingSettings()
 _ALARMS = AlarmRules()
 _METRICS = MetricsSettings()

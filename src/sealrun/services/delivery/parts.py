@@ -26,7 +26,7 @@ LONGEST_S = CAP_S
 """No delivery is postponed by more than this; a later due time means that the clock was set back."""
 _LARGE_BYTES = 4 << 20
 SIDE_BY_SIDE = 16
-"""So many deliveries to one registry are in flight at a time."""
+"""Deliveries that one registry gets at once: they share its barriers, or wait for the network together."""
 _log = logging.getLogger("sealrun.delivery")
 
 
