@@ -80,6 +80,16 @@ def until(line: DeliveryLine, done: Callable[[], bool]) -> None:
             line.woken.wait(0.01)
 
 
+def a_full_line(office: PostOffice, registry: FakeRegistry, gate: Gate) -> tuple[DeliveryLine, list[str]]:
+    """A line with as many runs in flight as it takes, and their names."""
+    names = [f"r{number}" for number in range(WIDTH)]
+    for name in names:
+        office.accept(name)
+    line = a_line(office, registry)
+    until(line, lambda: len(gate.inside) == WIDTH)
+    return line, names
+
+
 def states(office: PostOffice) -> dict[int, str]:
     return {delivery.sealed: delivery.state for delivery in office.journal.deliveries.all()}
 
@@ -198,11 +208,7 @@ def test_large_runs_are_delivered_one_at_a_time_and_small_ones_beside_them(
 def test_an_outage_that_several_deliveries_meet_is_one_outage(
     office: PostOffice, registry: FakeRegistry, gate: Gate
 ) -> None:
-    names = [f"r{number}" for number in range(WIDTH)]
-    for name in names:
-        office.accept(name)
-    line = a_line(office, registry)
-    until(line, lambda: len(gate.inside) == WIDTH)
+    line, names = a_full_line(office, registry, gate)
     gate.end(*names, error=UnavailableError("main: no answer"))
     until(line, lambda: not gate.inside and line._hands.has_room(1))
     assert line._availability._failures == 1
@@ -288,11 +294,7 @@ def test_a_registry_is_closed_behind_the_last_delivery_in_flight_and_opened_anew
 def test_a_stop_interrupts_all_in_flight_and_their_attempts_are_resumed(
     office: PostOffice, registry: FakeRegistry, gate: Gate
 ) -> None:
-    names = [f"r{number}" for number in range(WIDTH)]
-    for name in names:
-        office.accept(name)
-    line = a_line(office, registry)
-    until(line, lambda: len(gate.inside) == WIDTH)
+    line, names = a_full_line(office, registry, gate)
     line.stop()
     closing = threading.Thread(target=line.close)
     closing.start()
