@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -97,14 +97,15 @@ class Copying(msgspec.Struct, frozen=True, kw_only=True):
     """What is copied to `stage` while a folder is hashed, so that its files are read once.
 
     Files for which `alone(path, facts)` wait there each by itself. `packs` are lists of files, by their positions in
-    the tree from the first on, and each becomes one pack, without the files whose bytes the registry `knows` already.
-    A file belongs to one of them at most, and is not asked about alone.
+    the tree from the first on, and each becomes one pack, without the files whose bytes the registry has already:
+    `known` says of which digests, given with their sizes, it has; some files are asked about at a time. A file belongs
+    to one pack at most, and is not asked about alone.
     """
 
     stage: Stage
     alone: Callable[[str, FileFacts], bool]
     packs: Sequence[Sequence[int]] = ()
-    knows: Callable[[Digest, int], bool] = lambda _digest, _size: False
+    known: Callable[[Mapping[Digest, int]], Collection[Digest]] = lambda _sizes: ()
 
 
 class StagedPack(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import socket
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -246,7 +246,7 @@ def test_small_files_are_packed_while_they_are_hashed_but_for_what_is_known(tmp_
     tree = folder.scan()
     places = {path: number for number, path in enumerate(tree.files)}
     planned = [[places[path] for path in pack] for pack in packs]
-    copying = Copying(stage=stage, alone=lambda *_: False, packs=planned, knows=lambda digest, _size: digest == known)
+    copying = Copying(stage=stage, alone=lambda *_: False, packs=planned, known=lambda sizes: sizes.keys() & {known})
     hashed = folder.hash(tree, copying)
     digests = {path: hashlib.sha256(body.encode()).hexdigest() for path, body in files.items()}
     assert {entry.path: entry.sha256 for entry in hashed.entries} == digests
@@ -262,16 +262,16 @@ def test_small_files_are_packed_while_they_are_hashed_but_for_what_is_known(tmp_
 
 
 def test_a_file_that_changes_while_it_is_packed_stops_the_sealing(tmp_path: Path) -> None:
-    run = a_folder(tmp_path / "run", {"a": "1", "b": "2"})
+    run = a_folder(tmp_path / "run", {"a": "1" * (2 << 20), "b": "2"})  # more than is asked about at a time
     folder = open_run(run)
     tree = folder.scan()
 
-    def change(_digest: Digest, _size: int) -> bool:
+    def change(_sizes: Mapping[Digest, int]) -> Collection[Digest]:
         (run / "b").write_bytes(b"3")
-        return False
+        return ()
 
     with pytest.raises(RunChangedError, match="b"):
-        folder.hash(tree, Copying(stage=MemoryStage(), alone=lambda *_: False, packs=[[0, 1]], knows=change))
+        folder.hash(tree, Copying(stage=MemoryStage(), alone=lambda *_: False, packs=[[0, 1]], known=change))
 
 
 @pytest.mark.parametrize("size", [10, 6 << 20])
@@ -487,7 +487,7 @@ def test_a_small_file_costs_four_calls_to_read_into_a_pack_and_one_for_each_of_t
             calls = Calls(patch)
             folder = open_run(run)
             tree = folder.scan()
-            copying = Copying(stage=stage, alone=nothing, packs=[range(count)], knows=lambda _digest, _size: False)
+            copying = Copying(stage=stage, alone=nothing, packs=[range(count)])
             hashed = folder.hash(tree, copying)
         assert len(hashed.packs[0].members) == count
         made[count] = calls.made

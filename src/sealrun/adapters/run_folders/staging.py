@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -18,6 +18,8 @@ from sealrun.ports import Copying, FileFacts, Source, StagedPack
 FEW = 8192
 _WORTH_SHARING = 1 << 20
 """Below, writing a file once more is quicker than having the system write out what it has not written of it yet."""
+_ASKED_FILES, _ASKED_BYTES = 64, 1 << 20
+"""So many files are asked about at a time, or so many bytes of them: each question is a statement of the journal's."""
 Read = Callable[[int], Iterable[memoryview | bytes]]
 
 
@@ -75,17 +77,21 @@ class Staging:
             for body in bodies:
                 digests += hashlib.sha256(body).digest()
             return digests
-        knows, promise = self._copying.knows, self._promised.add
+        known, promise = self._copying.known, self._promised.add
         incoming = self._copying.stage.receive()
         output = Behind(incoming.write)
         try:
             writer = PackWriter(output)
-            for body in bodies:
-                raw = hashlib.sha256(body).digest()
-                digests += raw
-                if promise(raw):
-                    digest = Digest(raw.hex())
-                    if not knows(digest, len(body)):
+            for some in _some(bodies):
+                fresh: dict[Digest, bytes] = {}
+                for body in some:
+                    raw = hashlib.sha256(body).digest()
+                    digests += raw
+                    if promise(raw):
+                        fresh[Digest(raw.hex())] = body
+                there = known({digest: len(body) for digest, body in fresh.items()})
+                for digest, body in fresh.items():
+                    if digest not in there:
                         writer.add(digest, body)
             if writer.members:
                 facts = writer.finish()
@@ -95,6 +101,20 @@ class Staging:
             output.close()
             incoming.drop()
         return digests
+
+
+def _some(bodies: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield `bodies` in lists, each of as many as are asked about at a time."""
+    some: list[bytes] = []
+    size = 0
+    for body in bodies:
+        some.append(body)
+        size += len(body)
+        if len(some) == _ASKED_FILES or size >= _ASKED_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 class Promises:

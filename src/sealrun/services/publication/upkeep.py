@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from sealrun.domain.address import EXPERIMENTS, Digest
@@ -81,10 +81,11 @@ class OpenedRegistry:
         def alone(_path: str, facts: FileFacts) -> bool:
             return takes_files and facts.size not in known_sizes
 
-        def knows(digest: Digest, size: int) -> bool:
-            return size in known_sizes and bool(self._hints.places_of(self.registry_id, [digest]))
+        def known(sizes: Mapping[Digest, int]) -> Collection[Digest]:
+            asked = [digest for digest, size in sizes.items() if size in known_sizes]
+            return set(self._hints.places_of(self.registry_id, asked)) if asked else ()
 
-        return Copying(stage=stage, alone=alone, packs=packs, knows=knows)
+        return Copying(stage=stage, alone=alone, packs=packs, known=known)
 
     def _plan_packs(self, tree: Tree, named: Collection[str]) -> list[Sequence[int]]:
         if self._packing is None:
