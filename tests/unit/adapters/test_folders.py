@@ -261,6 +261,23 @@ def test_small_files_are_packed_while_they_are_hashed_but_for_what_is_known(tmp_
     assert [len(pack.members) for pack in hashed.packs] == [2, 4]
 
 
+def test_what_is_known_is_asked_for_some_files_at_a_time_and_for_each_content_once(tmp_path: Path) -> None:
+    files = {f"f{n:03}": f"{n % 150}" * 9 for n in range(200)} | {f"g{n}": f"{n}" * (400 << 10) for n in range(6)}
+    folder, stage = open_run(a_folder(tmp_path / "run", files)), MemoryStage()
+    asked: list[dict[Digest, int]] = []
+
+    def known(sizes: Mapping[Digest, int]) -> Collection[Digest]:
+        asked.append(dict(sizes))
+        return list(sizes)[:1]
+
+    copying = Copying(stage=stage, alone=nothing, packs=[range(len(files))], known=known)
+    (pack,) = folder.hash(folder.scan(), copying).packs
+    sizes = {hashlib.sha256(body.encode()).hexdigest(): len(body) for body in files.values()}
+    assert [len(some) for some in asked] == [64, 64, 22, 3, 3]  # of the third and fourth group some were seen
+    assert {digest: size for some in asked for digest, size in some.items()} == sizes
+    assert {member.digest for member in pack.members} == sizes.keys() - {next(iter(some)) for some in asked}
+
+
 def test_a_file_that_changes_while_it_is_packed_stops_the_sealing(tmp_path: Path) -> None:
     run = a_folder(tmp_path / "run", {"a": "1" * (2 << 20), "b": "2"})  # more than is asked about at a time
     folder = open_run(run)
