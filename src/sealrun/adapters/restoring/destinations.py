@@ -152,23 +152,22 @@ class LocalDestination:
         """Share blocks until either file is written to, where the file system can (Btrfs, XFS and others)."""
         if not self._clones:
             return False
+        shared = False  # asked of this file: others, at the same time, may find out otherwise
         source = os.open(origin, _READ)
         try:
             descriptor = os.open(place, _CREATE, 0o666)
             try:
-                shared = share_blocks(source, descriptor)  # others, at the same time, may find out otherwise
-                if shared and executable:
+                if executable:
                     _make_executable(descriptor)
-            except OSError:
-                os.unlink(place)
-                raise
+                shared = share_blocks(source, descriptor)
             finally:
                 os.close(descriptor)
-            if not shared:
-                os.unlink(place)
-                self._clones = False
+                if not shared:
+                    os.unlink(place)
         finally:
             os.close(source)
+        if not shared:
+            self._clones = False
         return shared
 
     def _cleared(self, path: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from sealrun.adapters.run_folders.behind import Behind
 from sealrun.domain.address import Digest
+from sealrun.domain.grouping import in_portions
 from sealrun.domain.registry.columns import Cupboard
 from sealrun.domain.registry.packing import PackWriter
 from sealrun.ports import Copying, FileFacts, Source, StagedPack
@@ -82,7 +83,7 @@ class Staging:
         output = Behind(incoming.write)
         try:
             writer = PackWriter(output)
-            for some in _some(bodies):
+            for some in in_portions(bodies, len, _ASKED_BYTES, _ASKED_FILES):
                 fresh: dict[Digest, bytes] = {}
                 for body in some:
                     raw = hashlib.sha256(body).digest()
@@ -101,20 +102,6 @@ class Staging:
             output.close()
             incoming.drop()
         return digests
-
-
-def _some(bodies: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yield `bodies` in lists, each of as many as are asked about at a time."""
-    some: list[bytes] = []
-    size = 0
-    for body in bodies:
-        some.append(body)
-        size += len(body)
-        if len(some) == _ASKED_FILES or size >= _ASKED_BYTES:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
 
 
 class Promises:

@@ -22,6 +22,7 @@ from sealrun.adapters.stores.posix_rounds import Rounds
 from sealrun.adapters.stores.posix_stage import OBJECT_MODE, PosixStaged
 from sealrun.domain.address import Key
 from sealrun.domain.errors import RunChangedError
+from sealrun.domain.grouping import in_portions
 from sealrun.ports import Source
 
 _BATCH_FILES = 4096
@@ -63,7 +64,8 @@ class Bulk:
 
     def run(self, items: Iterable[tuple[Key, Source]], on_stored: Callable[[Key, int], None] | None) -> None:
         """Store `items`; see `ports.Store.put_many`."""
-        groups = _groups(items)
+        # Small files are bundled: a task of its own would cost more than most of them.
+        groups = in_portions(items, lambda item: item[1].size, _GROUP_BYTES, _GROUP_FILES)
         first = list(islice(groups, 2))
         alone = len(first) <= 1
         groups = chain(first, groups)
@@ -187,20 +189,6 @@ class _Here(Executor):
         except BaseException as error:  # noqa: BLE001 - the future raises it where its result is asked for
             future.set_exception(error)
         return future
-
-
-def _groups(items: Iterable[tuple[Key, Source]]) -> Iterator[list[tuple[Key, Source]]]:
-    """Bundle small files: a task of its own would cost more than most of them."""
-    group: list[tuple[Key, Source]] = []
-    size = 0
-    for key, source in items:
-        group.append((key, source))
-        size += source.size
-        if len(group) >= _GROUP_FILES or size >= _GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _read(read: Callable[[int], bytes], key: Key) -> bytes:

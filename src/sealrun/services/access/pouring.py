@@ -11,7 +11,7 @@ from threading import BoundedSemaphore, Event, Lock
 
 from sealrun.domain.address import Key
 from sealrun.domain.errors import DigestMismatchError
-from sealrun.domain.grouping import in_groups
+from sealrun.domain.grouping import in_groups, in_portions
 from sealrun.domain.registry.publication import Stored
 from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Capabilities
@@ -106,8 +106,8 @@ class _Poured:
         return job
 
     def singles(self, small: Iterable[Entry]) -> Iterator[Job]:
-        """Yield the jobs of small objects."""
-        for group in _groups(small):
+        """Yield the jobs of small objects, read some after another: a task for each would cost more than the file."""
+        for group in in_portions(small, lambda entry: entry.size, PIECE, _TOGETHER):
             yield lambda group=group: self._files(group)  # type: ignore[misc] # bound now
 
     def members(self, packed: Iterable[Entry]) -> Iterator[Job]:
@@ -190,20 +190,6 @@ class _Poured:
 
 def _is_read_with_others(stored: Stored) -> bool:
     return stored.offset is not None and stored.size <= SPAN
-
-
-def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Small files whose objects are read one after another: a task for each would cost more than the file."""
-    group: list[Entry] = []
-    size = 0
-    for entry in entries:
-        group.append(entry)
-        size += entry.size
-        if len(group) == _TOGETHER or size >= PIECE:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _mismatch(view: RunFiles, entry: Entry) -> DigestMismatchError:

@@ -8,6 +8,7 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, RunId, is_pack, parse_object_key, refs_key, run_key
 from sealrun.domain.errors import IntegrityError, NotFoundError
+from sealrun.domain.grouping import in_portions
 from sealrun.domain.registry.publication import Refs
 from sealrun.domain.runs.manifest import MANIFEST_FILE, Manifest
 from sealrun.ports import Glimpse, Store
@@ -44,7 +45,7 @@ def foretell(store: Store, plan: CollectionPlan) -> Iterator[DoomedRun]:
     for dead in plan.marks.dead:
         attempts.setdefault(dead.ref, []).append(dead.attempt)
     width = 1 if store.capabilities.links else store.capabilities.parallel
-    for shares in _groups(plan.shares):
+    for shares in in_portions(plan.shares, lambda share: share.objects, _AT_ONCE):
         wanted: dict[str | None, list[DoomedFile]] = {share.ref: [] for share in shares}
         for found in plan.doomed:
             if found.used_by in wanted:
@@ -55,17 +56,6 @@ def foretell(store: Store, plan: CollectionPlan) -> Iterator[DoomedRun]:
             return DoomedRun(ref=share.ref, objects=share.objects, size=share.size, files=files)
 
         yield from fan_through(name, shares, min(width, len(shares), _READ_AHEAD))
-
-
-def _groups(shares: Iterable[RunShare]) -> Iterator[list[RunShare]]:
-    group: list[RunShare] = []
-    for share in shares:
-        group.append(share)
-        if sum(one.objects for one in group) >= _AT_ONCE:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _named(
