@@ -27,12 +27,12 @@ from tests.servers.seaweedfs import SeaweedFS
 from sealrun.adapters.machine.clock import SystemClock, SystemEntropy
 from sealrun.adapters.stores import open_remover, open_store
 from sealrun.domain.address import BATCHES, CONDEMNED, OBJECTS, AttemptId, refs_key
+from sealrun.domain.registry.pointing import PointerName
 from sealrun.domain.registry.publication import Refs
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.collection.collecting import CollectionReport, Collector
 from sealrun.services.index.indexing import Index
-from sealrun.services.index.pointers import PointerName
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.publication.recovering import Recovery
 from sealrun.services.storage.standing import attempts_of

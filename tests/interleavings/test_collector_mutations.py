@@ -21,8 +21,8 @@ from tests.interleavings.packed import LateIntent, ResumedWithHints, packed
 from tests.interleavings.searches import EXHAUSTIVE, PROVEN
 from tests.invariants import check_no_loss
 
-import sealrun.services.publication.publishing
 import sealrun.services.publication.reusing
+import sealrun.services.publication.supplying
 import sealrun.services.storage.attempts
 from sealrun.domain.address import (
     AttemptId,
@@ -55,6 +55,7 @@ from sealrun.services.index.moving import PointerMover
 from sealrun.services.publication.placing import RunRecords
 from sealrun.services.publication.publishing import Publisher
 from sealrun.services.publication.reusing import Reuse, _Sealed, read_condemned
+from sealrun.services.publication.supplying import Supplier
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.overview import Overview, Records
 
@@ -140,17 +141,17 @@ def _sealed(*, of_unsealed: bool = False, of_retired: bool = False) -> Callable[
 
 
 def _retired_before_intent(patch: Patch) -> None:
-    attempt, sealed, known = Publisher._attempt, Reuse._sealed, dict[AttemptId, _Sealed]()
+    supply, sealed, known = Supplier.supply, Reuse._sealed, dict[AttemptId, _Sealed]()
 
-    def early(self: Publisher, records: RunRecords, *others: Any) -> Mapping[Digest, Stored]:  # noqa: ANN401 - passed on
+    def early(self: Supplier, records: RunRecords, *others: Any) -> Mapping[Digest, Stored]:  # noqa: ANN401 - passed on
         hinted = self._hints.places_of(self._registry_id, records.manifest.digests()).values()
         asker = Reuse.__new__(Reuse)
         asker._store, asker._decisions = self._store, {}
         known.clear()
         known.update({one: sealed(asker, one) for one in {hint.sealed_by for hint in hinted} if one is not None})
-        return attempt(self, records, *others)
+        return supply(self, records, *others)
 
-    patch.setattr(Publisher, "_attempt", early)
+    patch.setattr(Supplier, "supply", early)
     patch.setattr(Reuse, "_sealed", lambda _self, sealed_by: known[sealed_by])
 
 
@@ -164,7 +165,7 @@ def _anything_is_pinned(patch: Patch) -> None:
 
 
 def _packs_not_intended(patch: Patch) -> None:
-    patch.setattr(sealrun.services.publication.publishing, "pack_digests", lambda _hinted: ())
+    patch.setattr(sealrun.services.publication.supplying, "pack_digests", lambda _hinted: ())
     _anything_is_pinned(patch)
 
 

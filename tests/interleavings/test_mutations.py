@@ -15,16 +15,17 @@ from tests.interleavings.baton import Play, explore
 import sealrun.services.index.pointers
 from sealrun.domain.address import AttemptId, Digest, Key, generation_key, intent_key, object_key, pending_prefix
 from sealrun.domain.registry.indexing import Row, merge_rows
-from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.pointing import Generation, PointerName
 from sealrun.domain.registry.publication import AttemptTicket, Intent, Outcome, Stored
 from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Source
 from sealrun.services.index.indexing import Index
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Looked, Pointers
 from sealrun.services.publication.announcing import Announcer, SealedAttempt
 from sealrun.services.publication.placing import Place, RunRecords
 from sealrun.services.publication.publishing import Publisher
 from sealrun.services.publication.recovering import Found, Recovery
+from sealrun.services.publication.supplying import Supplier
 from sealrun.services.publication.uploading import Sources
 from sealrun.services.storage.certainty import Certainty
 
@@ -55,7 +56,7 @@ def test_an_outcome_before_the_uploads_is_noticed(monkeypatch: Patch) -> None:
     commit = Publisher._commit
 
     def attempt(
-        self: Publisher, records: RunRecords, ticket: AttemptTicket, sources: Sources, _staged: object, begun: object
+        self: Supplier, records: RunRecords, ticket: AttemptTicket, sources: Sources, _staged: object, begun: object
     ) -> dict[Digest, Stored]:
         assert begun is None
         self._certainty.create(intent_key(ticket.attempt), _intent(records, ticket).encode())
@@ -75,7 +76,7 @@ def test_an_outcome_before_the_uploads_is_noticed(monkeypatch: Patch) -> None:
         self._store.put_many(uploads)
         return done
 
-    monkeypatch.setattr(Publisher, "_attempt", attempt)
+    monkeypatch.setattr(Supplier, "supply", attempt)
     monkeypatch.setattr(Publisher, "_commit", hasty)
     _noticed_by_work(scenarios.FirstPublish, "I8")
 
@@ -209,12 +210,14 @@ def test_a_lost_race_for_a_generation_that_is_not_noticed_by_the_mover_is_notice
 def test_a_redo_that_forgets_the_projection_is_noticed(monkeypatch: Patch) -> None:
     move = Pointers._move
 
-    def lazy(self: Pointers, pointer: PointerName, why: str, decide: object) -> Generation | None:
+    def lazy(
+        self: Pointers, pointer: PointerName, why: str, decide: object, looked: Looked | None
+    ) -> Generation | None:
         with monkeypatch.context() as inside:
             head = self._head(pointer)
             if head is not None and decide(head[0].target) is None:  # type: ignore[operator] # the decision of `_move`
                 inside.setattr(self, "_project", lambda *_: None)
-            return move(self, pointer, why, decide)  # type: ignore[arg-type] # passed on
+            return move(self, pointer, why, decide, looked)  # type: ignore[arg-type] # passed on
 
     monkeypatch.setattr(Pointers, "_move", lazy)
     _noticed_by_faults(scenarios.FirstPublish, "out of date", Mode.CRASH)

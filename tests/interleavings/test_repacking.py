@@ -14,9 +14,8 @@ from tests.interleavings.searches import HARDER
 from tests.invariants import check_no_loss
 
 from sealrun.domain.address import AttemptId, retired_key
-from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.pointing import Generation, PointerName
 from sealrun.services.index.moving import PointerMover
-from sealrun.services.index.pointers import PointerName
 
 _PLAYS = [
     (repacked.Repacked, 1),

@@ -45,6 +45,11 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     links: bool
     parallel: int
 
+    @property
+    def side_by_side(self) -> int:
+        """How many small requests to begin at once: one where they take no time, since threads would only slow them."""
+        return 1 if self.links else self.parallel
+
 
 class Source(Protocol):
     """Bytes to be stored whose digest is known."""

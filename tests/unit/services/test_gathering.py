@@ -11,8 +11,8 @@ from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.store import ModelStore
 
 from sealrun.domain.address import AttemptId, Digest, RunId
-from sealrun.domain.registry.pointing import Target
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.domain.registry.pointing import PointerName, Target
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.threads.gathering import Gathering
 
 PATIENCE_S = 60

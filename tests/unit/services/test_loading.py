@@ -21,7 +21,7 @@ from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE
 from sealrun.ports import Capabilities
 from sealrun.services.access.loading import load_files, load_one, load_view, read_records
 from sealrun.services.storage import streaming
-from sealrun.services.storage.streaming import PIECE, stream
+from sealrun.services.storage.streaming import PIECE, Spare, stream
 
 FILES = {"a.txt": b"alpha", "b/c  manifest.json": b"{}", "odd\nrun.json": b"1"}
 
@@ -179,3 +179,38 @@ def test_an_object_of_one_piece_is_one_read() -> None:
     assert list(stream(store, key, 10)) == [b"x" * 10]
     assert store.reads == [(0, 11)]
     assert PIECE > 11
+
+
+class Meeting(Far):
+    """A store where the first reads, of as many as are expected to be under way together, wait for each other."""
+
+    def __init__(self, together: int) -> None:
+        super().__init__()
+        self._meeting = threading.Barrier(together)
+        self._left = together
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(write_once=True, verifies_uploads=False, links=False, parallel=8)
+
+    def read(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        with self._noting:
+            self._left -= 1
+            waits = self._left >= 0
+        if waits:
+            self._meeting.wait(timeout=60)
+        return super().read(key, offset, length)
+
+
+def test_who_streams_takes_the_room_that_others_left_and_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "PIECE", 100)
+    key, spare = Key("store/objects/x"), Spare()
+    spare.give(3)
+    for _ in range(2):
+        store = Meeting(2 + 3)
+        store.put(key, b"x" * 5_000)
+        pieces = stream(store, key, 5_000, ahead=2, spare=spare)
+        assert next(pieces) == b"x" * 100
+        assert len(b"".join(pieces)) == 4_900
+    with spare.lent() as one_more:
+        assert [one_more() for _ in range(4)] == [True, True, True, False]

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import TypeVar
 
+import msgspec
 import pytest
 from tests.builders.worlds import World, published
 from tests.fakes.clock import FakeClock, FakeEntropy
+from tests.fakes.gated import Call, GatedStore
 from tests.fakes.store import ModelStore
 
-from sealrun.domain.address import AttemptId, Digest, Key, RunId, generation_key, pointer_log
+from sealrun.domain.address import AttemptId, Digest, Key, RunId, generation_key, pointer_log, pointer_projection
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.records import sha256
-from sealrun.domain.registry.pointing import Target
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.domain.registry.pointing import Generation, PointerName, Target
+from sealrun.services.index.pointers import Pointers
 
+T = TypeVar("T")
 BEST = PointerName.of_experiment("train", "best")
 
 
@@ -157,3 +162,63 @@ def test_only_the_last_generation_is_the_newest() -> None:
     second, first = pointers(world).history(BEST)
     assert pointers(world).is_newest(BEST, second)
     assert not pointers(world).is_newest(BEST, first)
+
+
+# ---------------------------------------------------------------- who looked before
+
+
+class Counting:
+    """A gate that lets everything through and counts it."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def __call__(self, call: Call, act: Callable[[], T]) -> T:
+        self.calls[call.op] += 1
+        return act()
+
+
+def a_pointer_and_two_runs() -> tuple[World, list[Target]]:
+    world = World(links=False)
+    refs = moved(world, 3)
+    return world, [world.target(ref) for ref in refs]
+
+
+def test_who_has_looked_moves_without_another_look() -> None:
+    world, (_, _, third) = a_pointer_and_two_runs()
+    gate = Counting()
+    mover = Pointers(GatedStore(world.store, gate), world.clock, FakeEntropy(3), by="ann")
+    looked, later = mover.look(BEST), msgspec.structs.replace(third, finished_at="2026-02-01T00:00:00Z")
+    assert (gate.calls["list"], gate.calls["read"]) == (1, 1)
+    gate.calls.clear()
+    assert mover.advance(BEST, later, "on", looked) is not None
+    assert gate.calls == {"create": 1, "replace": 1, "list": 1}
+
+
+def test_a_move_by_somebody_else_since_the_look_counts() -> None:
+    world, (first, _, third) = a_pointer_and_two_runs()
+    ours, theirs = pointers(world), pointers(world)
+    looked = ours.look(BEST)
+    later = msgspec.structs.replace(third, finished_at="2026-03-01T00:00:00Z")
+    theirs.advance(BEST, later, "theirs")
+    assert (
+        ours.advance(BEST, msgspec.structs.replace(third, finished_at="2026-02-01T00:00:00Z"), "late", looked) is None
+    )
+    assert ours.advance(BEST, first, "later still", looked) is None
+    latest = ours.advance(BEST, msgspec.structs.replace(third, finished_at="2026-04-01T00:00:00Z"), "on", looked)
+    assert latest is not None
+    assert [found.why for found in ours.history(BEST)] == ["on", "theirs", "move 2", "move 1", "move 0"]
+    shown = world.store.bodies[pointer_projection("train", "best")]
+    assert Generation.decode(shown, "best.json") == latest
+
+
+def test_a_look_that_is_older_than_our_own_move_is_not_believed() -> None:
+    world, (_, _, third) = a_pointer_and_two_runs()
+    gate = Counting()
+    mover = Pointers(GatedStore(world.store, gate), world.clock, FakeEntropy(3), by="ann")
+    looked = mover.look(BEST)
+    for month in (2, 3):
+        gate.calls.clear()
+        later = msgspec.structs.replace(third, finished_at=f"2026-0{month}-01T00:00:00Z")
+        assert mover.advance(BEST, later, "on", looked) is not None
+        assert gate.calls["create"] == 1  # no race was lost

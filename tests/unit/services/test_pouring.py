@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from threading import Barrier, Lock
+from threading import Barrier, Condition, Event, Lock
 
 import pytest
 from tests.builders.runs import a_run
@@ -20,6 +21,7 @@ from sealrun.ports import Capabilities
 from sealrun.services.access import pouring
 from sealrun.services.access.pouring import pour
 from sealrun.services.access.reading import Reader, RunFiles
+from sealrun.services.storage import streaming
 
 PACK = Key("store/packs/one.zip")
 MEMBER = 1 << 10
@@ -165,3 +167,61 @@ def test_nobody_reads_on_once_somebody_has_failed(pack: tuple[Pack, Reader, RunF
     with pytest.raises(UnavailableError):
         pour(reader, view, view.manifest.entries, Writing(store))
     assert store.reads <= store.capabilities.parallel
+
+
+class TwoLong:
+    """Of `ports.Store` what reading two long objects takes; tells how many pieces of each were asked for."""
+
+    url = "memory://far"
+    capabilities = Capabilities(write_once=True, verifies_uploads=True, links=False, parallel=8)
+
+    def __init__(self, bodies: dict[Key, bytes]) -> None:
+        self.asked: Counter[Key] = Counter()
+        self.changed = Condition()
+        self._bodies = bodies
+
+    def read(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        with self.changed:
+            self.asked[key] += 1
+            self.changed.notify_all()
+        return self._bodies[key][offset : offset + (length or 0)]
+
+
+def test_the_last_long_file_has_the_room_of_those_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in (pouring, streaming):
+        monkeypatch.setattr(room, "PIECE", MEMBER)
+    longer, shorter = b"l" * 60 * MEMBER, b"s" * 2 * MEMBER
+    run, _ = a_run({"longer": longer, "shorter": shorter})
+    manifest = Manifest.decode(bytes(run.manifest_json), "manifest.json")
+    keys = {entry.path: Key(f"store/objects/{entry.path}") for entry in manifest.entries}
+    store = TwoLong({keys["longer"]: longer, keys["shorter"]: shorter})
+    view = RunFiles(
+        target=TARGET,
+        envelope=Envelope.decode(run.run_json, "run.json"),
+        manifest=manifest,
+        objects={entry.sha256: Stored(keys[entry.path], entry.size) for entry in manifest.entries},
+    )
+    alone, counting, given = Event(), Lock(), [0]
+    give = streaming.Spare.give
+
+    def noted(self: streaming.Spare, pieces: int) -> None:
+        give(self, pieces)
+        with counting:
+            given[0] += pieces
+            if given[0] == 5:  # both helpers and the worker of the shorter file have left their room
+                alone.set()
+
+    monkeypatch.setattr(streaming.Spare, "give", noted)
+
+    def write(entry: Entry, chunks: Iterable[bytes | memoryview]) -> None:
+        pieces = iter(chunks)
+        if entry.path == "longer":
+            next(pieces)
+            assert alone.wait(timeout=60)
+            next(pieces)
+            with store.changed:  # when the second was asked for, eight were on their way
+                assert store.changed.wait_for(lambda: store.asked[keys["longer"]] == 1 + 8, timeout=60)
+        assert len(b"".join(pieces)) > 0
+
+    pour(Reader(store, FakeClock(), FakeEntropy()), view, manifest.entries, write)  # type: ignore[arg-type] # only read
+    assert store.asked == {keys["longer"]: 60, keys["shorter"]: 2}

@@ -6,13 +6,14 @@ from typing import BinaryIO
 import msgspec
 import pytest
 from tests.builders.runs import a_run
-from tests.builders.worlds import REGISTRY_ID, World, intents, published, retire
+from tests.builders.worlds import EVERYTHING_PACKED, REGISTRY_ID, World, intents, published, retire
 from tests.faults.scenarios import kill_before, planned
 from tests.invariants import Expected, check_invariants, check_settled, unused_objects
 
 from sealrun.domain.address import AttemptId, Key, intent_key, object_key, outcome_key, refs_key
 from sealrun.domain.errors import ConflictError, NotFoundError, RunChangedError, UsageError
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.packing import PackOptions
 from sealrun.domain.registry.publication import Intent, Stored
 from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Source
@@ -246,3 +247,20 @@ def test_a_run_that_was_retired_is_not_brought_back_by_a_daemon_but_by_a_command
     assert world.store.bodies == before
     back = machine.publisher().publish(run, machine.ticket(run), sources)
     assert (back.ref, back.retired, back.new) == (done.ref, False, True)
+
+
+@pytest.mark.parametrize("packs", [None, EVERYTHING_PACKED], ids=["plain", "packed"])
+def test_what_is_gone_from_a_far_registry_is_uploaded_after_what_is_new(packs: PackOptions | None) -> None:
+    world = World(links=False, packs=packs)
+    before = {f"f{number}": b"body %d" % number for number in range(3)}
+    _, first = published(world, before, name="one")
+    key = object_key(sha256(b"body 1"), AttemptId(first.attempt))
+    for lost in [key] if packs is None else [key for key in world.store.bodies if key.endswith(".zip")]:
+        world.store.damage(lost, None)
+    files = {**before, "new": b"new"}
+    _, second = published(world, files, name="two")
+    assert (second.uploaded_objects, second.reused_objects) == ((2, 2) if packs is None else (4, 0))
+    target = world.target(second.ref)
+    reader = world.reader()
+    view = reader.load(target)
+    assert {entry.path: b"".join(reader.chunks(view, entry)) for entry in view.manifest.entries} == files

@@ -31,9 +31,9 @@ from sealrun.domain.curation.artifacts import (
 )
 from sealrun.domain.errors import NotFoundError, SealrunError
 from sealrun.domain.reference import NameReference
-from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.pointing import Generation, PointerName
 from sealrun.services.access.reading import Reader, RunView
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.keeping.naming import Names, newest_of_section, standing_names
 
 

@@ -6,10 +6,46 @@ from typing import ClassVar
 
 import msgspec
 
-from sealrun.domain.address import AttemptId, Digest, RunId
+from sealrun.domain.address import (
+    AttemptId,
+    Digest,
+    Key,
+    RunId,
+    name_log,
+    parse_artifact_name,
+    parse_name,
+    pointer_log,
+    pointer_projection,
+)
 from sealrun.domain.records import JsonObject, Record
 
 LATEST = "latest"
+
+
+class PointerName(msgspec.Struct, frozen=True):
+    """Which log is meant, and what the pointer is called in messages."""
+
+    log: str
+    label: str
+    projection: Key | None = None
+
+    @classmethod
+    def of_experiment(cls, experiment: str, name: str) -> PointerName:
+        """Name pointer `name` of an experiment, such as ``train@latest``."""
+        parse_name(experiment, "experiment")
+        parse_name(name, "pointer")
+        return cls(pointer_log(experiment, name), f"{experiment}@{name}", pointer_projection(experiment, name))
+
+    @classmethod
+    def of_label(cls, label: str) -> PointerName:
+        """Name the log that a generation's record speaks of: ``EXPERIMENT@POINTER``, or a published name."""
+        experiment, at, name = label.partition("@")
+        return cls.of_experiment(experiment, name) if at else cls.of_artifact(label)
+
+    @classmethod
+    def of_artifact(cls, name: str) -> PointerName:
+        """Name the log of the artifacts published under `name`."""
+        return cls(name_log(parse_artifact_name(name)), name)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

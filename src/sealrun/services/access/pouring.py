@@ -17,7 +17,7 @@ from sealrun.domain.runs.manifest import Entry
 from sealrun.ports import Capabilities
 from sealrun.services.access.members import SPAN, neighbours
 from sealrun.services.access.reading import Reader, RunFiles
-from sealrun.services.storage.streaming import PIECE, stream
+from sealrun.services.storage.streaming import PIECE, Spare, stream
 from sealrun.services.threads.pulling import Job, Shared, StoppedError, work_off
 
 Chunks = Iterable[bytes | memoryview]
@@ -61,7 +61,8 @@ def pour(reader: Reader, view: RunFiles, entries: Sequence[Entry], write: Write,
     at_once, ahead, others = _workers(reader.store.capabilities, len(large))
     long = Shared(poured.file(entry, ahead) for entry in large)
     short = Shared(chain(poured.members(members), poured.singles(small)))
-    work_off([*(chain(long, short) for _ in range(at_once)), *(iter(short) for _ in range(others))], poured.stop)
+    with_long = (chain(long, poured.leaving(ahead), short) for _ in range(at_once))
+    work_off([*with_long, *(chain(short, poured.leaving(1)) for _ in range(others))], poured.stop)
 
 
 def _workers(store: Capabilities, large: int) -> tuple[int, int, int]:
@@ -86,6 +87,7 @@ class _Poured:
         self._write = write
         self._begun = begun
         self.stop = Event()
+        self._spare = Spare()
         far = not reader.store.capabilities.links
         self._span = _FAR_SPAN if far else None
         # Each span is in memory until its last member is written.
@@ -104,6 +106,11 @@ class _Poured:
             self._write(entry, self._verified(entry, ahead))
 
         return job
+
+    def leaving(self, pieces: int) -> Iterator[Job]:
+        """Leave the room that the jobs before had to those that go on: nothing to be done."""
+        self._spare.give(pieces)
+        yield from ()
 
     def singles(self, small: Iterable[Entry]) -> Iterator[Job]:
         """Yield the jobs of small objects, read some after another: a task for each would cost more than the file."""
@@ -184,7 +191,7 @@ class _Poured:
 
     def _bytes_of(self, stored: Stored, ahead: int, begin: int) -> Iterator[bytes | memoryview]:
         if stored.offset is None:
-            return stream(self._store, stored.key, stored.size, ahead, begin)
+            return stream(self._store, stored.key, stored.size, ahead, begin, self._spare)
         return iter((self._store.read(Key(stored.key), stored.offset, stored.size),))
 
 

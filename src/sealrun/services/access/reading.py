@@ -30,7 +30,7 @@ from sealrun.domain.reference import (
     parse_reference,
 )
 from sealrun.domain.registry.indexing import Row, runs_of
-from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.registry.pointing import Generation, PointerName, Target
 from sealrun.domain.registry.publication import Refs, Retired, Stored
 from sealrun.domain.runs.manifest import RUN_FILE, Entry
 from sealrun.domain.runs.run import Envelope
@@ -47,7 +47,7 @@ from sealrun.services.access.loading import (
     read_records,
 )
 from sealrun.services.index.indexing import Index
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import attempts_of, find_standing
 from sealrun.services.storage.streaming import stream

@@ -120,7 +120,7 @@ class Collector:
         self._policy = policy or CollectionPolicy()
         self._read_attempts = read_attempts or read_here(store, self._records)
         # In a directory a listing has begun before another thread has heard of it.
-        self._width = 1 if store.capabilities.links else store.capabilities.parallel
+        self._width = store.capabilities.side_by_side
         certainty = Certainty(store, clock, entropy)
         self._batches = Batches(store, certainty, clock, entropy, owner)
         self._sweeper = Sweeper(store, remover, certainty)

@@ -44,7 +44,7 @@ def foretell(store: Store, plan: CollectionPlan) -> Iterator[DoomedRun]:
     attempts: dict[str | None, list[AttemptId]] = {}
     for dead in plan.marks.dead:
         attempts.setdefault(dead.ref, []).append(dead.attempt)
-    width = 1 if store.capabilities.links else store.capabilities.parallel
+    width = store.capabilities.side_by_side
     for shares in in_portions(plan.shares, lambda share: share.objects, _AT_ONCE):
         wanted: dict[str | None, list[DoomedFile]] = {share.ref: [] for share in shares}
         for found in plan.doomed:

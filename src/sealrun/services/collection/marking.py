@@ -71,7 +71,7 @@ class Marker:
         self._overview = overview or Overview(store)
         self._read_attempts = read_attempts or read_here(store)
         # In a directory a record is read before another thread has heard of it.
-        self._width = 1 if store.capabilities.links else store.capabilities.parallel
+        self._width = store.capabilities.side_by_side
         self._experiments: list[str] | None = None
         self._before = now - grace_s
         self._now = shown_time(now)

@@ -6,12 +6,12 @@ from sealrun.domain.address import Digest, run_key
 from sealrun.domain.curation.catalogue import ACTIVE, CATALOG_EXPERIMENT, Catalogue, KnownRun, build_catalogue
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.registry.indexing import Row
-from sealrun.domain.registry.pointing import Generation
+from sealrun.domain.registry.pointing import Generation, PointerName
 from sealrun.domain.runs.manifest import RUN_FILE
 from sealrun.domain.runs.run import Envelope
 from sealrun.services.access.reading import Reader
 from sealrun.services.curation.schemata import Schemata
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.threads.fanning import fan_through
 
 

@@ -26,12 +26,12 @@ from sealrun.domain.curation.validating import (
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.ready import ready
 from sealrun.domain.records import UNREADABLE
-from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.runs.foreign import read_foreign_seal, seal_problems
 from sealrun.domain.runs.manifest import SUMS_FILE
 from sealrun.domain.types import REGISTRY_TYPES, Dependency, TypedArtifact, composition_problems
 from sealrun.services.access.reading import Reader, RunFiles
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.mending.verifying import Verifier
 
 MOST_GENERATIONS = 200

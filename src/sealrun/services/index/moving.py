@@ -21,11 +21,11 @@ from sealrun.domain.address import (
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.moments import rfc3339
 from sealrun.domain.records import JsonObject
-from sealrun.domain.registry.pointing import LATEST, Generation, Target
+from sealrun.domain.registry.pointing import LATEST, Generation, PointerName, Target
 from sealrun.domain.registry.publication import Intent, Outcome, Proposal, Refs
 from sealrun.domain.runs.manifest import MANIFEST_FILE, Manifest
 from sealrun.ports import Clock, Entropy, Store
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import find_standing

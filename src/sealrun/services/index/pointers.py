@@ -10,23 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import msgspec
-
-from sealrun.domain.address import (
-    Key,
-    generation_key,
-    generation_of,
-    name_log,
-    parse_artifact_name,
-    parse_name,
-    pointer_log,
-    pointer_projection,
-    pointers_prefix,
-)
+from sealrun.domain.address import generation_key, generation_of, pointers_prefix
 from sealrun.domain.errors import IntegrityError, NotFoundError, UnsupportedFormatError
 from sealrun.domain.moments import rfc3339
 from sealrun.domain.records import JsonObject, sha256
-from sealrun.domain.registry.pointing import Generation, Target, should_advance
+from sealrun.domain.registry.pointing import Generation, PointerName, Target, should_advance
 from sealrun.domain.registry.publication import Proposal
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.storage.certainty import Certainty
@@ -36,38 +24,19 @@ _REMEMBERED = 256
 """Of how many logs the newest generation is remembered: a few hundred bytes each."""
 
 
-class PointerName(msgspec.Struct, frozen=True):
-    """Which log is meant, and what the pointer is called in messages."""
-
-    log: str
-    label: str
-    projection: Key | None = None
-
-    @classmethod
-    def of_experiment(cls, experiment: str, name: str) -> PointerName:
-        """Name pointer `name` of an experiment, such as ``train@latest``."""
-        parse_name(experiment, "experiment")
-        parse_name(name, "pointer")
-        return cls(pointer_log(experiment, name), f"{experiment}@{name}", pointer_projection(experiment, name))
-
-    @classmethod
-    def of_label(cls, label: str) -> PointerName:
-        """Name the log that a generation's record speaks of: ``EXPERIMENT@POINTER``, or a published name."""
-        experiment, at, name = label.partition("@")
-        return cls.of_experiment(experiment, name) if at else cls.of_artifact(label)
-
-    @classmethod
-    def of_artifact(cls, name: str) -> PointerName:
-        """Name the log of the artifacts published under `name`."""
-        return cls(name_log(parse_artifact_name(name)), name)
-
-
 class _Seen(NamedTuple):
     """A generation as it was listed, with its bytes."""
 
     stat: ObjectStat
     generation: Generation
     body: bytes
+
+
+class Looked(NamedTuple):
+    """Where a pointer stood, if it was ever set, and what was remembered of it by then: both may be old by now."""
+
+    head: tuple[Generation, bytes] | None
+    seen: _Seen | None
 
 
 class Pointers:
@@ -81,7 +50,7 @@ class Pointers:
         self._by = by
         self._certainty = Certainty(store, clock, entropy)
         self._seen: dict[str, _Seen] = {}
-        self._gathering: Gathering[tuple[Target, str], Generation | None] = Gathering()
+        self._gathering: Gathering[tuple[Target, str, Looked | None], Generation | None] = Gathering()
 
     def newest(self, pointer: PointerName) -> Generation | None:
         """Where the pointer stands now, or None if it was never set."""
@@ -113,22 +82,33 @@ class Pointers:
             msg = f"pointer {pointer.label}: generation {expected} is missing"
             raise IntegrityError(msg)
 
-    def advance(self, pointer: PointerName, target: Target, why: str) -> Generation | None:
+    def look(self, pointer: PointerName) -> Looked:
+        """Look where the pointer stands, for who is going to `advance` it soon."""
+        seen = self._seen.get(pointer.log)
+        return Looked(self._head_to_move(pointer), seen)
+
+    def advance(
+        self, pointer: PointerName, target: Target, why: str, looked: Looked | None = None
+    ) -> Generation | None:
         """Move an automatic pointer forward to `target`; None if it stands there or further already.
 
-        Threads that want that of one pointer at the same time do not race: it moves once, to the furthest.
+        Threads that want that of one pointer at the same time do not race: it moves once, to the furthest. Who has
+        `looked` where it stands saves a look, and if it was moved since, loses the race as anybody does.
         """
 
-        def all_at_once(wanted: Sequence[tuple[Target, str]]) -> Sequence[Generation | None]:
+        def all_at_once(wanted: Sequence[tuple[Target, str, Looked | None]]) -> Sequence[Generation | None]:
             at = 0
-            for number, (other, _) in enumerate(wanted):
+            for number, (other, _, _) in enumerate(wanted):
                 if should_advance(wanted[at][0], other):
                     at = number
-            furthest, reason = wanted[at]
-            moved = self._move(pointer, reason, lambda current: furthest if should_advance(current, furthest) else None)
+            furthest, reason, found = wanted[at]
+            known = None if found is None or found.seen is not self._seen.get(pointer.log) else found
+            moved = self._move(
+                pointer, reason, lambda current: furthest if should_advance(current, furthest) else None, known
+            )
             return [moved if number == at else None for number in range(len(wanted))]
 
-        return self._gathering.ask(pointer.log, (target, why), all_at_once)
+        return self._gathering.ask(pointer.log, (target, why, looked), all_at_once)
 
     def set(self, pointer: PointerName, target: Target, why: str) -> Generation | None:
         """Move a pointer to `target`; None if it stands there already. The caller pins the target meanwhile."""
@@ -274,10 +254,15 @@ class Pointers:
         )
 
     def _move(
-        self, pointer: PointerName, why: str, decide: Callable[[Target | None], Target | None]
+        self,
+        pointer: PointerName,
+        why: str,
+        decide: Callable[[Target | None], Target | None],
+        looked: Looked | None = None,
     ) -> Generation | None:
         while True:
-            head = self._head_to_move(pointer)
+            head = self._head_to_move(pointer) if looked is None else looked.head
+            looked = None
             target = decide(head[0].target if head else None)
             if target is None:
                 if head is not None:

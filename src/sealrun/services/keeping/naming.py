@@ -8,12 +8,12 @@ from sealrun.domain.address import NAMES, Digest
 from sealrun.domain.curation.artifacts import section_of
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError
 from sealrun.domain.reference import RunReference
-from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.registry.pointing import Generation, PointerName, Target
 from sealrun.domain.runs.sealed import Published
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.access.reading import Reader, RunView
 from sealrun.services.index.moving import PointerMover
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.publication.announcing import Announcer, load_sealed
 from sealrun.services.storage.standing import read_outcome
 from sealrun.services.threads.fanning import fan_out

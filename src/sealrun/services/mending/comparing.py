@@ -23,11 +23,10 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.registry.indexing import Row
-from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.registry.pointing import Generation, PointerName, Target
 from sealrun.domain.upkeep.damage import Damage
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader, RunView
-from sealrun.services.index.pointers import PointerName
 from sealrun.services.storage.standing import attempts_of, find_standing, read_outcome
 
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.registry.publication import Stored
 from sealrun.domain.upkeep.damage import Damage, Window
 from sealrun.services.access.reading import Reader
-from sealrun.services.index.pointers import PointerName
 from sealrun.services.mending.comparing import check_pointer
 from sealrun.services.mending.rereading import Advance, Asked, Noted, Outside, Rereader
 from sealrun.services.mending.verifying import Verifier

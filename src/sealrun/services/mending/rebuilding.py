@@ -20,13 +20,13 @@ from sealrun.domain.address import (
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.records import parse_object
 from sealrun.domain.registry.indexing import Row, merge_rows
-from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.registry.publication import Outcome
 from sealrun.domain.runs.manifest import RUN_FILE, SUMS_FILE
 from sealrun.domain.runs.run import Envelope
 from sealrun.domain.upkeep.mending import Rebuild
 from sealrun.ports import Clock, Entropy, Store
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.mending.comparing import live_attempts
 from sealrun.services.mending.diagnosing import read_sealed
 from sealrun.services.publication.announcing import Announcer, load_sealed, sealed_run_of

@@ -36,11 +36,11 @@ from sealrun.domain.errors import (
     UnavailableError,
 )
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.registry.publication import Intent, Refs, Retired, Stored
 from sealrun.domain.upkeep.repacking import LeftAlone, RepackedRun, RepackPlan, RepackReport, RunRepack, Sparse
 from sealrun.ports import Clock, Entropy, Glimpse, Hints, Store
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.keeping.grounds import pins_on
 from sealrun.services.mending.comparing import every_pointer, live_attempts
 from sealrun.services.mending.diagnosing import read_sealed

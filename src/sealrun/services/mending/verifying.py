@@ -13,14 +13,13 @@ import msgspec
 from sealrun.domain.address import AttemptId, retired_key, runs_prefix
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.registry.pointing import Target
+from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.runs.entries import columns_of
 from sealrun.domain.runs.manifest import Sums
 from sealrun.domain.upkeep.damage import Damage, VerifyReport, Window
 from sealrun.ports import Store
 from sealrun.services.access.loading import RunFiles
 from sealrun.services.access.reading import Reader, RunView
-from sealrun.services.index.pointers import PointerName
 from sealrun.services.mending.comparing import (
     check_pointer,
     compare_index,

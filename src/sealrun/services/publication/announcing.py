@@ -31,18 +31,18 @@ from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.records import canonical_json
 from sealrun.domain.registry.indexing import Row
 from sealrun.domain.registry.places import whole_objects
-from sealrun.domain.registry.pointing import LATEST, Generation, Target
+from sealrun.domain.registry.pointing import LATEST, Generation, PointerName, Target
 from sealrun.domain.registry.publication import Outcome, Refs, Seal, Stored
 from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, Manifest
 from sealrun.domain.runs.run import Envelope
 from sealrun.domain.runs.sealed import SealedRun
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.indexing import Index
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Looked, Pointers
 from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import read_outcome
-from sealrun.services.threads.fanning import fan_out
+from sealrun.services.threads.fanning import both, fan_out
 
 _log = logging.getLogger("sealrun.announcing")
 
@@ -92,7 +92,7 @@ def load_sealed(
         lambda: Refs.read(read_body(store, refs_at), refs_at).objects,
     )
     # Where requests take no time, one record after the other: of a long one, no two are in memory at once.
-    found = fan_out(lambda act: act(), acts, 1 if store.capabilities.links else store.capabilities.parallel)
+    found = fan_out(lambda act: act(), acts, store.capabilities.side_by_side)
     envelope, content, objects = cast("tuple[Envelope, Manifest, Mapping[Digest, Stored]]", tuple(found))
     return SealedAttempt(
         attempt=outcome.attempt,
@@ -134,21 +134,28 @@ class Announcer:
         A crash anywhere leaves the intent, and whoever finds it comes here again. The marker is first, since whatever
         leads to a run must find it; row, ``latest`` and published names do not need each other.
         """
-        envelope, found = sealed.envelope, self._store.capabilities
-        marker = Seal(attempt=sealed.attempt, root_sha256=sealed.root)
-        self._certainty.create(seal_key(envelope.experiment, envelope.run_id, sealed.attempt), marker.encode())
-        self._project_run_folder(sealed)
+        envelope, width = sealed.envelope, self._store.capabilities.side_by_side
+        latest = PointerName.of_experiment(envelope.experiment, LATEST)
+        looked, _ = both(partial(self._look, latest), partial(self._mark, sealed), width)
         row = Row.of(envelope, sealed.attempt, sealed.root, sealed.sealed_at)
         index = Index(self._store, self._clock, self._entropy, envelope.experiment)
-        latest = PointerName.of_experiment(envelope.experiment, LATEST)
         acts: list[Callable[[], object]] = [
             partial(index.add, row),
-            partial(self._pointers.advance, latest, sealed.target, "run published"),
+            partial(self._pointers.advance, latest, sealed.target, "run published", looked),
             *(partial(self._publish_names, sealed, name, paths) for name, paths in _by_name(envelope).items()),
         ]
-        # Where links cost nothing, requests do not either: threads would only slow them down.
-        fan_out(lambda act: act(), acts, 1 if found.links else found.parallel)
+        fan_out(lambda act: act(), acts, width)
         self._store.discard(intent_key(sealed.attempt))
+
+    def _look(self, pointer: PointerName) -> Looked | None:
+        """Look where a pointer stands that will be moved, where that takes time."""
+        return None if self._store.capabilities.links else self._pointers.look(pointer)
+
+    def _mark(self, sealed: SealedAttempt) -> None:
+        marker = Seal(attempt=sealed.attempt, root_sha256=sealed.root)
+        experiment, run_id = sealed.envelope.experiment, sealed.envelope.run_id
+        self._certainty.create(seal_key(experiment, run_id, sealed.attempt), marker.encode())
+        self._project_run_folder(sealed)
 
     def _project_run_folder(self, sealed: SealedAttempt) -> None:
         """Link a run folder's files to their objects where links cost nothing; a convenience that can be rebuilt."""

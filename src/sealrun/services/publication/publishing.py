@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain
 
 from sealrun.domain.address import (
     AttemptId,
@@ -25,18 +24,16 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import ConflictError, NotFoundError
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.registry.object_places import joined
 from sealrun.domain.registry.places import per_key
-from sealrun.domain.registry.publication import AttemptTicket, Hint, Intent, Outcome, Refs, Stored
-from sealrun.domain.runs.contents import Contents, Rest
+from sealrun.domain.registry.publication import AttemptTicket, Intent, Outcome, Refs, Stored
 from sealrun.domain.runs.sealed import Published, SealedRun
-from sealrun.domain.runs.sorted_digests import to_look_in
 from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
 from sealrun.services.publication.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.placing import Place, RunRecords, check_names
-from sealrun.services.publication.reusing import Reuse, ask_hints, learn_news, pack_digests
-from sealrun.services.publication.uploading import RunBytes, Sources, Uploader
+from sealrun.services.publication.reusing import learn_news
+from sealrun.services.publication.supplying import Supplier
+from sealrun.services.publication.uploading import Sources, Uploader
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import find_retired, find_standing
 from sealrun.services.threads.fanning import both
@@ -67,8 +64,8 @@ class Publisher:
         self._clock = clock
         self._entropy = entropy
         self._by = by
-        self._uploader = Uploader(store, clock, packing)
         self._certainty = Certainty(store, clock, entropy)
+        self._supplier = Supplier(store, registry_id, hints, self._certainty, Uploader(store, clock, packing))
         self._place = Place(self._certainty)
         self._announcer = Announcer(store, clock, entropy, by)
 
@@ -106,7 +103,7 @@ class Publisher:
             if retired is not None:
                 return _published_before(retired, retired=True)
             if standing is None:
-                objects = self._attempt(records, ticket, sources, staged, begun)
+                objects = self._supplier.supply(records, ticket, sources, staged, begun)
                 outcome, sealed = self._commit(records, ticket, objects, instead_of)
                 if outcome.decision == "sealed":
                     self._announcer.announce(sealed)
@@ -212,39 +209,6 @@ class Publisher:
 
     def _retired(self, records: RunRecords) -> Outcome | None:
         return find_retired(self._store, records.envelope.experiment, records.envelope.run_id)
-
-    def _attempt(
-        self,
-        records: RunRecords,
-        ticket: AttemptTicket,
-        sources: Sources,
-        staged: Sequence[StagedPack],
-        begun: Intent | None,
-    ) -> Mapping[Digest, Stored]:
-        """Begin the attempt, or go on with it, until every byte of the run is durable.
-
-        The hints are asked before the intent is written, since it has to name the packs that they speak of.
-        """
-        sizes = records.manifest.digests()
-        hinted = ask_hints(self._hints, self._registry_id, sizes)
-        run, digests = (records.envelope.experiment, records.envelope.run_id), chain(sizes, set(pack_digests(hinted)))
-        intent = begun or Intent.to_publish(ticket, run, digests)
-        if begun is None:  # what stands counts: an earlier life's may have arrived late, and names other packs
-            key, body = intent_key(ticket.attempt), intent.body()
-            stands = self._certainty.create(key, body)
-            intent = intent if stands == body else Intent.decode(bytes(stands), key)
-        objects = self._reusable(intent, hinted, sizes)
-        missing = Rest(sizes, objects) if objects else sizes
-        bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged)
-        return joined(objects, self._uploader.upload(bytes_of_run, missing, intent, resumed=begun is not None))
-
-    def _reusable(self, intent: Intent, hinted: Mapping[Digest, Hint], sizes: Contents) -> Mapping[Digest, Stored]:
-        if not hinted:
-            return {}  # nothing to be looked at beside what is condemned
-        objects = Reuse(self._store, intent.attempt, to_look_in(intent.digests)).find(hinted, sizes)
-        if len(objects) < len(hinted):
-            self._hints.forget(self._registry_id, (digest for digest in hinted if digest not in objects))
-        return objects
 
     def _commit(
         self,

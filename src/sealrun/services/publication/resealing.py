@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator
 from sealrun.domain.address import AttemptId, RunId, attempt_id, intent_key, outcome_key, retired_key
 from sealrun.domain.moments import rfc3339
 from sealrun.domain.registry.indexing import Dropped
+from sealrun.domain.registry.pointing import PointerName
 from sealrun.domain.registry.publication import AttemptTicket, Outcome, Retired
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.moving import PointerMover
-from sealrun.services.index.pointers import PointerName, Pointers
+from sealrun.services.index.pointers import Pointers
 from sealrun.services.storage.certainty import Certainty
 
 

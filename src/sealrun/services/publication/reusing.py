@@ -33,7 +33,7 @@ from sealrun.domain.upkeep.collection import Condemned
 from sealrun.ports import Hints, ObjectStat, Store
 from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import read_outcome
-from sealrun.services.threads.fanning import fan_out
+from sealrun.services.threads.fanning import both, fan_out
 
 _LEARNED_AT_ONCE = 5_000
 _ASKED_PER_ATTEMPT = 3
@@ -45,14 +45,17 @@ def read_condemned(store: Store) -> frozenset[Key]:
 
     A batch that vanishes midway is finished.
     """
-    keys: set[Key] = set()
-    for found in store.list(CONDEMNED):
-        try:
-            keys.update(Condemned.decode(store.read(found.key), found.key).keys)
-        except NotFoundError:
-            continue
-    keys.update(quarantined_object(found.key) for found in store.list(QUARANTINE))
-    return frozenset(keys)
+
+    def batches() -> Iterator[Key]:
+        for found in store.list(CONDEMNED):
+            with suppress(NotFoundError):
+                yield from Condemned.decode(store.read(found.key), found.key).keys
+
+    def damaged() -> list[Key]:
+        return [quarantined_object(found.key) for found in store.list(QUARANTINE)]
+
+    condemned, quarantined = both(lambda: set(batches()), damaged, store.capabilities.side_by_side)
+    return frozenset(condemned.union(quarantined))
 
 
 class _Sealed(NamedTuple):
@@ -142,17 +145,28 @@ class Reuse:
         return self._said
 
     def _sealed(self, attempt: AttemptId) -> _Sealed:
-        """What an attempt sealed, and whether it stands: the latter is asked last."""
-        refs = self._refs(attempt)
-        return _Sealed(refs, stands=bool(refs) and self._store.stat(retired_key(attempt)) is None)
+        """What an attempt sealed, and whether it stands.
+
+        All of it may be asked at once, if only after the condemned batches were read. Was it sealed when it was not
+        retired, its bytes were there at that moment; was it sealed a moment later, they were at that one.
+        """
+        refs, retired = both(
+            lambda: self._refs(attempt),
+            lambda: self._store.stat(retired_key(attempt)) is not None,
+            self._store.capabilities.side_by_side,
+        )
+        return _Sealed(refs, stands=bool(refs) and not retired)
 
     def _refs(self, attempt: AttemptId) -> Mapping[Digest, Stored]:
         """Where an attempt sealed what; nothing if it sealed nothing, or nobody can say any more."""
         key = refs_key(attempt)
         try:
-            if self._decision(attempt) != "sealed":
-                return {}
-            return Refs.read(read_body(self._store, key), key).objects
+            decision, body = both(
+                lambda: self._decision(attempt),
+                lambda: read_body(self._store, key),
+                self._store.capabilities.side_by_side,
+            )
+            return Refs.read(body, key).objects if decision == "sealed" else {}
         except (NotFoundError, UnsupportedFormatError):
             return {}
 

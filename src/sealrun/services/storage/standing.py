@@ -45,8 +45,11 @@ def _ending(store: Store, attempt: AttemptId) -> tuple[Outcome | None, bool]:
 
     A seal marker comes after the outcome, so that hardly ever one of the two was asked in vain.
     """
-    width = 1 if store.capabilities.links else store.capabilities.parallel
-    return both(lambda: read_outcome(store, attempt), lambda: store.stat(retired_key(attempt)) is not None, width)
+    return both(
+        lambda: read_outcome(store, attempt),
+        lambda: store.stat(retired_key(attempt)) is not None,
+        store.capabilities.side_by_side,
+    )
 
 
 def find_retired(store: Store, experiment: str, run_id: str) -> Outcome | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Semaphore
 
 from sealrun.domain.address import Key
 from sealrun.ports import Store
@@ -13,12 +15,46 @@ PIECE = 4 << 20
 _NEAR_PIECE = 1 << 20
 
 
-def stream(store: Store, key: Key, size: int, ahead: int = 2, begin: int = 0) -> Iterator[bytes | memoryview]:
+class Spare:
+    """Room in memory that somebody has no use for any more: whoever still streams may fetch further ahead.
+
+    Who reads the last long file of many then has all of the line to himself.
+    """
+
+    def __init__(self) -> None:
+        """There is none yet."""
+        self._pieces = Semaphore(0)
+
+    def give(self, pieces: int) -> None:
+        """Leave room for so many `pieces`, at least one, to others."""
+        self._pieces.release(pieces)
+
+    @contextmanager
+    def lent(self) -> Iterator[Callable[[], bool]]:
+        """Yield what takes room for one more piece, if there is some. At the end all of it is given back."""
+        taken = 0
+
+        def take() -> bool:
+            nonlocal taken
+            there = self._pieces.acquire(blocking=False)
+            taken += there
+            return there
+
+        try:
+            yield take
+        finally:
+            if taken:
+                self._pieces.release(taken)
+
+
+def stream(
+    store: Store, key: Key, size: int, ahead: int = 2, begin: int = 0, spare: Spare | None = None
+) -> Iterator[bytes | memoryview]:
     """Yield the bytes of an object whose `size` is known, each piece valid until the next is taken.
 
     At most one byte more than `size` is read: enough to tell that it is longer. A shorter one ends early. Up to
-    `ahead` pieces wait in memory beside the one that is yielded. `NotFoundError` if there is none. The bytes before
-    `begin`, a multiple of `PIECE` inside the object, are left out.
+    `ahead` pieces wait in memory beside the one that is yielded, and as many more as there is `spare` room for.
+    `NotFoundError` if there is none. The bytes before `begin`, a multiple of `PIECE` inside the object, are left out.
     """
     if size <= PIECE:
         yield store.read(key, 0, size + 1)
@@ -30,8 +66,12 @@ def stream(store: Store, key: Key, size: int, ahead: int = 2, begin: int = 0) ->
         def piece(number: int) -> bytes:
             return store.read(key, number * PIECE, PIECE if number < last else size + 1 - last * PIECE)
 
-        width = min(ahead, store.capabilities.parallel)
-        yield from fan_through(piece, range(begin // PIECE, last + 1), width, waiting_at_most=width)
+        numbers, parallel = range(begin // PIECE, last + 1), store.capabilities.parallel
+        if spare is None:
+            yield from fan_through(piece, numbers, min(ahead, parallel), waiting_at_most=ahead)
+            return
+        with spare.lent() as one_more:
+            yield from fan_through(piece, numbers, parallel, waiting_at_most=ahead, one_more=one_more)
 
 
 def _nearby(store: Store, key: Key, begin: int, most: int) -> Iterator[memoryview]:

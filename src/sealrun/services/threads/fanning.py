@@ -42,12 +42,16 @@ def both(first: Callable[[], A], second: Callable[[], B], width: int) -> tuple[A
 
 
 def fan_through(
-    call: Callable[[A], B], items: Iterable[A], width: int, waiting_at_most: int | None = None
+    call: Callable[[A], B],
+    items: Iterable[A],
+    width: int,
+    waiting_at_most: int | None = None,
+    one_more: Callable[[], bool] = lambda: False,
 ) -> Iterator[B]:
     """Yield ``call(item)`` for every item, in order, `width` at a time; neither items nor answers pile up.
 
-    Twice as many are begun or wait to be taken, or as many as may. The first error is raised where its answer would
-    come. With a width of one nothing leaves the calling thread.
+    Twice as many are begun or wait to be taken, or as many as may, and from then on `one_more` whenever that says so.
+    The first error is raised where its answer would come. With a width of one nothing leaves the calling thread.
     """
     if width <= 1:
         yield from map(call, items)
@@ -58,7 +62,11 @@ def fan_through(
         try:
             for item in items:
                 waiting.append(pool.submit(call, item))
-                if len(waiting) >= most:
+                if len(waiting) < most:
+                    continue
+                if one_more():
+                    most += 1
+                else:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
