@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import cast
 
 import msgspec
-from tests.builders.runs import BytesSource, a_run
+from tests.builders.runs import a_run
 from tests.builders.worlds import REGISTRY_ID, World
+from tests.fakes.stage import MemoryStage
 
-from sealrun.domain.address import PACKS, Digest, Key
+from sealrun.domain.address import PACKS, Key
 from sealrun.domain.registry.packing import PackOptions
 from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.domain.upkeep.repacking import RepackLimits, RepackPlan, RepackReport
@@ -22,40 +23,9 @@ EAGER = RepackLimits(worth=0)
 POLICY = CollectionPolicy(max_delete_ratio=1, repack=EAGER)
 
 
-class _Incoming:
-    """`ports.Incoming` in memory."""
-
-    def __init__(self) -> None:
-        self._body = bytearray()
-
-    def write(self, chunk: bytes | memoryview) -> None:
-        self._body += chunk
-
-    def clone(self, descriptor: int) -> None:
-        """Memory shares nothing with a file."""
-
-    def keep(self, digest: Digest) -> BytesSource:
-        kept = BytesSource(bytes(self._body))
-        assert kept.digest == digest
-        return kept
-
-    def drop(self) -> None:
-        """Nothing is held."""
-
-
-class MemoryStage:
-    """`ports.Stage` in memory. What it kept outlives it, like a request that is on its way."""
-
-    def receive(self) -> _Incoming:
-        return _Incoming()
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
 def packing(least: int = 1) -> Packing:
     """Pack whatever is small."""
-    return Packing(PackOptions(least=least), MemoryStage)
+    return Packing(PackOptions(least=least), lambda: MemoryStage(outlived=True))
 
 
 def bodies(names: str, size: int = 1000) -> dict[str, bytes]:

@@ -11,11 +11,16 @@ from sealrun.domain.errors import RunChangedError
 
 
 class MemoryStage:
-    """`ports.Stage` in memory. `kept` counts what it took; what waits in it is gone once it is closed."""
+    """`ports.Stage` in memory. `kept` are the digests of what it took, which is gone once it is closed.
 
-    def __init__(self) -> None:
-        self.kept = 0
+    Where it is `outlived`, what it took is as a request that is on its way.
+    """
+
+    def __init__(self, *, outlived: bool = False) -> None:
+        self.kept: list[Digest] = []
+        self.dropped = 0
         self.closed = False
+        self.outlived = outlived
 
     def receive(self) -> MemoryIncoming:
         return MemoryIncoming(self)
@@ -38,13 +43,13 @@ class MemoryIncoming:
         """Memory shares nothing with a file."""
 
     def keep(self, digest: Digest) -> StagedSource:
-        self._stage.kept += 1
         source = StagedSource(self._stage, bytes(self._body))
         assert source.digest == digest
+        self._stage.kept.append(digest)
         return source
 
     def drop(self) -> None:
-        """Nothing is held."""
+        self._stage.dropped += 1
 
 
 class StagedSource:
@@ -63,6 +68,6 @@ class StagedSource:
         return self._inner.digest
 
     def open(self) -> BinaryIO:
-        if self._stage.closed:
+        if self._stage.closed and not self._stage.outlived:
             raise RunChangedError("its stage was closed")
         return self._inner.open()

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import socket
-import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -14,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders.folders import a_folder
-from tests.builders.sources import Bytes
 from tests.fakes.journal import FakeHashes
+from tests.fakes.stage import MemoryStage
 
 from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
 from sealrun.domain.address import Digest
@@ -23,7 +22,7 @@ from sealrun.domain.errors import RunChangedError, RunRejectedError, Unavailable
 from sealrun.domain.paths import are_plain, path_problem
 from sealrun.domain.patterns import Patterns
 from sealrun.domain.runs.manifest import Entry, Link
-from sealrun.ports import Copying, FileFacts, HashCache, Source
+from sealrun.ports import Copying, FileFacts, HashCache
 
 
 def nothing(_path: str, _facts: FileFacts) -> bool:
@@ -41,38 +40,6 @@ def open_run(path: Path, patterns: Patterns | None = None, hashes: HashCache | N
 def digests(folder: LocalFolder) -> dict[str, str]:
     hashed = folder.hash(folder.scan())
     return {entry.path: entry.sha256 for entry in hashed.entries}
-
-
-class MemoryIncoming:
-    def __init__(self, stage: MemoryStage) -> None:
-        self._stage = stage
-        self._body = bytearray()
-
-    def write(self, chunk: bytes | memoryview) -> None:
-        self._body += chunk
-
-    def clone(self, descriptor: int) -> None:
-        """Memory shares nothing with a file."""
-
-    def keep(self, digest: Digest) -> Source:
-        self._stage.kept.append(digest)
-        return Bytes(bytes(self._body), digest)
-
-    def drop(self) -> None:
-        self._stage.dropped += 1
-
-
-class MemoryStage:
-    def __init__(self) -> None:
-        self.kept: list[Digest] = []
-        self.dropped = 0
-        self.lock = threading.Lock()
-
-    def receive(self) -> MemoryIncoming:
-        return MemoryIncoming(self)
-
-    def close(self) -> None:
-        pass
 
 
 def test_a_scan_lists_files_empty_folders_and_inner_links(tmp_path: Path) -> None:
