@@ -15,7 +15,7 @@ from sealrun.domain.address import AttemptId, Digest, Key, RunId, generation_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
 from sealrun.domain.records import sha256
 from sealrun.domain.registry.pointing import Generation, PointerName, Target
-from sealrun.services.index.pointers import Pointers
+from sealrun.services.index.pointers import Looked, Pointers
 
 T = TypeVar("T")
 BEST = PointerName.of_experiment("train", "best")
@@ -210,6 +210,21 @@ def test_a_move_by_somebody_else_since_the_look_counts() -> None:
     assert [found.why for found in ours.history(BEST)] == ["on", "theirs", "move 2", "move 1", "move 0"]
     shown = world.store.bodies[pointer_projection("train", "best")]
     assert Generation.decode(shown, "best.json") == latest
+
+
+def test_nobody_looks_while_another_thread_moves() -> None:
+    world, (_, _, third) = a_pointer_and_two_runs()
+    looked: list[Looked | None] = []
+
+    def beside(call: Call, act: Callable[[], T]) -> T:
+        if call.op == "create":
+            looked.append(mover.look(BEST))
+        return act()
+
+    mover = Pointers(GatedStore(world.store, beside), world.clock, FakeEntropy(3), by="ann")
+    assert mover.advance(BEST, msgspec.structs.replace(third, finished_at="2026-02-01T00:00:00Z"), "on") is not None
+    assert looked == [None]
+    assert mover.look(BEST) is not None
 
 
 def test_a_look_that_is_older_than_our_own_move_is_not_believed() -> None:

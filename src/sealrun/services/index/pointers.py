@@ -82,8 +82,13 @@ class Pointers:
             msg = f"pointer {pointer.label}: generation {expected} is missing"
             raise IntegrityError(msg)
 
-    def look(self, pointer: PointerName) -> Looked:
-        """Look where the pointer stands, for who is going to `advance` it soon."""
+    def look(self, pointer: PointerName) -> Looked | None:
+        """Look where the pointer stands, for who is going to `advance` it soon.
+
+        None while another thread moves it: who asks then mostly moves together with others, and what was seen is old.
+        """
+        if self._gathering.is_busy(pointer.log):
+            return None
         seen = self._seen.get(pointer.log)
         return Looked(self._head_to_move(pointer), seen)
 

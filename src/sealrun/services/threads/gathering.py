@@ -31,6 +31,11 @@ class Gathering(Generic[W, R]):
         self._waiting: dict[str, list[_Waiter[W, R]]] = {}
         """Who waits, for each thing that somebody is at."""
 
+    def is_busy(self, thing: str) -> bool:
+        """Tell whether somebody is at `thing`, so that whoever asks now waits, and is answered with others."""
+        with self._lock:
+            return thing in self._waiting
+
     def ask(self, thing: str, wanted: W, act: Callable[[Sequence[W]], Sequence[R]]) -> R:
         """Return the answer to `wanted` out of ``act``, which is called with all that is wanted by then, ours among it.
 
