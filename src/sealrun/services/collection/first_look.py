@@ -6,16 +6,20 @@ at once where they are few, and records that this machine keeps are not asked fo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import chain
 
 import msgspec
 
 from sealrun.domain.address import EXPERIMENTS, NAMES, AttemptId, name_log
+from sealrun.domain.errors import NotFoundError
 from sealrun.ports import ObjectStat
 from sealrun.services.index.heads import Head, logs_of, pinned_runs, read_heads
-from sealrun.services.index.indexing import named_attempts
+from sealrun.services.index.indexing import NamedAttempts, named_attempts
 from sealrun.services.storage.overview import Overview
 from sealrun.services.threads.fanning import both, fan_out
+
+_TRIES = 4
 
 Rows = dict[AttemptId, tuple[str, str] | None]
 """The run of each attempt that an index names; None where the row waits, and was not read."""
@@ -66,11 +70,18 @@ def look_first(overview: Overview, now: str, width: int) -> FirstLook:
 
 def _look_at(overview: Overview, experiment: str, now: str, width: int) -> _Found:
     (named, pinned), heads = both(
-        lambda: both(
-            lambda: named_attempts(overview, experiment), lambda: pinned_runs(overview, experiment, now), width
-        ),
+        lambda: both(lambda: _named(overview, experiment), lambda: pinned_runs(overview, experiment, now), width),
         lambda: read_heads(overview, logs_of(overview, experiment), width),
         width,
     )
     rows: Rows = {at: None if run_id is None else (experiment, run_id) for at, run_id in named.runs.items()}
     return _Found(rows, named.bases, pinned, heads)
+
+
+def _named(overview: Overview, experiment: str) -> NamedAttempts:
+    """See which attempts an index names, also while it is compacted and its older bases are cleared away."""
+    for _ in range(_TRIES - 1):
+        with suppress(NotFoundError):  # the base that was the newest when it was listed: another one is by now
+            return named_attempts(overview, experiment)
+        overview.forget(EXPERIMENTS)
+    return named_attempts(overview, experiment)

@@ -87,6 +87,10 @@ class Overview:
         """Remember that this, in order of the keys, is all that begins with `prefix`."""
         self._whole[prefix] = found
 
+    def forget(self, prefix: str) -> None:
+        """Ask the store from now on for what begins with `prefix`. Harmless while others look."""
+        self._whole = {held: found for held, found in self._whole.items() if held != prefix}
+
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectStat]:
         """Every key that begins with `prefix`, as it was; see the port."""
         whole = self._around(prefix)
