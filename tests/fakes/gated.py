@@ -35,6 +35,17 @@ class Gate(Protocol):
         ...
 
 
+class Noting:
+    """A gate that lets everything through and remembers it."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def __call__(self, call: Call, act: Callable[[], T]) -> T:
+        self.calls.append(call)
+        return act()
+
+
 class _Sent(NamedTuple):
     """A source whose bytes are on their way: what becomes of the source matters no more, even if they arrive late."""
 

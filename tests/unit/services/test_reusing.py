@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
 import pytest
 from tests.builders.worlds import EVERYTHING_PACKED, World, published, retire
-from tests.fakes.gated import Call, GatedStore
+from tests.fakes.gated import Call, GatedStore, Noting
 
 from sealrun.domain.address import (
     AttemptId,
@@ -32,17 +32,6 @@ OURS = attempt_id("20260117T160000Z", "0" * 16)
 FILES = {f"f{number}": b"body %d" % number for number in range(6)}
 
 
-class _Counting:
-    """A gate that lets everything through and remembers it."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    def __call__(self, call: Call, act: Callable[[], T]) -> T:
-        self.calls.append(call)
-        return act()
-
-
 def refs_of(world: World, done: Published) -> Mapping[Digest, Stored]:
     key = refs_key(AttemptId(done.attempt))
     return Refs.decode(world.store.bodies[key], key).objects
@@ -56,7 +45,7 @@ def found(
     sizes: Mapping[Digest, int] | None = None,
 ) -> tuple[Mapping[Digest, Stored], list[Call]]:
     """Ask the rule about `places`; also what it asked of the store."""
-    gate = _Counting()
+    gate = Noting()
     by = None if sealed_by is None else AttemptId(sealed_by)
     hinted = {digest: Hint(stored, by) for digest, stored in places.items()}
     reuse = Reuse(GatedStore(world.store, gate), OURS, pinned)

@@ -52,19 +52,17 @@ class Supplier:
             intent = intent if stands == body else Intent.decode(bytes(stands), key)
         bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged)
         upload = partial(self._uploader.upload, bytes_of_run, intent=intent, resumed=begun is not None)
-        objects: Mapping[Digest, Stored]
-        if 0 < len(hinted) <= FEW and not self._store.capabilities.links:
-            # What nobody has spoken of needs no look, and goes while the rest is looked at, which takes round trips.
-            reused, new = both(
-                partial(self._reusable, intent, hinted, sizes),
-                partial(upload, Rest(sizes, hinted)),
-                self._certainty.parallel,
-            )
-            objects = joined(reused, new)
-        else:
-            objects = self._reusable(intent, hinted, sizes)
-        left = Rest(sizes, objects) if objects else sizes
-        return joined(objects, upload(left)) if len(left) else objects
+        if not hinted or len(hinted) > FEW or self._store.capabilities.links:
+            reused = self._reusable(intent, hinted, sizes)
+            return joined(reused, upload(Rest(sizes, reused) if reused else sizes))
+        # What nobody has spoken of needs no look, and goes while the rest is looked at, which takes round trips.
+        reused, new = both(
+            partial(self._reusable, intent, hinted, sizes),
+            partial(upload, Rest(sizes, hinted)),
+            self._store.capabilities.side_by_side,
+        )
+        objects = joined(reused, new)
+        return objects if len(reused) == len(hinted) else joined(objects, upload(Rest(sizes, objects)))
 
     def _reusable(self, intent: Intent, hinted: Mapping[Digest, Hint], sizes: Contents) -> Mapping[Digest, Stored]:
         if not hinted:

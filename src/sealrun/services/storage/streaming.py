@@ -67,11 +67,12 @@ def stream(
             return store.read(key, number * PIECE, PIECE if number < last else size + 1 - last * PIECE)
 
         numbers, parallel = range(begin // PIECE, last + 1), store.capabilities.parallel
+        own = min(ahead, parallel)
         if spare is None:
-            yield from fan_through(piece, numbers, min(ahead, parallel), waiting_at_most=ahead)
+            yield from fan_through(piece, numbers, own, waiting_at_most=own)
             return
         with spare.lent() as one_more:
-            yield from fan_through(piece, numbers, parallel, waiting_at_most=ahead, one_more=one_more)
+            yield from fan_through(piece, numbers, parallel, waiting_at_most=own, one_more=one_more)
 
 
 def _nearby(store: Store, key: Key, begin: int, most: int) -> Iterator[memoryview]:
