@@ -26,7 +26,7 @@ _TOGETHER = 4
 """So many batches share a mark."""
 _HELD = 20_000
 """A listing of ``attempts/`` that is shorter is made once for the first mark."""
-_PART = 16 << 20
+_PART = 8 << 20
 _SINGLE = 32 << 20
 
 

@@ -333,6 +333,8 @@ inline end_intent(attempt)
 
 #ifdef RESUMED_TAKES_ANY
 #define starts_again() resumed = true; printf("publisher %d: starts again\n", me)
+#elif defined(AHEAD)
+#define starts_again() sent = false; printf("publisher %d: starts again\n", me)
 #else
 #define starts_again() printf("publisher %d: starts again\n", me)
 #endif
@@ -342,6 +344,18 @@ proctype Publisher(byte me)
     byte listed, avoid, by, key;
 #ifdef RESUMED_TAKES_ANY
     bool resumed;
+#endif
+#ifdef AHEAD
+    bool sent;
+
+    if /* before anybody has heard of it; what arrived is not sent again by this life of the attempt */
+    :: d_step {
+           objects = objects | own_key(me);
+           sent = true;
+           printf("publisher %d: sends ahead to %d\n", me, own_key(me))
+       }
+    :: true
+    fi;
 #endif
 
     name_packs();
@@ -389,7 +403,11 @@ begin:
     :: d_step {
            key == 0 ->
            key = own_key(me);
+#ifdef AHEAD
+           objects = (sent -> objects : objects | key);
+#else
            objects = objects | key;
+#endif
            printf("publisher %d: uploads to %d\n", me, key)
        }
     :: key != 0 && key != own_key(me)
@@ -861,9 +879,14 @@ proctype Collector(byte me)
     read_attempts();
 #define listed_objects objects
 #endif
+#ifdef UNDECIDED_TAKEN
+#define may_be_deleted EVERY_KEY
+#else
+#define may_be_deleted (known | ELSEWHERE)
+#endif
     d_step {
-        (listed_objects & (known | ELSEWHERE) & ~needed) != 0 ->
-        batch[me] = listed_objects & (known | ELSEWHERE) & ~needed;
+        (listed_objects & may_be_deleted & ~needed) != 0 ->
+        batch[me] = listed_objects & may_be_deleted & ~needed;
 #ifdef FIRST_MARK_IN_ANY_ORDER
         found = 0;
 #endif
@@ -940,7 +963,11 @@ inline other_acts_on_attempt(attempt)
 {
     if
     :: d_step { /* somebody takes it for dead, rightly or not */
+#ifdef AHEAD
+           has(intents | objects, attempt) && !decided(attempt) ->
+#else
            has(intents, attempt) && !decided(attempt) ->
+#endif
            write_outcome(voided, attempt);
            printf("others: VOID attempt %d\n", attempt)
        }

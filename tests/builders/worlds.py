@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 from tests.builders.runs import Sources, a_run
@@ -11,14 +11,14 @@ from tests.fakes.hints import FakeHints
 from tests.fakes.stage import MemoryStage
 from tests.fakes.store import ModelStore
 
-from sealrun.domain.address import AttemptId, attempt_id, retired_key
+from sealrun.domain.address import AttemptId, Key, attempt_id, object_key, pack_key, retired_key
 from sealrun.domain.errors import ConflictError
 from sealrun.domain.records import sha256
 from sealrun.domain.registry.packing import Digesting, PackOptions, PackWriter
 from sealrun.domain.registry.pointing import Generation, Target
 from sealrun.domain.registry.publication import AttemptTicket, Retired
 from sealrun.domain.runs.sealed import Published, SealedRun
-from sealrun.ports import StagedPack, Store
+from sealrun.ports import Source, Stage, StagedPack, Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.moving import PointerMover
@@ -79,7 +79,7 @@ class Machine:
         delivery = self.deliveries.setdefault(run, Delivery())
         if delivery.ticket is None:
             delivery.serial += 1
-            delivery.ticket = self._ticket(f"{self.name}:{sha256(run.run_json)}:{delivery.serial}")
+            delivery.ticket = self._ticket_of(run, delivery.serial)
             return msgspec.structs.replace(delivery.ticket, fresh=True)
         return delivery.ticket
 
@@ -97,13 +97,32 @@ class Machine:
         )
 
     def publish(
-        self, run: SealedRun, sources: Sources, store: Store | None = None, staged: Sequence[StagedPack] = ()
+        self,
+        run: SealedRun,
+        sources: Sources,
+        store: Store | None = None,
+        staged: Sequence[StagedPack] = (),
+        *,
+        ahead: bool = False,
     ) -> Published:
-        """Deliver a run as the daemon does: the same attempt until it is void, then a new one."""
+        """Deliver a run as the daemon does: the same attempt until it is void, then a new one.
+
+        With `ahead` a new attempt sends everything before anybody has heard of it, the journal included.
+        """
         delivery = self.deliveries.setdefault(run, Delivery())
         while True:
+            sent = None
+            if ahead and delivery.ticket is None:
+                delivery.serial += 1
+                ticket = msgspec.structs.replace(self._ticket_of(run, delivery.serial), fresh=True)
+                sent = SentAhead(store or self.world.store, ticket, run, sources, packed=self.world.packs is not None)
+                delivery.ticket = msgspec.structs.replace(ticket, fresh=False)
+                staged = sent.packs
+            else:
+                ticket = self.ticket(run)
             try:
-                delivery.published = self.publisher(store).publish(run, self.ticket(run), sources, staged=staged)
+                publisher = self.publisher(store)
+                delivery.published = publisher.publish(run, ticket, sources, staged=staged, ahead=sent)
             except ConflictError:
                 delivery.ticket = None
                 continue
@@ -146,15 +165,38 @@ class Machine:
             return ticket
         raise AssertionError("the attempt had nothing to upload")
 
-    def _ticket(self, seed: str) -> AttemptTicket:
+    def _ticket_of(self, run: SealedRun, serial: int) -> AttemptTicket:
         now = self.world.clock.now()
-        digits = sha256(seed.encode())
+        digits = sha256(f"{self.name}:{sha256(run.run_json)}:{serial}".encode())
         return AttemptTicket(
             attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), digits[:16]),
             nonce=digits[16:48],
             created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             owner=self.name,
         )
+
+
+class SentAhead:
+    """`services.publication.uploading.Sent`: all of a run, which was sent when this was made, in this very thread."""
+
+    def __init__(self, store: Store, ticket: AttemptTicket, run: SealedRun, sources: Sources, *, packed: bool) -> None:
+        self._keys: set[Key] = set()
+        self.packs = [pack_of(MemoryStage(), run, sources)] if packed else []
+        items: Iterable[tuple[Key, Source]] = (
+            [(pack_key(pack.source.digest, ticket.attempt), pack.source) for pack in self.packs]
+            if packed
+            else {object_key(e.sha256, ticket.attempt): sources(e) for e in run.manifest().entries}.items()
+        )
+        store.put_many(items, lambda key, _size: self._keys.add(key))
+
+    def hand_over(self) -> Collection[Key]:
+        return self._keys
+
+    def wait(self) -> Collection[Key]:
+        return self._keys
+
+    def give_up(self) -> None:
+        """All has arrived."""
 
 
 class _DiedError(Exception):
@@ -173,6 +215,11 @@ def staged_pack(world: World, run: SealedRun, sources: Sources, *, without: Iter
     """Make what hashing makes of a run where the store has a stage: a pack of its files that waits there."""
     stage = world.store.stage()
     assert stage is not None
+    return pack_of(stage, run, sources, without=without)
+
+
+def pack_of(stage: Stage, run: SealedRun, sources: Sources, *, without: Iterable[str] = ()) -> StagedPack:
+    """Pack the files of a run into a stage."""
     incoming = stage.receive()
     writer, seen = PackWriter(Digesting(incoming.write)), set[str]()
     for entry in run.manifest().entries:

@@ -16,6 +16,7 @@ from sealrun.ports import Delivery, Journal, StagedPack
 from sealrun.services.delivery.delivering import DeliveryLine
 from sealrun.services.delivery.parts import LineParts, Sources
 from sealrun.services.delivery.pausing import Hold
+from sealrun.services.publication.uploading import Sent
 
 
 class FakeRegistry:
@@ -26,6 +27,8 @@ class FakeRegistry:
 
     def __init__(self, name: str = "main") -> None:
         self.name = name
+        self.registry_id = name
+        self.ahead: list[Sent | None] = []
         self.trouble: Exception | None = None
         self.refuse_opening: Exception | None = None
         self.during: Callable[[SealedRun, AttemptTicket, Sources], None] | None = None
@@ -45,8 +48,14 @@ class FakeRegistry:
         return self
 
     def publish(
-        self, run: SealedRun, ticket: AttemptTicket, sources: Sources, _staged: Sequence[StagedPack] = ()
+        self,
+        run: SealedRun,
+        ticket: AttemptTicket,
+        sources: Sources,
+        _staged: Sequence[StagedPack] = (),
+        ahead: Sent | None = None,
     ) -> Published:
+        self.ahead.append(ahead)
         self.tickets.append(ticket)
         self._fail()
         if self.during is not None:

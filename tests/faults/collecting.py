@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, TypeVar, cast
 
-from tests.builders.worlds import World, retire
+from tests.builders.worlds import EVERYTHING_PACKED, World, retire
 from tests.fakes.gated import Call, GatedStore
 from tests.faults.lives import CrashError
 from tests.faults.scenarios import kill_before, planned
@@ -121,6 +121,56 @@ class Clearing(Collecting):
         return [*bases, *(key for key in world.store.bodies if key.startswith("gc/"))]
 
 
+class SendingAhead:
+    """A run's bytes are sent ahead of everything else; of an attempt that dies then nobody knows but its objects."""
+
+    def act(self, world: World, store: Store) -> None:
+        world.machine("m1").publish(KEPT.run, KEPT.sources, store, ahead=True)
+
+    def prepare(self, world: World) -> None:
+        """Nothing happened before."""
+
+    def finish(self, world: World) -> None:
+        """What was sent in vain is gone after two more collections: one that declares attempts void, one that takes."""
+        for name in ("janitor", "next janitor"):
+            world.clock.advance(_TWO_DAYS_S)
+            world.machine("sweeper").recover()
+            report = collect(world, world.store, name, _IN_PEACE)
+            assert not report.failures, f"not deleted: {report.failures}"
+        garbage = list(unused_objects(world.store))
+        assert not garbage, f"nobody needs {garbage}"
+
+    def expect(self, _world: World, /) -> tuple[list[Expected], dict[str, str]]:
+        return [KEPT.expected], {"train@latest": f"train/{KEPT.expected.run_id}"}
+
+
+class SendingPacksAhead(SendingAhead):
+    """The same with all files in a pack."""
+
+    PACKS: ClassVar = EVERYTHING_PACKED
+
+
+class SendingAheadInVain(SendingAhead):
+    """The same when another machine has published the run before."""
+
+    def prepare(self, world: World) -> None:
+        world.machine("m0").publish(KEPT.run, KEPT.sources)
+
+
+class DeclaringVoid(Collecting):
+    """A collector finds, beside all else, what an attempt sent that nobody has heard of for two days."""
+
+    def prepare(self, world: World) -> None:
+        super().prepare(world)
+        kill_before(world, "ahead", WRECK, lambda call: call.op == "create", ahead=True)
+        world.clock.advance(_TWO_DAYS_S)
+
+    def finish(self, world: World) -> None:
+        world.clock.advance(_TWO_DAYS_S)
+        collect(world, world.store, "before the janitor", _IN_PEACE)
+        super().finish(world)
+
+
 def _retire(world: World, was: Published) -> None:
     retire(world, was.attempt)
     dropped = Dropped(
@@ -153,4 +203,13 @@ def collect(world: World, store: Store, name: str, policy: CollectionPolicy) -> 
     return collector.execute(collector.plan())
 
 
-COLLECTIONS = [Collecting, FinishingOthers, CancellingOthers, Clearing]
+COLLECTIONS = [
+    Collecting,
+    FinishingOthers,
+    CancellingOthers,
+    Clearing,
+    SendingAhead,
+    SendingPacksAhead,
+    SendingAheadInVain,
+    DeclaringVoid,
+]

@@ -41,8 +41,8 @@ NEW = planned(
 )
 
 
-def _publish(world: World, machine: str, what: Planned, store: Store | None = None) -> None:
-    world.machine(machine).publish(what.run, what.sources, store)
+def _publish(world: World, machine: str, what: Planned, store: Store | None = None, *, ahead: bool = False) -> None:
+    world.machine(machine).publish(what.run, what.sources, store, ahead=ahead)
 
 
 class _Base:
@@ -261,15 +261,15 @@ def retire_by(world: World, policy: Policy, store: Store | None = None) -> tuple
     return retirer.execute(retirer.plan_policy("train", policy))
 
 
-def kill_before(world: World, machine: str, what: Planned, moment: object) -> None:
-    """Let a publisher die before the first call that `moment` tells."""
+def kill_before(world: World, machine: str, what: Planned, moment: object, *, ahead: bool = False) -> None:
+    """Let a publisher die before the first call that `moment` tells; it sends everything `ahead`."""
     assert callable(moment)
     trial = World(packs=world.packs)
     wire = Wire({})
-    _publish(trial, machine, what, GatedStore(trial.store, wire))
+    _publish(trial, machine, what, GatedStore(trial.store, wire), ahead=ahead)
     at = next(number for number, call in enumerate(wire.calls) if moment(call))
     try:
-        _publish(world, machine, what, GatedStore(world.store, Wire({at: Mode.CRASH})))
+        _publish(world, machine, what, GatedStore(world.store, Wire({at: Mode.CRASH})), ahead=ahead)
     except CrashError:
         return
     raise AssertionError("it did not die")

@@ -81,6 +81,20 @@ class Collected(CollectedBase):
         return {"m1": self.publishes("m1", OLD), "collector": collects(self.world, "c1")}
 
 
+class SentAhead(Collected):
+    """A publisher sends its bytes ahead, and collectors take it for dead before anybody has heard of it, and after."""
+
+    POLICY = msgspec.structs.replace(AT_ONCE, dead_after_s=-1)
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"m1": self.publishes("m1", OLD, ahead=True), "collector": self.twice}
+
+    def twice(self, store: Store) -> object:
+        """The first one declares void what the second one takes."""
+        collects(self.world, "c1", self.POLICY)(store)
+        return collects(self.world, "c2", self.POLICY)(store)
+
+
 class OldPlan(Collected):
     """The same with a collector that was suspended after its plan, and goes on as if nothing had happened since."""
 

@@ -42,11 +42,11 @@ class PlayBase:
         self.world.machine(machine).publish(what.run, what.sources)
         self.expected.append(what.expected)
 
-    def publishes(self, machine: str, what: Planned) -> Task:
-        """`machine` publishes it now."""
+    def publishes(self, machine: str, what: Planned, *, ahead: bool = False) -> Task:
+        """`machine` publishes it now, with all bytes `ahead` of everything else."""
         if what.expected not in self.expected:
             self.expected.append(what.expected)
-        return lambda store: self.world.machine(machine).publish(what.run, what.sources, store)
+        return lambda store: self.world.machine(machine).publish(what.run, what.sources, store, ahead=ahead)
 
     def tasks(self) -> Mapping[str, Task]:
         raise NotImplementedError
@@ -65,6 +65,13 @@ class SameRunTwice(PlayBase):
 
     def tasks(self) -> Mapping[str, Task]:
         return {"m1": self.publishes("m1", OLD), "m2": self.publishes("m2", OLD)}
+
+
+class SameRunTwiceAhead(PlayBase):
+    """The same, and both have sent everything before they look who is there."""
+
+    def tasks(self) -> Mapping[str, Task]:
+        return {"m1": self.publishes("m1", OLD, ahead=True), "m2": self.publishes("m2", OLD, ahead=True)}
 
 
 class SameNameTwice(PlayBase):

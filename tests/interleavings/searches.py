@@ -13,6 +13,7 @@ HARDER = int(os.environ.get("SEALRUN_TEST_HARDER", "0"))
 
 EXHAUSTIVE: list[tuple[type[Play], int]] = [
     (plays.SameRunTwice, 2),
+    (plays.SameRunTwiceAhead, 2),
     (plays.SameNameTwice, 2),
     (plays.SharedBytes, 2),
     (plays.VoidedAnyTime, 2),
@@ -23,6 +24,7 @@ EXHAUSTIVE: list[tuple[type[Play], int]] = [
     (plays.Listed, 2),
     (plays.TwoCompactors, 1),
     (collected.Collected, 1),
+    (collected.SentAhead, 2),
     (collected.OldPlan, 2),
     (collected.CollectedFromKept, 1),
     (collected.CollectedEcho, 1),
@@ -47,6 +49,7 @@ PACKED: list[tuple[type[PlayBase], int]] = [
     (plays.SharedBytes, 1),
     (plays.VoidedOnReturn, 2),
     (collected.Collected, 1),
+    (collected.SentAhead, 1),
     (collected.OldPlan, 2),
     (collected.CollectedEcho, 1),
     (collected.TwoCollectors, 1),

@@ -51,6 +51,7 @@ from sealrun.services.collection.collecting import Collector
 from sealrun.services.collection.marking import Marker
 from sealrun.services.collection.marks import Marks
 from sealrun.services.collection.sweeping import Sweeper, Swept
+from sealrun.services.collection.tallying import Tally
 from sealrun.services.index.moving import PointerMover
 from sealrun.services.publication.placing import RunRecords
 from sealrun.services.publication.publishing import Publisher
@@ -433,6 +434,11 @@ def _tidied_at_once(patch: Patch) -> None:
     patch.setattr(Marker, "mark", once)
 
 
+def _undecided_taken(patch: Patch) -> None:
+    not_needed = Tally.not_needed
+    patch.setattr(Tally, "not_needed", lambda self, found, old: not_needed(self, found, old=True))  # noqa: ARG005
+
+
 THE_TWELVE = [
     Omission("stat after the condemned list is read", _stat_first, collected.OldPlan, 2),
     Omission("the intent comes first", _intent_last, collected.Collected, 1),
@@ -453,6 +459,8 @@ THE_TWELVE = [
     Omission("no seal overwrites a void", _seal_over_void, collected.VoidedWhileCollected, 1),
 ]
 MORE = [
+    Omission("what an undecided attempt sent is kept", _undecided_taken, collected.SentAhead, 2),
+    Omission("who was taken for dead before its intent seals nothing", _seal_over_void, collected.SentAhead, 2),
     Omission("a key is looked at", _no_stat, collected.Collected, 1),
     Omission("what is kept is compared with the listing", _kept_believed, collected.CollectedFromKept, 1),
     Omission("a second mark looks anew", _second_mark_from_the_first_look, collected.CollectedFromKept, 1),

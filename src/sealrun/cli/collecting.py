@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sealrun.services.collection.collecting import CollectionPlan, CollectionReport
     from sealrun.services.collection.foretelling import DoomedRun
     from sealrun.services.collection.residue import Residue
+    from sealrun.services.collection.silence import Silent
 
 _SHOWN_FILES = 10
 
@@ -86,6 +87,7 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
         "size": plan.doomed.size,
         "young": plan.young,
         "uploads": len(plan.unfinished),
+        "silent": len(plan.silent),
         "residue": {"keys": len(plan.residue.found), "size": plan.residue.size},
         "of_objects": plan.objects,
         "of_size": plan.size,
@@ -107,6 +109,7 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
             print_json({"upload": {"key": upload.key, "started": begun}})
         else:
             click.echo(f"upload that was never finished, begun {begun}: {printable(upload.key)}")
+    _foretell_silent(around, plan.silent)
     _foretell_residue(around, plan.residue)
     _foretell_repack(around, repack)
     if around.as_json:
@@ -118,6 +121,20 @@ def _foretell(around: Surroundings, runs: Iterator[DoomedRun], plan: CollectionP
     )
     if plan.refused is not None:
         click.echo(f"would be refused: {plan.refused}")
+
+
+def _foretell_silent(around: Surroundings, found: Sequence[Silent]) -> None:
+    """Name attempts that would be declared void, and what they sent."""
+    for silent in found:
+        last = shown_time(silent.last)
+        if around.as_json:
+            said = {"attempt": silent.attempt, "objects": silent.objects, "size": silent.size, "last": last}
+            print_json({"silent": said})
+        else:
+            click.echo(
+                f"attempt that was never begun, silent since {last}: {silent.attempt} would be declared void; "
+                f"its {silent.objects} objects, {human_size(silent.size)}, go once the grace time is over"
+            )
 
 
 def _files(paths: Sequence[str]) -> str:
@@ -194,7 +211,9 @@ def _report(around: Surroundings, report: CollectionReport, repack: RepackPlan, 
         click.echo(
             f"deleted {report.objects} objects, {human_size(report.size)}; tidied {tidied.links} links, "
             f"{tidied.records} records, {tidied.uploads} unfinished uploads, {tidied.litter} leftovers, "
-            f"{tidied.residue} old records" + (f"; {len(failures)} failures" if failures else "")
+            f"{tidied.residue} old records"
+            + (f"; {report.voided} attempts that were never begun are void" if report.voided else "")
+            + (f"; {len(failures)} failures" if failures else "")
         )
         if repacked.runs:
             click.echo(

@@ -6,10 +6,11 @@ lost answer from a lost race (by the nonce in the record).
 """
 
 from sealrun.ports.checks import SchemaLanguage, SignatureChecker, Signer
+from sealrun.ports.destinations import Destination
 from sealrun.ports.folders import (
+    Ahead,
     Contents,
     Copying,
-    Destination,
     FileFacts,
     FolderSeals,
     FolderSource,
@@ -75,6 +76,7 @@ __all__ = [  # noqa: RUF022 - in the order in which they are best read
     "Survey",
     "RunFolder",
     "FolderSeals",
+    "Ahead",
     "Copying",
     "StagedPack",
     "Hashed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -93,19 +93,36 @@ class FolderSeals(Protocol):
         ...
 
 
+class Ahead(Protocol):
+    """Hears what was digested while other files are still read: it may be on its way to a registry before all is.
+
+    Called from any thread; never waits, and never raises.
+    """
+
+    def pack(self, pack: StagedPack) -> None:
+        """A pack is complete, and waits in the stage."""
+        ...
+
+    def file(self, path: str, facts: FileFacts, digest: Digest) -> None:
+        """A file that is in no pack has this digest, and still looked like `facts` when that was known."""
+        ...
+
+
 class Copying(msgspec.Struct, frozen=True, kw_only=True):
     """What is copied to `stage` while a folder is hashed, so that its files are read once.
 
     Files for which `alone(path, facts)` wait there each by itself. `packs` are lists of files, by their positions in
     the tree from the first on, and each becomes one pack, without the files whose bytes the registry has already:
     `known` says of which digests, given with their sizes, it has; some files are asked about at a time. A file belongs
-    to one pack at most, and is not asked about alone.
+    to one pack at most, and is not asked about alone. Without a `stage` nothing is copied, and there are no `packs`.
+    What was digested anew is told `ahead`.
     """
 
-    stage: Stage
+    stage: Stage | None
     alone: Callable[[str, FileFacts], bool]
     packs: Sequence[Sequence[int]] = ()
     known: Callable[[Mapping[Digest, int]], Collection[Digest]] = lambda _sizes: ()
+    ahead: Ahead | None = None
 
 
 class StagedPack(msgspec.Struct, frozen=True):
@@ -246,56 +263,4 @@ class OpenWriters(Protocol):
 
     def lives(self, recorder: Recorder) -> bool | None:
         """Whether that very process lives; None if it is not of this system, or cannot be told."""
-        ...
-
-
-class Destination(Protocol):
-    """A place on this machine where a run is restored: complete or not there."""
-
-    @property
-    def resumed(self) -> bool:
-        """Tell whether an interrupted attempt at the same run left something here: then ask `has`."""
-        ...
-
-    def has(self, path: str, entry: Entry) -> bool:
-        """Tell whether the file with the bytes and the executable bit of `entry` is there; reads it to find out."""
-        ...
-
-    def begun(self, path: str, step: int, most: int) -> Iterator[bytes | memoryview] | None:
-        """Return what an interrupted attempt left of a file, cut to a multiple of `step` and at most `most` bytes.
-
-        The next `write` of `path` is given what follows. None: nothing was left. Callable from many threads.
-        """
-        ...
-
-    def write(self, path: str, chunks: Iterable[bytes | memoryview], *, executable: bool) -> None:
-        """Write one file below the destination, creating folders. Callable from many threads. `path` was checked."""
-        ...
-
-    def share(self, path: str, origin: str, *, executable: bool) -> bool:
-        """Make one file from the file `origin` without copying its bytes; False where that cannot be: then `write`.
-
-        Either may be written to later without changing the other, or nobody has the right to write to them. Callable
-        from many threads.
-        """
-        ...
-
-    def folder(self, path: str) -> None:
-        """Create an empty folder."""
-        ...
-
-    def link(self, path: str, target: str) -> None:
-        """Create a symbolic link that stays inside; called after every file is written."""
-        ...
-
-    def commit(self) -> None:
-        """Make everything visible under the final name at once. `UsageError` if something has appeared there."""
-        ...
-
-    def abandon(self) -> None:
-        """Remove what was written. Harmless after `commit`."""
-        ...
-
-    def suspend(self) -> None:
-        """Leave what was written to a later attempt, where one can go on with it; else remove it."""
         ...

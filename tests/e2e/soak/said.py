@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from tests.builders.runs import Sources, a_run
 
+from sealrun.domain.registry.publication import AttemptTicket
 from sealrun.domain.runs.sealed import SealedRun
 
 EXPERIMENTS = ("train", "backfill")
@@ -16,7 +17,10 @@ _POOL = 24
 
 
 class Doing(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of work, durable before it begins: a machine that is killed does it again when it is back."""
+    """One piece of work, durable before it begins: a machine that is killed does it again when it is back.
+
+    `ahead` is the attempt that has sent the bytes of the run before anything was durable of it.
+    """
 
     op: str
     serial: int
@@ -24,6 +28,7 @@ class Doing(msgspec.Struct, frozen=True, kw_only=True):
     begun_at: str = ""
     ref: str = ""
     pointer: str = ""
+    ahead: AttemptTicket | None = None
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,9 +78,9 @@ def test_options_that_s3fs_does_not_know_are_refused_without_their_values() -> N
 
 def test_parts_are_few_enough_for_the_largest_object_and_no_larger_than_needed() -> None:
     limits = Limits()
-    assert limits.part_size(5 << 30) == 16 * MIB
-    assert limits.part_size(10_000 * 16 * MIB) == 16 * MIB
-    for size in (10_000 * 16 * MIB + 1, 1 << 40, 5 << 40):
+    assert limits.part_size(5 << 30) == 8 * MIB
+    assert limits.part_size(10_000 * 8 * MIB) == 8 * MIB
+    for size in (10_000 * 8 * MIB + 1, 1 << 40, 5 << 40):
         part = limits.part_size(size)
         assert -(-size // part) <= 10_000
         assert part <= 5 << 30

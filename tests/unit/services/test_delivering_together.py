@@ -264,6 +264,7 @@ class Opening:
     """One opening of a registry, closed by itself."""
 
     def __init__(self, registry: FakeRegistry) -> None:
+        self.registry_id = registry.registry_id
         self.publish = registry.publish
         self.recover = registry.recover
         self.compact = registry.compact

@@ -98,6 +98,7 @@ def test_what_the_registry_knows_is_not_packed_again(store: Store, tmp_path: Pat
     tree = folder.scan()
     copying = registry.plan_copying(tree, {"named"})
     assert copying is not None
+    assert copying.stage is not None
     (pack,) = folder.hash(tree, copying).packs
     assert {member.digest for member in pack.members} == {digest(FILES[f"d{n % 3}/{n:02}"]) for n in range(20, 30)}
     copying.stage.close()
@@ -108,7 +109,7 @@ def test_too_few_small_files_are_not_packed(store: Store, tmp_path: Path) -> Non
     folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
     copying = registry.plan_copying(folder.scan(), {"named"})
     assert (copying is None) == (store.stage() is None)
-    if copying is not None:
+    if copying is not None and copying.stage is not None:
         assert list(copying.packs) == []
         copying.stage.close()
     sealing = StagedSealings(lambda: registry).seal(folder, REQUEST)

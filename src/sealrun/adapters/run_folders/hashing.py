@@ -20,6 +20,7 @@ from sealrun.adapters.run_folders.beneath import changed, facts_of, open_file, o
 from sealrun.adapters.run_folders.small_files import read_small_files
 from sealrun.adapters.run_folders.staging import Digested, Staging
 from sealrun.adapters.run_folders.tables import FileTable
+from sealrun.domain.address import Digest
 from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, Entries, EntryBlock, hex_digests
 from sealrun.domain.shelves import Blocks
 from sealrun.ports import FileFacts
@@ -139,7 +140,7 @@ class Hashing:
         self._moved()
         return self._stop.is_set()
 
-    def _file(self, folder: int, path: str, facts: FileFacts) -> str:
+    def _file(self, folder: int, path: str, facts: FileFacts) -> Digest:
         descriptor = open_file(folder, split(path)[1])
         try:
             self._check(descriptor, path, facts)
@@ -147,6 +148,7 @@ class Hashing:
             self._check(descriptor, path, facts)
         finally:
             os.close(descriptor)
+        self._staging.digested(path, facts, digest)
         return digest
 
     def _check(self, descriptor: int, path: str, facts: FileFacts) -> None:

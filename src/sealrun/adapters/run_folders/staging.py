@@ -37,6 +37,7 @@ class Staging:
     def __init__(self, copying: Copying | None) -> None:
         """Copy what `copying` says, if anything."""
         self._copying = copying
+        self._stage = None if copying is None else copying.stage
         self._promised = Promises()
         self.staged: dict[Digest, Source] = {}
         self.packs: dict[int, StagedPack] = {}
@@ -49,8 +50,8 @@ class Staging:
         is: the file may change at any moment, and in the same tick of the clock.
         """
         hasher = hashlib.sha256()
-        copying = self._copying
-        incoming = copying.stage.receive() if copying is not None and copying.alone(path, facts) else None
+        copying, stage = self._copying, self._stage
+        incoming = stage.receive() if copying is not None and stage is not None and copying.alone(path, facts) else None
         if incoming is None:
             for chunk in read(descriptor):
                 hasher.update(chunk)
@@ -68,18 +69,23 @@ class Staging:
             incoming.drop()
         return digest
 
+    def digested(self, path: str, facts: FileFacts, digest: Digest) -> None:
+        """A file that is in no pack was the same before and after its digest was made."""
+        if self._copying is not None and self._copying.ahead is not None:
+            self._copying.ahead.file(path, facts, digest)
+
     def pack(self, number: int, bodies: Iterable[bytes]) -> bytearray:
         """Digest small files, given by their bytes, and copy the new ones into the pack of that number.
 
         Return the digests one behind the other, as bytes.
         """
         digests = bytearray()
-        if self._copying is None:
+        if self._copying is None or self._stage is None:
             for body in bodies:
                 digests += hashlib.sha256(body).digest()
             return digests
         known, promise = self._copying.known, self._promised.add
-        incoming = self._copying.stage.receive()
+        incoming = self._stage.receive()
         output = Behind(incoming.write)
         try:
             writer = PackWriter(output)
@@ -97,7 +103,9 @@ class Staging:
             if writer.members:
                 facts = writer.finish()
                 self._cupboard.keep(facts.members.columns)
-                self.packs[number] = StagedPack(incoming.keep(facts.digest), facts.members)
+                self.packs[number] = pack = StagedPack(incoming.keep(facts.digest), facts.members)
+                if self._copying.ahead is not None:
+                    self._copying.ahead.pack(pack)
         finally:
             output.close()
             incoming.drop()

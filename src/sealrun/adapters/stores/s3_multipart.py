@@ -26,9 +26,9 @@ class Limits(NamedTuple):
     """
 
     single: int = 32 * _MIB
-    part: int = 16 * _MIB
+    part: int = 8 * _MIB
     parts: int = 10_000
-    parts_at_once: int = 4
+    parts_at_once: int = 8
     largest: int = 5 << 40
     in_flight: int = 56 * _MIB
     copy: int = 1024 * _MIB

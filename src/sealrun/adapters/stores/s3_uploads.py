@@ -254,5 +254,7 @@ def _check(key: Key, unchanged: bool) -> None:  # noqa: FBT001 - a condition
 
 def _waiting(source: Source) -> Spooled | None:
     """Return what waits in a file of ours, whoever listens to how it is read."""
-    inner = source.inner if isinstance(source, HeardSource) else source
+    inner: object = source
+    while isinstance(inner, HeardSource):
+        inner = inner.inner
     return inner if isinstance(inner, Spooled) else None

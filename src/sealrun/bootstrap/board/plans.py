@@ -80,6 +80,15 @@ def _swept(plan: collecting.CollectionPlan) -> list[CollectionLine]:
         )
         for upload in plan.unfinished[:MOST_LINES]
     ]
+    lines += [
+        CollectionLine(
+            what="attempt",
+            name=silent.attempt,
+            size=silent.size,
+            reason=f"never begun, and silent since {shown_time(silent.last)}: declared void, its objects go later",
+        )
+        for silent in plan.silent[: MOST_LINES - len(lines)]
+    ]
     room = MOST_LINES - len(lines)
     return lines + [
         CollectionLine(what="record", name=found.key, size=found.size, reason="nobody can need it any more")

@@ -107,7 +107,8 @@ class Composition:
             for intake in intakes:
                 intake.mark(path)
 
-        self._stages.renew(watches, opened)
+        holds = {name: self._holds.of_registry(spec) for name, spec in registries.items() if not spec.read_only}
+        self._stages.renew(watches, opened, holds)
         line_parts = LineParts(
             journal=self._journal,
             clock=self._clock,
@@ -124,13 +125,12 @@ class Composition:
         lines = [
             DeliveryLine(
                 name,
-                self._opening(spec, opened),
+                self._opening(registries[name], opened),
                 line_parts,
                 width=SIDE_BY_SIDE,
-                hold=self._holds.of_registry(spec),
+                hold=hold,
             )
-            for name, spec in registries.items()
-            if not spec.read_only
+            for name, hold in holds.items()
         ]
         intakes += [self._intake(watch, self._stages.of(watch.name), watcher, pool, lines) for watch in watches]
         timers = Chores(SystemTimers(self._journal.facts, self._clock, self._entropy, meters), self._works)

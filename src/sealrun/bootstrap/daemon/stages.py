@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.delivery.parts import AtHand
+from sealrun.services.delivery.pausing import Hold
 from sealrun.services.delivery.staging import StagedSealings
 from sealrun.services.publication.upkeep import OpenedRegistry
 
@@ -17,19 +19,23 @@ class WatchStages:
         """Stage nothing yet."""
         self._by_watch: dict[str, StagedSealings] = {}
 
-    def renew(self, watches: Sequence[WatchSpec], opened: Mapping[str, OpenedRegistry]) -> None:
+    def renew(
+        self, watches: Sequence[WatchSpec], opened: Mapping[str, OpenedRegistry], holds: Mapping[str, Hold]
+    ) -> None:
         """Stage for these watches from now on, where `opened` registries take it; what is kept stays kept.
 
-        What was staged for a watch that is gone is discarded: what still waits of it is read from its folder.
+        Nothing is sent ahead to a registry that is held, nor where runs that declare that they failed are kept back:
+        whether one does is known only when it is sealed. What was staged for a watch that is gone is discarded: what
+        still waits of it is read from its folder.
         """
         for gone in self._by_watch.keys() - {watch.name for watch in watches}:
             self._by_watch.pop(gone).release_all_but(tuple)
         for watch in watches:
-            choose = _first_open(watch, opened)
+            choose, may_send = partial(_first_open, watch, opened), partial(_may_send, watch, opened, holds)
             if (known := self._by_watch.get(watch.name)) is None:
-                self._by_watch[watch.name] = StagedSealings(choose)
+                self._by_watch[watch.name] = StagedSealings(choose, may_send)
             else:
-                known.choosing(choose)
+                known.choosing(choose, may_send)
 
     def of(self, watch: str) -> StagedSealings:
         """Those of one watch."""
@@ -41,11 +47,17 @@ class WatchStages:
         return next((found for staged in all_of_them if (found := staged.at_hand(sealed)) is not None), None)
 
 
-def _first_open(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> Callable[[], OpenedRegistry | None]:
+def _chosen(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> str | None:
     """The watch's first open registry on this machine, else its first open one: never worth waiting for another."""
+    there = [name for name in watch.registries if name in opened]
+    return next((name for name in there if opened[name].store.capabilities.links), next(iter(there), None))
 
-    def choose() -> OpenedRegistry | None:
-        there = [registry for name in watch.registries if (registry := opened.get(name)) is not None]
-        return next((registry for registry in there if registry.store.capabilities.links), next(iter(there), None))
 
-    return choose
+def _first_open(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> OpenedRegistry | None:
+    name = _chosen(watch, opened)
+    return None if name is None else opened[name]
+
+
+def _may_send(watch: WatchSpec, opened: Mapping[str, OpenedRegistry], holds: Mapping[str, Hold]) -> bool:
+    name = _chosen(watch, opened)
+    return name is not None and watch.on_failed == "seal" and holds[name].left_s() <= 0

@@ -73,7 +73,8 @@ class Producer:
         self._opening = Lock()
         self._unopened: dict[str, SealrunError] | None = None
         self._targets: tuple[str, ...] = ()
-        self._staged = StagedSealings(self._first_open)
+        self._may_send = True
+        self._staged = StagedSealings(self._first_open, lambda: self._may_send)
 
     def seal(self, path: str, experiment: str, *, run_id: str | None = None, output: Path | None = None) -> Sealing:
         """Seal without publishing; with `output`, write the three records there. The run itself is not touched."""
@@ -141,6 +142,7 @@ class Producer:
         try:
             for watch in self._watches:
                 self._targets = watch.registries
+                self._may_send = watch.on_failed == "seal"  # others are kept back, which is known once they are sealed
                 writers = ProcWriters(max_age_s=FRESH_S)
                 intake = Intake(self._acceptor(watch, taken), writers, launch=launch, settle_now=True)
                 report = intake.rescan(self._clock.monotonic())

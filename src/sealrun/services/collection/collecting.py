@@ -22,10 +22,12 @@ from sealrun.services.collection.batches import Batches, checked
 from sealrun.services.collection.marking import Marker
 from sealrun.services.collection.marks import Marks
 from sealrun.services.collection.residue import Residue, ended_batches, superseded
+from sealrun.services.collection.silence import Silent, Unheard, Voider
 from sealrun.services.collection.stocktaking import quarantine, take_stock
 from sealrun.services.collection.sweeping import Sweeper, Swept
 from sealrun.services.collection.tallying import RunShare, Tally
 from sealrun.services.collection.tidying import Tidied, Tidier
+from sealrun.services.publication.recovering import DEAD_AFTER_S
 from sealrun.services.storage.attempts import ReadAttempts, read_here
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.overview import Overview, Records
@@ -42,7 +44,8 @@ class CollectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     share of all objects, and of all bytes, that one collection may delete; a pack counts as one object. `batch`: keys
     per batch. `together`: how many batches are condemned before one second mark decides about all of them; publishers
     read them all. `abandoned_s`: a batch without a verdict that is older is cancelled. `history_s`: for so long it can
-    be told what a batch deleted. `repack`: which packs are to be written again.
+    be told what a batch deleted. `repack`: which packs are to be written again. `dead_after_s`: an attempt that was
+    never begun, and uploaded nothing for so long, is declared void.
     """
 
     grace_s: float = 24 * 3600.0
@@ -51,6 +54,7 @@ class CollectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     together: int = 4
     abandoned_s: float = 3600.0
     history_s: float = 365 * 24 * 3600.0
+    dead_after_s: float = DEAD_AFTER_S
     repack: RepackLimits = RepackLimits()
 
 
@@ -58,8 +62,9 @@ class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a collection would delete. `doomed` yields every key with its size and last user, in bounded memory.
 
     `objects` and `size` are of the whole store, in which a pack is one object. `young`: what is not needed either, but
-    too young to be touched. `refused` says why `execute` would not begin. `sparse` is left alone by `execute`.
-    `residue`: old records that nobody can need any more. `overview`: what was seen, for whoever tells more of it.
+    too young to be touched. `refused` says why `execute` would not begin. `sparse` is left alone by `execute`. `silent`
+    attempts are declared void. `residue`: old records that nobody can need any more. `overview`: what was seen, for
+    whoever tells more of it.
     """
 
     objects: int
@@ -74,6 +79,7 @@ class CollectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     by_store_clock: bool
     sparse: Sparse = Sparse()
     residue: Residue = Residue()
+    silent: tuple[Silent, ...] = ()
     overview: Glimpse | None = None
 
 
@@ -85,6 +91,7 @@ class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
     batches: int
     failures: Mapping[Key, str]
     tidied: Tidied
+    voided: int = 0
 
 
 class _Begun(msgspec.Struct, frozen=True):
@@ -122,6 +129,7 @@ class Collector:
         # In a directory a listing has begun before another thread has heard of it.
         self._width = store.capabilities.side_by_side
         certainty = Certainty(store, clock, entropy)
+        self._voider = Voider(certainty, clock, entropy, owner)
         self._batches = Batches(store, certainty, clock, entropy, owner)
         self._sweeper = Sweeper(store, remover, certainty)
 
@@ -139,11 +147,12 @@ class Collector:
             lambda: take_stock(self._store, self._remover, self._batches, self._width),
             self._width,
         )
-        kept = stock.condemned | _needed(marks, stock.quarantined)
-        tally = Tally(marks, self._policy.repack)
+        kept = stock.condemned | marks.needed_of(stock.quarantined)
+        tally, unheard = Tally(marks, self._policy.repack), Unheard(marks)
         for found in stock.stored:
             tally.count(found)
             name = parse_object_key(found.key)
+            unheard.count(found, name.creator)
             old = name.creator in marks.decided and found.modified <= now - self._policy.grace_s
             if found.key in kept:
                 continue
@@ -164,6 +173,7 @@ class Collector:
             by_store_clock=write,
             sparse=self._sparse(tally, marks),
             residue=self._residue(stock.batches, marks, now),
+            silent=unheard.since(now - self._policy.dead_after_s),
             overview=overview,
         )
 
@@ -189,19 +199,19 @@ class Collector:
         if not plan.doomed.objects:
             marker.mark(plan.marks)
         failures = {key: why for batch in swept for key, why in batch.failures.items()}
-        tidier = Tidier(self._store, self._remover)
         return CollectionReport(
             objects=sum(batch.gone for batch in swept),
             size=sum(batch.size for batch in swept),
             batches=len(swept),
             failures=failures,
-            tidied=tidier.tidy(
+            tidied=Tidier(self._store, self._remover).tidy(
                 plan.marks,
                 plan.unfinished,
                 plan.residue,
                 before=plan.now - self._policy.grace_s,
                 whole=not failures,
             ),
+            voided=self._voider.declare(plan.silent, plan.now),
         )
 
     def finish_others(self, now: float, advance: Advance | None = None) -> Iterator[Swept]:
@@ -220,8 +230,9 @@ class Collector:
     def _marker(
         self, now: float, read_attempts: ReadAttempts | None = None, overview: Overview | None = None
     ) -> Marker:
-        grace_s = self._policy.grace_s
-        return Marker(self._store, grace_s=grace_s, now=now, read_attempts=read_attempts, overview=overview)
+        return Marker(
+            self._store, grace_s=self._policy.grace_s, now=now, read_attempts=read_attempts, overview=overview
+        )
 
     def _condemn(self, objects: tuple[CondemnedObject, ...]) -> _Begun:
         """Begin a batch. What it holds is read from the plan again when it is decided: many batches would not fit."""
@@ -232,7 +243,7 @@ class Collector:
         self, begun: Iterable[tuple[_Begun, tuple[CondemnedObject, ...]]], marks: Marks, advance: Advance | None
     ) -> Iterator[Swept]:
         """Verdict and sweep of each batch: all of them were condemned before `marks` were made."""
-        quarantined = _needed(marks, quarantine(self._store))
+        quarantined = marks.needed_of(quarantine(self._store))
         for batch, objects in begun:
             spared = [
                 found.key
@@ -285,8 +296,3 @@ class Collector:
             "sealrun gc --dry-run, and then undo what should not have been retired, or allow it once with: "
             "sealrun gc --max-delete-ratio 1"
         )
-
-
-def _needed(marks: Marks, quarantined: Iterable[Key]) -> frozenset[Key]:
-    """Damaged objects that a live run still waits for."""
-    return frozenset(key for key in quarantined if marks.needs(key, parse_object_key(key).digest))

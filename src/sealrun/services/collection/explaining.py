@@ -126,7 +126,8 @@ def _explain(store: Store, key: Key, member: Digest | None = None) -> Explanatio
     undecided = found is not None and outcome is None
     if undecided:
         reasons.append(
-            f"attempt {name.creator}, which uploaded it, is undecided: recovery voids it after a day of silence"
+            f"attempt {name.creator}, which uploaded it, is undecided: "
+            "recovery, or a collection, voids it after a day of silence"
         )
     quarantined = store.stat(quarantine_key(key)) is not None
     if quarantined:

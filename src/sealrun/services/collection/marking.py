@@ -128,6 +128,7 @@ class Marker:
         """Every intent pins all its digests, unless its attempt is void. One that is gone has an outcome by now."""
         stats = self._store.list(ATTEMPTS) if found is None else found
         listed = [stat.key for stat in stats if stat.key.endswith(f"/{_INTENT}")]
+        marks.intending.update(map(attempt_of, listed))
         for intent in fan_through(self._intent, listed, self._store.capabilities.parallel if listed[1:] else 1):
             if intent is None:
                 continue

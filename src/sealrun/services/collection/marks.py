@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from sealrun.domain.address import AttemptId, Digest, Key
+from sealrun.domain.address import AttemptId, Digest, Key, parse_object_key
 from sealrun.domain.upkeep.marking import Fingerprints, LastUses, Uses, part_of_digest, part_of_key
 from sealrun.domain.upkeep.repacking import LivePacks
 from sealrun.ports import ObjectStat
@@ -38,6 +40,7 @@ class Marks:
         self.needed = Fingerprints()
         self.intended = Fingerprints()
         self.intended_runs: set[tuple[str, str]] = set()
+        self.intending: set[AttemptId] = set()
         self.last_uses = LastUses()
         self.decided: set[AttemptId] = set()
         self.held: set[AttemptId] = set()  # found alive, so that what they use is needed
@@ -68,6 +71,10 @@ class Marks:
         """Tell whether an object must be kept: a live run references it, or an intent may come to do so."""
         part = part_of_digest(digest)
         return self.needed.holds(part, key) or self.intended.holds(part, digest)
+
+    def needed_of(self, damaged: Iterable[Key]) -> frozenset[Key]:
+        """Those of some damaged objects that a live run still waits for."""
+        return frozenset(key for key in damaged if self.needs(key, parse_object_key(key).digest))
 
     def last_user(self, key: Key) -> str | None:
         """The run that used an object last (``EXPERIMENT/RUN_ID``), if a run that was sealed ever did."""

@@ -25,11 +25,11 @@ from sealrun.services.delivery.parts import (
     Publishing,
     Taken,
     alone_with,
+    begin,
     claim_due,
     note_published,
     reason_of,
     subject_of,
-    ticket_of,
 )
 from sealrun.services.delivery.pausing import Hold
 from sealrun.services.delivery.resettling import settle_again
@@ -206,11 +206,14 @@ class DeliveryLine:
             self._stop_here()
             at_hand = self._parts.find(delivery.sealed)
             run = at_hand.run
-            ticket = ticket_of(delivery, self._journal, self._clock, self._parts.entropy)
+            registry_id, entropy = taken.publishing.registry_id, self._parts.entropy
+            ticket, ahead = begin(delivery, at_hand, registry_id, self._journal, self._clock, entropy)
             with self._travels.trip(self.registry, run) as trip:
+                if ahead is not None:
+                    ahead.tell(trip.advance)
                 # The bytes are asked for one file after the other, which makes each of them a place to stop.
                 sources = trip.counting(at_hand.sources, self._stop_here)
-                published = taken.publishing.publish(run, ticket, sources, at_hand.packs)
+                published = taken.publishing.publish(run, ticket, sources, at_hand.packs, ahead)
             self._journal.deliveries.finish(delivery.id, published)
         except Exception as error:  # noqa: BLE001 - every error is answered, unexpected ones with a traceback
             self._answer(taken, run, error)

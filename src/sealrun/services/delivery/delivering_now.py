@@ -8,7 +8,7 @@ from sealrun.domain.errors import SealrunError
 from sealrun.domain.registry.retrying import CAP_S, Response, plan_response
 from sealrun.ports import Clock, Delivery, Entropy, Journal
 from sealrun.services.delivery.meters import DeliveryMeters
-from sealrun.services.delivery.parts import AtHand, Publishing, ticket_of
+from sealrun.services.delivery.parts import AtHand, Publishing, begin
 
 _ATTEMPTS = 5
 
@@ -30,9 +30,9 @@ def deliver_now(
     deliveries = journal.deliveries
     for left in range(_ATTEMPTS - 1, -1, -1):
         try:
-            published = open_publishing().publish(
-                at_hand.run, ticket_of(claimed, journal, clock, entropy), at_hand.sources, at_hand.packs
-            )
+            publishing = open_publishing()
+            ticket, ahead = begin(claimed, at_hand, publishing.registry_id, journal, clock, entropy)
+            published = publishing.publish(at_hand.run, ticket, at_hand.sources, at_hand.packs, ahead)
             deliveries.finish(claimed.id, published)
         except SealrunError as error:
             now, response = clock.now().timestamp(), plan_response(error)

@@ -8,9 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from sealrun.domain.address import attempt_id
 from sealrun.domain.errors import SealrunError
-from sealrun.domain.moments import rfc3339
 from sealrun.domain.registry.publication import AttemptTicket
 from sealrun.domain.registry.retrying import CAP_S
 from sealrun.domain.runs.manifest import Entry
@@ -18,6 +16,9 @@ from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import UNMETERED, Clock, Delivery, Entropy, Events, Journal, Meters, Source, StagedPack
 from sealrun.services.delivery.meters import never
 from sealrun.services.delivery.travelling import Travels
+from sealrun.services.publication.beginning import new_ticket
+from sealrun.services.publication.head_start import HeadStart
+from sealrun.services.publication.uploading import Sent
 from sealrun.services.threads.progress import Works
 
 Sources = Callable[[Entry], Source]
@@ -33,8 +34,18 @@ _log = logging.getLogger("sealrun.delivery")
 class Publishing(Protocol):
     """An opened registry, as a line needs it. See `services.publication.upkeep.OpenedRegistry`."""
 
+    @property
+    def registry_id(self) -> str:
+        """Which registry it is, whatever it is called here."""
+        ...
+
     def publish(
-        self, run: SealedRun, ticket: AttemptTicket, sources: Sources, staged: Sequence[StagedPack] = ()
+        self,
+        run: SealedRun,
+        ticket: AttemptTicket,
+        sources: Sources,
+        staged: Sequence[StagedPack] = (),
+        ahead: Sent | None = None,
     ) -> Published:
         """Publish; called again with the same ticket after any error or crash."""
         ...
@@ -57,11 +68,12 @@ class InterruptedDeliveryError(SealrunError):
 
 
 class AtHand(msgspec.Struct, frozen=True):
-    """A sealed run on its way: its records, where its bytes are, and which packs wait in a stage."""
+    """A sealed run on its way: its records, where its bytes are, which packs wait in a stage, and what went ahead."""
 
     run: SealedRun
     sources: Sources
     packs: Sequence[StagedPack] = ()
+    ahead: HeadStart | None = None
 
 
 def _nothing_at_hand(_sealed: int) -> AtHand | None:
@@ -145,23 +157,23 @@ def note_published(events: Events, registry: str, delivery: Delivery, published:
     _log.info("%s: %s %s (%d new objects)", registry, published.ref, told(published), published.uploaded_objects)
 
 
-def ticket_of(delivery: Delivery, journal: Journal, clock: Clock, entropy: Entropy) -> AttemptTicket:
-    """The attempt that was begun, or a new one, durable before anything is written under its name."""
-    owner = journal.state_id
+def begin(
+    delivery: Delivery, at_hand: AtHand, registry_id: str, journal: Journal, clock: Clock, entropy: Entropy
+) -> tuple[AttemptTicket, HeadStart | None]:
+    """The attempt that was begun, else that of a head start, else a new one; durable before its intent is written.
+
+    With it what went ahead of that very attempt, if anything did.
+    """
+    ahead, owner = at_hand.ahead, journal.state_id
     if delivery.attempt and delivery.nonce and delivery.attempt_created_at:
-        return AttemptTicket(
+        ticket = AttemptTicket(
             attempt=delivery.attempt, nonce=delivery.nonce, created_at=delivery.attempt_created_at, owner=owner
         )
-    now = clock.now()
-    ticket = AttemptTicket(
-        attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), entropy.hex(16)),
-        nonce=entropy.hex(32),
-        created_at=rfc3339(now),
-        owner=owner,
-        fresh=True,
-    )
-    journal.deliveries.begin(delivery.id, ticket.attempt, ticket.nonce, ticket.created_at)
-    return ticket
+    else:
+        taken = None if ahead is None else ahead.take(registry_id)
+        ticket = taken or new_ticket(clock, entropy, owner)
+        journal.deliveries.begin(delivery.id, ticket.attempt, ticket.nonce, ticket.created_at)
+    return ticket, ahead if ahead is not None and ahead.ticket.attempt == ticket.attempt else None
 
 
 def reason_of(error: Exception) -> str:

@@ -1,15 +1,19 @@
-"""Sealing with a stage: a run's bytes are read once, hashed while they are copied to a registry on this machine."""
+"""Sealing with a stage: a run's bytes are read once, hashed while they are copied to a registry on this machine.
+
+Where a registry lies elsewhere, packs wait in a spool, and they and large files are sent while others are hashed.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Collection, Container
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sealrun.domain.errors import StorageError
 from sealrun.ports import Copying, RunFolder, Stage, Tree
 from sealrun.services.delivery.parts import AtHand
+from sealrun.services.publication.head_start import HeadStart, SourceOf
 from sealrun.services.watching.sealing import Sealing, SealRequest, seal
 
 _log = logging.getLogger("sealrun.sealing")
@@ -19,11 +23,35 @@ MOST_KEPT = 128
 
 
 class Stages(Protocol):
-    """A registry that is open and may take bytes before they have a name."""
+    """A registry that is open and may take bytes before they have a name, or ahead of their delivery."""
 
-    def plan_copying(self, tree: Tree, named: Collection[str]) -> Copying | None:
+    def plan_copying(self, tree: Tree, named: Collection[str], ahead: HeadStart | None = None) -> Copying | None:
         """Say what of a folder is copied while it is hashed, and where to; None if nothing is."""
         ...
+
+    def begin_ahead(self, sources: SourceOf) -> HeadStart | None:
+        """Begin a head start for a run whose files `sources` has; None where there is none to be had now."""
+        ...
+
+
+class _Waiting(NamedTuple):
+    """What waits for the deliveries of a run, or goes ahead of them."""
+
+    stage: Stage | None
+    ahead: HeadStart | None
+
+    def discard(self) -> None:
+        if self.ahead is not None:
+            self.ahead.give_up()
+        if self.stage is not None:
+            self.stage.close()
+
+
+_NOTHING = _Waiting(None, None)
+
+
+def _always() -> bool:
+    return True
 
 
 class StagedSealings:
@@ -33,16 +61,21 @@ class StagedSealings:
     `seal`, `keep` and `sweep` belong together in one thread; any number of threads may do so at once.
     """
 
-    def __init__(self, choose: Callable[[], Stages | None]) -> None:
-        """`choose` returns the opened registry that gets the copies now, or None if there is none."""
+    def __init__(self, choose: Callable[[], Stages | None], may_send: Callable[[], bool] = _always) -> None:
+        """`choose` returns the opened registry that gets the copies now, or None if there is none.
+
+        Bytes go there ahead of the run's delivery only where ``may_send()``.
+        """
         self._choose = choose
+        self._may_send = may_send
         self._lock = threading.Lock()
-        self._kept: dict[int, tuple[Sealing, Stage | None]] = {}
+        self._kept: dict[int, tuple[Sealing, _Waiting]] = {}
         self._fresh = threading.local()
 
-    def choosing(self, choose: Callable[[], Stages | None]) -> None:
+    def choosing(self, choose: Callable[[], Stages | None], may_send: Callable[[], bool]) -> None:
         """Choose otherwise from now on: settings were reloaded. What is kept stays until its deliveries are done."""
         self._choose = choose
+        self._may_send = may_send
 
     def seal(self, folder: RunFolder, request: SealRequest) -> Sealing:
         """Seal `folder`, staging what is probably new; `keep` the answer, or `sweep` discards what was staged."""
@@ -51,19 +84,25 @@ class StagedSealings:
         if registry is None:
             return seal(folder, request)
 
+        ahead = registry.begin_ahead(folder.source) if self._may_send() else None
+        self._fresh.waiting = _Waiting(None, ahead)
+
         def plan(tree: Tree) -> Copying | None:
             named = tree.files.keys() if folder.unit == "file" else request.names.keys()
-            copying = registry.plan_copying(tree, named)
-            self._fresh.stage = None if copying is None else copying.stage
+            copying = registry.plan_copying(tree, named, ahead)
+            self._fresh.waiting = _Waiting(None if copying is None else copying.stage, ahead)
             return copying
 
         try:
-            return seal(folder, request, plan)
+            sealing = seal(folder, request, plan)
         except StorageError as error:
             # A registry that is gone or full must not keep a run from being sealed, nor from reaching the others.
             _log.info("%s: sealed without copying on the way: %s", folder.path, error)
             self.sweep()
             return seal(folder, request)
+        if ahead is not None and ahead.is_empty:  # the next run may have one
+            ahead.give_up()
+        return sealing
 
     @property
     def full(self) -> bool:
@@ -73,37 +112,39 @@ class StagedSealings:
 
     def keep(self, sealed: int, sealing: Sealing) -> None:
         """Keep the sources of what this thread sealed last, which the journal knows as `sealed`."""
-        stage: Stage | None = getattr(self._fresh, "stage", None)
-        self._fresh.stage = None
+        waiting = self._take()
         with self._lock:
             known = self._kept.pop(sealed, None)
             over = len(self._kept) >= MOST_KEPT
             if not over:
-                self._kept[sealed] = (sealing, stage)
-        if known is not None and known[1] is not None:
-            known[1].close()
-        if over and stage is not None:
-            stage.close()
+                self._kept[sealed] = (sealing, waiting)
+        if known is not None:
+            known[1].discard()
+        if over:
+            waiting.discard()
 
     def sweep(self) -> None:
         """Discard what this thread staged last and nobody kept. Harmless when there is nothing."""
-        stage: Stage | None = getattr(self._fresh, "stage", None)
-        self._fresh.stage = None
-        if stage is not None:
-            stage.close()
+        self._take().discard()
+
+    def _take(self) -> _Waiting:
+        """What this thread staged last."""
+        waiting: _Waiting = getattr(self._fresh, "waiting", _NOTHING)
+        self._fresh.waiting = _NOTHING
+        return waiting
 
     def at_hand(self, sealed: int) -> AtHand | None:
         """Return a run that was sealed in this process, or None."""
         with self._lock:
             known = self._kept.get(sealed)
-        return None if known is None else AtHand(known[0].run, known[0].source, known[0].packs)
+        return None if known is None else AtHand(known[0].run, known[0].source, known[0].packs, known[1].ahead)
 
     def release(self, sealed: int) -> None:
         """Forget a run and discard what nobody took. Harmless twice."""
         with self._lock:
             known = self._kept.pop(sealed, None)
-        if known is not None and known[1] is not None:
-            known[1].close()
+        if known is not None:
+            known[1].discard()
 
     def release_all_but(self, waiting: Callable[[], Container[int]]) -> None:
         """Forget every run that is not in ``waiting()``: their deliveries are over.

@@ -29,16 +29,18 @@ from sealrun.domain.registry.publication import AttemptTicket, Intent, Outcome, 
 from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, StagedPack, Store
 from sealrun.services.publication.announcing import Announcer, SealedAttempt, load_sealed, sealed_run_of
+from sealrun.services.publication.beginning import declare_void
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.placing import Place, RunRecords, check_names
 from sealrun.services.publication.reusing import learn_news
 from sealrun.services.publication.supplying import Supplier
-from sealrun.services.publication.uploading import Sources, Uploader
+from sealrun.services.publication.uploading import Sent, Sources, Uploader
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import find_retired, find_standing
 from sealrun.services.threads.fanning import both
 
 _CHECKED_AGAIN = "another attempt sealed the same run meanwhile"
+_THERE_ALREADY = "its run was there already"
 
 
 class Publisher:
@@ -78,13 +80,15 @@ class Publisher:
         revive: bool = True,
         instead_of: AttemptId | None = None,
         staged: Sequence[StagedPack] = (),
+        ahead: Sent | None = None,
     ) -> Published:
         """Publish `run`; durable and findable on return. If the registry has it already, say so and upload nothing.
 
         Without `revive` a run that was retired there stays retired, and the answer says so: a daemon that lost its
         state, or sees an old folder for the first time, must not bring back what a policy took out. The registry does
         not have the run if the newest attempt that holds it is `instead_of`, which a repair replaces. Packs that are
-        `staged` are stored as they are, where most of what is in them is missing.
+        `staged` are stored as they are, where most of what is in them is missing. What was sent `ahead` went under keys
+        of this very ticket.
 
         Call again with the same ticket after any error or crash. `ConflictError`: the attempt was voided, so come
         back with a new ticket. `RunChangedError`: a source is no longer what was sealed. `UsageError`: a name in the
@@ -101,9 +105,10 @@ class Publisher:
             begun = self._begun(ticket)
             retired = self._retired(records) if there and standing is None and not begun and not revive else None
             if retired is not None:
+                self._withdraw(ticket, ahead)
                 return _published_before(retired, retired=True)
             if standing is None:
-                objects = self._supplier.supply(records, ticket, sources, staged, begun)
+                objects = self._supplier.supply(records, ticket, sources, staged, begun, ahead)
                 outcome, sealed = self._commit(records, ticket, objects, instead_of)
                 if outcome.decision == "sealed":
                     self._announcer.announce(sealed)
@@ -111,6 +116,7 @@ class Publisher:
             elif begun is not None:
                 outcome = self._decide(records, ticket, root=standing.root_sha256, sealed=False)
             else:
+                self._withdraw(ticket, ahead)
                 return self._already(standing, run, records)
         if outcome.decision == "void":
             return self._give_way(outcome, ticket, run)
@@ -130,6 +136,17 @@ class Publisher:
         key = intent_key(ticket.attempt)
         body = self._certainty.read(key)
         return None if body is None else Intent.decode(body, key)
+
+    def _withdraw(self, ticket: AttemptTicket, ahead: Sent | None) -> None:
+        """Give up an attempt without an intent: what it has sent, now or in an earlier life, is nobody's."""
+        if ahead is not None:
+            ahead.give_up()
+            ahead.wait()
+            if not ahead.hand_over():
+                return
+        elif ticket.fresh:
+            return
+        declare_void(self._certainty, self._clock, ticket.attempt, ticket.nonce, by=self._by, why=_THERE_ALREADY)
 
     def _help(self, sealed: SealedAttempt) -> None:
         """Announce a sealed attempt unless that is done: its intent stands for as long as it is not (invariant I3).

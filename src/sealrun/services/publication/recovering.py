@@ -6,13 +6,13 @@ import logging
 
 import msgspec
 
-from sealrun.domain.address import ATTEMPTS, AttemptId, attempt_of, intent_key, outcome_key, retired_key
+from sealrun.domain.address import ATTEMPTS, AttemptId, attempt_of, intent_key, retired_key
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
-from sealrun.domain.moments import rfc3339
 from sealrun.domain.registry.publication import Intent, Outcome, Resolution, plan_resolution
 from sealrun.ports import Clock, Entropy, ObjectStat, Store
 from sealrun.services.index.pointers import Pointers
 from sealrun.services.publication.announcing import Announcer, load_sealed
+from sealrun.services.publication.beginning import declare_void
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import read_outcome
 from sealrun.services.storage.timing import store_time
@@ -112,16 +112,8 @@ class Recovery:
     def _void(self, found: Found) -> None:
         """Decide against a dead attempt. If it sealed at the last moment, its outcome stands and is replayed."""
         attempt = found.intent.attempt
-        void = Outcome(
-            attempt=attempt,
-            nonce=self._entropy.hex(32),
-            decision="void",
-            decided_at=rfc3339(self._clock.now()),
-            by=self._owner,
-            why=f"silent for {found.silent_s:.0f} s",
-        )
-        key = outcome_key(attempt)
-        standing = Outcome.decode(self._certainty.create(key, void.encode()), key)
+        nonce, why = self._entropy.hex(32), f"silent for {found.silent_s:.0f} s"
+        standing = declare_void(self._certainty, self._clock, attempt, nonce, by=self._owner, why=why)
         self._redo(found.intent, standing)
 
     def _redo(self, intent: Intent, outcome: Outcome) -> None:

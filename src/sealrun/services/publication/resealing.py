@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sealrun.domain.address import AttemptId, RunId, attempt_id, intent_key, outcome_key, retired_key
+from sealrun.domain.address import AttemptId, RunId, intent_key, retired_key
 from sealrun.domain.moments import rfc3339
 from sealrun.domain.registry.indexing import Dropped
 from sealrun.domain.registry.pointing import PointerName
-from sealrun.domain.registry.publication import AttemptTicket, Outcome, Retired
+from sealrun.domain.registry.publication import AttemptTicket, Retired
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.indexing import Index
 from sealrun.services.index.moving import PointerMover
 from sealrun.services.index.pointers import Pointers
+from sealrun.services.publication.beginning import declare_void, new_ticket
 from sealrun.services.storage.certainty import Certainty
 
 
@@ -40,27 +41,14 @@ class Succession:
 
     def ticket(self) -> AttemptTicket:
         """Make the identity of a new attempt."""
-        return AttemptTicket(
-            attempt=attempt_id(self._clock.now().strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
-            nonce=self._entropy.hex(32),
-            created_at=self._stamp(),
-            owner=self._owner,
-        )
+        return new_ticket(self._clock, self._entropy, self._owner)
 
     def give_up(self, ticket: AttemptTicket, why: str) -> None:
         """End an attempt that failed for good. If it was sealed before, that stands, and recovery announces it."""
         if self._certainty.read(intent_key(ticket.attempt)) is None:
             return
-        void = Outcome(
-            attempt=ticket.attempt,
-            nonce=ticket.nonce,
-            decision="void",
-            decided_at=self._stamp(),
-            by=self._owner,
-            why=why,
-        )
-        key = outcome_key(ticket.attempt)
-        if Outcome.decode(self._certainty.create(key, void.encode()), key).decision == "void":
+        stands = declare_void(self._certainty, self._clock, ticket.attempt, ticket.nonce, by=self._owner, why=why)
+        if stands.decision == "void":
             self._store.discard(intent_key(ticket.attempt))
 
     def move(self, pointers: Iterable[PointerName], old: AttemptId, new: AttemptId, why: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from sealrun.domain.runs.sorted_digests import to_look_in
 from sealrun.ports import Hints, StagedPack, Store
 from sealrun.services.publication.placing import RunRecords
 from sealrun.services.publication.reusing import Reuse, ask_hints, pack_digests
-from sealrun.services.publication.uploading import RunBytes, Sources, Uploader
+from sealrun.services.publication.uploading import RunBytes, Sent, Sources, Uploader
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.threads.fanning import both
 
@@ -37,6 +37,7 @@ class Supplier:
         sources: Sources,
         staged: Sequence[StagedPack],
         begun: Intent | None,
+        ahead: Sent | None = None,
     ) -> Mapping[Digest, Stored]:
         """Begin the attempt, or go on with it, until every byte of the run is durable.
 
@@ -50,8 +51,9 @@ class Supplier:
             key, body = intent_key(ticket.attempt), intent.body()
             stands = self._certainty.create(key, body)
             intent = intent if stands == body else Intent.decode(bytes(stands), key)
-        bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged)
-        upload = partial(self._uploader.upload, bytes_of_run, intent=intent, resumed=begun is not None)
+        bytes_of_run = RunBytes(records.manifest, frozenset(records.envelope.publish_names), sources, staged, ahead)
+        # Its earlier life may have sent something ahead of its intent.
+        upload = partial(self._uploader.upload, bytes_of_run, intent=intent, resumed=not ticket.fresh)
         if not hinted or len(hinted) > FEW or self._store.capabilities.links:
             reused = self._reusable(intent, hinted, sizes)
             return joined(reused, upload(Rest(sizes, reused) if reused else sizes))

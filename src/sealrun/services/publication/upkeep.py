@@ -5,18 +5,23 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from threading import Lock
 
-from sealrun.domain.address import EXPERIMENTS, Digest
+from sealrun.domain.address import EXPERIMENTS, Digest, Key
 from sealrun.domain.errors import SealrunError
 from sealrun.domain.registry.packing import plan_shares
 from sealrun.domain.registry.publication import AttemptTicket
 from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Clock, Copying, Entropy, FileFacts, Hints, StagedPack, Store, Tree
 from sealrun.services.index.indexing import Index
+from sealrun.services.publication.beginning import declare_void, new_ticket
+from sealrun.services.publication.head_start import WORTH_BYTES, HeadStart, SourceOf
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.publishing import Publisher
 from sealrun.services.publication.recovering import DEAD_AFTER_S, Recovery
-from sealrun.services.publication.uploading import Sources
+from sealrun.services.publication.uploading import Sent, Sources
+from sealrun.services.storage.certainty import Certainty
 
 
 class OpenedRegistry:
@@ -40,15 +45,28 @@ class OpenedRegistry:
         self._entropy = entropy
         self._hints = hints
         self._packing = packing
+        self._owner = owner
+        self._ahead: HeadStart | None = None
+        self._closed = False
+        self._lock = Lock()
         self._publisher = Publisher(store, registry_id, hints, clock, entropy, owner, packing)
         self._recovery = Recovery(store, clock, entropy, owner, dead_after_s)
 
     def publish(
-        self, run: SealedRun, ticket: AttemptTicket, sources: Sources, staged: Sequence[StagedPack] = ()
+        self,
+        run: SealedRun,
+        ticket: AttemptTicket,
+        sources: Sources,
+        staged: Sequence[StagedPack] = (),
+        ahead: Sent | None = None,
     ) -> Published:
         """See `Publisher.publish`. Only a person's command brings a run back that was retired."""
         revive = run.envelope().completion.method == "command"
-        published = self._publisher.publish(run, ticket, sources, revive=revive, staged=staged)
+        try:
+            published = self._publisher.publish(run, ticket, sources, revive=revive, staged=staged, ahead=ahead)
+        finally:
+            if ahead is not None:  # however it ended: nothing more goes ahead of this attempt
+                ahead.hand_over()
         if revive:  # there may be no daemon that folds rows; the run is published, whatever becomes of that
             with suppress(SealrunError):
                 Index(self.store, self._clock, self._entropy, published.experiment).compact_now_and_then()
@@ -63,19 +81,47 @@ class OpenedRegistry:
         for experiment in self.store.list_folders(EXPERIMENTS):
             Index(self.store, self._clock, self._entropy, experiment).compact()
 
-    def plan_copying(self, tree: Tree, named: Collection[str]) -> Copying | None:
+    def begin_ahead(self, sources: SourceOf) -> HeadStart | None:
+        """Begin a head start for a run whose files `sources` has; whoever asks gives it up in the end.
+
+        None on a directory, which takes bytes in before they have a name, and while another one is under way: runs
+        that share the line would all arrive when the last one does.
+        """
+        with self._lock:
+            if self._closed or self.store.capabilities.links or not (self._ahead is None or self._ahead.is_over):
+                return None
+            ticket = new_ticket(self._clock, self._entropy, self._owner)
+            self._ahead = HeadStart(
+                self.store, self.registry_id, ticket, sources, self._is_new, partial(self._declare_void, ticket)
+            )
+            return self._ahead
+
+    def _is_new(self, key: Key) -> bool:
+        """Tell whether nobody has stored these bytes: of a run that is there without a hint of it, somebody has."""
+        folder, name = key[: key.rindex("/") + 1], key[: key.index(".") + 1]
+        return not any(found.key.startswith(name) for found in self.store.list(folder))
+
+    def _declare_void(self, ticket: AttemptTicket) -> None:
+        certainty = Certainty(self.store, self._clock, self._entropy)
+        why = "its run was not sealed, or is there already"
+        declare_void(certainty, self._clock, ticket.attempt, ticket.nonce, by=self._owner, why=why)
+
+    def plan_copying(self, tree: Tree, named: Collection[str], ahead: HeadStart | None = None) -> Copying | None:
         """Say what of a folder is copied while it is hashed, and where to; None if nothing is worth it.
 
         Small files go into packs; others wait alone where the store takes them in. What is there already is left out:
         by its size, or by its digest where it is packed. Files published under a name (`named`) are never packed.
+        What can be sent at once goes `ahead`.
         """
         packs = self._plan_packs(tree, named)
         stage = self.store.stage()
         takes_files = stage is not None
-        if stage is None:
-            if self._packing is None or not packs:
-                return None
+        if stage is None and self._packing is not None and packs:
             stage = self._packing.spool()
+        if stage is None:
+            packs = []
+            if ahead is None or all(facts.size < WORTH_BYTES for facts in tree.files.values()):
+                return None
         known_sizes = self._hints.sizes_known(self.registry_id, (facts.size for facts in tree.files.values()))
 
         def alone(_path: str, facts: FileFacts) -> bool:
@@ -85,7 +131,8 @@ class OpenedRegistry:
             asked = [digest for digest, size in sizes.items() if size in known_sizes]
             return set(self._hints.places_of(self.registry_id, asked)) if asked else ()
 
-        return Copying(stage=stage, alone=alone, packs=packs, known=known)
+        ahead = None if ahead is None else ahead.knowing(known)
+        return Copying(stage=stage, alone=alone, packs=packs, known=known, ahead=ahead)
 
     def _plan_packs(self, tree: Tree, named: Collection[str]) -> list[Sequence[int]]:
         if self._packing is None:
@@ -101,5 +148,11 @@ class OpenedRegistry:
         return [numbers[begin:end] for begin, end in plan_shares(sizes, options)]
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store; what is on its way ahead of a delivery is given up."""
+        with self._lock:
+            self._closed = True
+            ahead = self._ahead
+        if ahead is not None:
+            ahead.give_up()
+            ahead.wait()
         self.store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -22,13 +23,33 @@ _HEARTBEAT_S = 600.0
 Sources = Callable[[Entry], Source]
 
 
+class Sent(Protocol):
+    """What an attempt has sent before its intent. See `services.publication.head_start.HeadStart`."""
+
+    def hand_over(self) -> Collection[Key]:
+        """Begin nothing more; return the keys that are on their way or stored."""
+        ...
+
+    def wait(self) -> Collection[Key]:
+        """Wait until nothing is on its way any more; return the keys that are stored, durably."""
+        ...
+
+    def give_up(self) -> None:
+        """Stop what is on its way; does not wait."""
+        ...
+
+
 class RunBytes(msgspec.Struct, frozen=True):
-    """What a run's files are, which of their paths are published under a name, and where the bytes can be had."""
+    """What a run's files are, which of their paths are published under a name, and where the bytes can be had.
+
+    What was sent `ahead` is waited for, and what of it did not arrive is sent again.
+    """
 
     manifest: Manifest
     named: Collection[str]
     sources: Sources
     staged: Sequence[StagedPack] = ()
+    ahead: Sent | None = None
 
 
 class _Missing:
@@ -102,9 +123,28 @@ class Uploader:
                 yield from packer.items(missing, packed, run.staged, run.sources, resumed=resumed)
             yield from ((key(entry), run.sources(entry)) for entry in alone() if entry.sha256 not in there)
 
-        self._store.put_many(items(), on_stored=self._heartbeat(intent))
+        self._send(items(), run.ahead, self._heartbeat(intent))
         objects = uploaded(intent.attempt, ((entry.sha256, entry.size) for entry in alone()))
         return objects if packer is None else Places(objects, packer.packs)
+
+    def _send(self, items: Iterator[tuple[Key, Source]], ahead: Sent | None, beat: Callable[[Key, int], None]) -> None:
+        """Send what did not go ahead, beside what is still on its way, and then what of that did not arrive."""
+        begun = () if ahead is None else ahead.hand_over()
+        waiting: dict[Key, Source] = {}
+
+        def to_send() -> Iterator[tuple[Key, Source]]:
+            for key, source in items:
+                if key in begun:
+                    waiting[key] = source
+                else:
+                    yield key, source
+
+        self._store.put_many(to_send(), on_stored=beat)
+        if ahead is not None and waiting:
+            stored = ahead.wait()
+            lost = [(key, source) for key, source in waiting.items() if key not in stored]
+            if lost:
+                self._store.put_many(lost, on_stored=beat)
 
     def _heartbeat(self, intent: Intent) -> Callable[[Key, int], None]:
         """Rewrite the intent now and then while uploads go on, so that nobody takes us for dead."""
