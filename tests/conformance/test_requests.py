@@ -95,9 +95,9 @@ def test_a_registry_is_made_and_probed_within_a_bounded_number_of_requests(publi
 
 def test_small_files_cost_no_requests_of_their_own(publishing: Publishing) -> None:
     publishing.publish(publishing.run("first", 1))
-    for name, files, most in (("one", 1, NEW_RUN), ("hundred", 100, NEW_RUN + AHEAD)):
+    for name, files in (("one", 1), ("hundred", 100)):
         asked = publishing.publish(publishing.run(name, files))
-        assert len(asked) <= most, told(asked)
+        assert len(asked) <= NEW_RUN, told(asked)
         assert [one for one in asked if one.method == "HEAD"] == []
 
 
@@ -108,6 +108,19 @@ def test_a_run_that_is_there_costs_a_few_looks_also_for_a_state_folder_that_does
     publishing.publish(folder)
     asked = publishing.publish(folder)
     assert len(asked) <= SAME_RUN, told(asked)
+    publishing.publish(publishing.run("other", 1), state="another")
+    asked = publishing.publish(folder, state="another")
+    assert len(asked) <= SAME_RUN, told(asked)
+    assert sum(one.method == "PUT" for one in asked) == 0
+
+
+def test_bytes_that_go_ahead_cost_a_look_and_only_that_where_the_run_is_there(publishing: Publishing) -> None:
+    publishing.publish(publishing.run("first", 1))
+    folder = publishing.run("large", 50)
+    for name in ("a", "b"):
+        (folder / name).write_bytes(name.encode() * (2 << 20))
+    asked = publishing.publish(folder)
+    assert len(asked) <= NEW_RUN + 2 + AHEAD, told(asked)
     publishing.publish(publishing.run("other", 1), state="another")
     asked = publishing.publish(folder, state="another")
     assert len(asked) <= SAME_RUN + AHEAD, told(asked)

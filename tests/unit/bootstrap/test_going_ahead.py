@@ -148,7 +148,7 @@ def test_a_command_sends_a_run_once_under_the_attempt_that_seals_it(
         (run / "large").write_bytes(name.encode() * WORTH_BYTES)
         (run / "larger").write_bytes(name.encode() * WORTH_BYTES + b"!")
         for number in range(40):
-            (run / f"{number}").write_text(f"{name} {number}")
+            (run / f"{number}").write_text(f"{name} {number}" * 4000)
     spec = RegistrySpec(
         name="main", url=f"s3://{seaweedfs_server.create_bucket()}", storage_options=seaweedfs_server.storage_options
     )

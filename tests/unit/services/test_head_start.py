@@ -38,11 +38,11 @@ from sealrun.services.watching.sealing import SealRequest
 
 REGISTRY = "0" * 32
 BIG = "x" * WORTH_BYTES
-FILES = {f"d{n % 3}/{n:02}": f"{n}\n" * n for n in range(30)} | {"big": BIG, "middle": "m" * 3000}
+FILES = {f"d{n % 3}/{n:02}": f"{n:02}" * 20_000 for n in range(30)} | {"big": BIG, "middle": "m" * 60_000}
 REQUEST = SealRequest(
     experiment="train", completion=Completion(method="command", evidence="test", confidence="declared")
 )
-SMALL = PackOptions(below=1000, size=1 << 20, least=10)
+SMALL = PackOptions(below=50_000, size=4 << 20, least=10)
 
 
 class House:
@@ -141,8 +141,10 @@ def test_without_packs_only_large_files_go_ahead(tmp_path: Path) -> None:
     assert len(house.stored()) == len(set(house.stored())) == len(FILES)
 
 
-def test_where_nothing_is_large_and_nothing_packed_nobody_hears_of_an_attempt(house: House) -> None:
-    found = house.seal({"a": "1", "b": "2"})
+@pytest.mark.parametrize("count", [2, 40], ids=["alone", "in a small pack"])
+def test_where_there_is_little_to_send_nobody_hears_of_an_attempt(house: House, count: int) -> None:
+    found = house.seal({f"{number}": f"{number}" for number in range(count)})
+    assert len(found.packs) == (count == 40)
     assert ahead_of(found).take(REGISTRY) is None
     assert house.deliver(found).new
     assert len(house.outcomes()) == 1

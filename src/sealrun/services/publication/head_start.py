@@ -24,7 +24,7 @@ SourceOf = Callable[[Entry, FileFacts], Source]
 """The bytes of a file, as long as it looks like that."""
 
 WORTH_BYTES = 1 << 20
-"""Smaller files that are in no pack do not go ahead: to begin for their sake costs more than it brings."""
+"""Smaller packs and files do not go ahead: to begin for their sake costs more than it brings."""
 _MOST = 10_000
 _log = logging.getLogger("sealrun.publication")
 
@@ -79,8 +79,9 @@ class HeadStart:
         return self
 
     def pack(self, pack: StagedPack) -> None:
-        """Send a pack; see the port."""
-        self._offer(pack_key(pack.source.digest, self.ticket.attempt), pack.source)
+        """Send a pack that is worth it; see the port."""
+        if pack.source.size >= WORTH_BYTES:
+            self._offer(pack_key(pack.source.digest, self.ticket.attempt), pack.source)
 
     def file(self, path: str, facts: FileFacts, digest: Digest) -> None:
         """Send a file that is worth it, and not there already; see the port."""
