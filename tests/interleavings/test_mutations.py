@@ -56,9 +56,9 @@ def test_an_outcome_before_the_uploads_is_noticed(monkeypatch: Patch) -> None:
     commit = Publisher._commit
 
     def attempt(
-        self: Supplier, records: RunRecords, ticket: AttemptTicket, sources: Sources, _staged: object, begun: object
+        self: Supplier, records: RunRecords, ticket: AttemptTicket, sources: Sources, *others: object
     ) -> dict[Digest, Stored]:
-        assert begun is None
+        assert not any(others), "it was begun before, or something waits or went ahead"
         self._certainty.create(intent_key(ticket.attempt), _intent(records, ticket).encode())
         first = {entry.sha256: entry for entry in records.manifest.entries}
         keys = {digest: object_key(digest, ticket.attempt) for digest in first}
