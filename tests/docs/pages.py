@@ -89,5 +89,7 @@ def reader_environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin",
+        # Now and then Arrow's threads abort a process at its end that read from a Python file (apache/arrow#34314).
+        "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT / "src"),
     }
