@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,6 +10,7 @@ from typing import BinaryIO
 
 import pytest
 from tests.builders.folders import a_folder
+from tests.builders.runs import BytesSource
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.gated import GatedStore, Noting
 from tests.fakes.hints import FakeHints
@@ -19,7 +19,7 @@ from tests.fakes.store import ModelStore
 from sealrun.adapters.run_folders.run_folder import LocalFolder, NoHashes
 from sealrun.adapters.stores.posix import PosixStore
 from sealrun.adapters.stores.spooling import SpoolStage
-from sealrun.domain.address import Digest, Key, object_key, outcome_key, parse_object_key
+from sealrun.domain.address import Key, object_key, outcome_key, parse_object_key
 from sealrun.domain.errors import RunChangedError, UnavailableError
 from sealrun.domain.records import sha256
 from sealrun.domain.registry.packing import PackOptions
@@ -253,7 +253,7 @@ def test_one_run_at_a_time_goes_ahead(house: House) -> None:
 def test_a_directory_takes_bytes_in_by_itself(house: House, tmp_path: Path) -> None:
     store = PosixStore(tmp_path / "store", make=True)
     registry = OpenedRegistry(store, REGISTRY, house.hints, house.clock, house.entropy, "me")
-    assert registry.begin_ahead(lambda _entry, _facts: TextSource("")) is None
+    assert registry.begin_ahead(lambda _entry, _facts: BytesSource(b"")) is None
 
 
 def test_closing_a_registry_ends_what_goes_ahead(house: House) -> None:
@@ -262,27 +262,17 @@ def test_closing_a_registry_ends_what_goes_ahead(house: House) -> None:
     house.registry.close()
     assert ahead_of(found).is_over
     assert house.outcomes() == {ahead_of(found).ticket.attempt: "void"}
-    assert house.registry.begin_ahead(lambda _entry, _facts: TextSource("")) is None
+    assert house.registry.begin_ahead(lambda _entry, _facts: BytesSource(b"")) is None
 
 
-class TextSource:
-    """`ports.Source` of a text; `before` is called when it is opened."""
+class ToldSource(BytesSource, frozen=True):
+    """Bytes, and what is called when they are opened."""
 
-    def __init__(self, text: str, before: Callable[[], None] = lambda: None) -> None:
-        self._body = text.encode()
-        self._before = before
-
-    @property
-    def size(self) -> int:
-        return len(self._body)
-
-    @property
-    def digest(self) -> Digest:
-        return sha256(self._body)
+    before: Callable[[], None]
 
     def open(self) -> BinaryIO:
-        self._before()
-        return io.BytesIO(self._body)
+        self.before()
+        return super().open()
 
 
 class Started:
@@ -304,7 +294,7 @@ class Started:
         self.voided += 1
 
     def source(self, path: str) -> Source:
-        return TextSource(path * WORTH_BYTES, lambda: self.before(path))
+        return ToldSource(path.encode() * WORTH_BYTES, lambda: self.before(path))
 
     def offer(self, paths: Iterable[str]) -> None:
         for path in paths:

@@ -109,7 +109,8 @@ def test_too_few_small_files_are_not_packed(store: Store, tmp_path: Path) -> Non
     folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
     copying = registry.plan_copying(folder.scan(), {"named"})
     assert (copying is None) == (store.stage() is None)
-    if copying is not None and copying.stage is not None:
+    if copying is not None:
+        assert copying.stage is not None
         assert list(copying.packs) == []
         copying.stage.close()
     sealing = StagedSealings(lambda: registry).seal(folder, REQUEST)

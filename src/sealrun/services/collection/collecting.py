@@ -152,8 +152,10 @@ class Collector:
         for found in stock.stored:
             tally.count(found)
             name = parse_object_key(found.key)
-            unheard.count(found, name.creator)
-            old = name.creator in marks.decided and found.modified <= now - self._policy.grace_s
+            decided = name.creator in marks.decided
+            old = decided and found.modified <= now - self._policy.grace_s
+            if not decided:
+                unheard.count(found, name.creator)
             if found.key in kept:
                 continue
             if not marks.needs(found.key, name.digest):

@@ -28,7 +28,7 @@ class Silent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unheard:
-    """Counts what attempts uploaded that have neither an intent nor an outcome. Remembers a few numbers of each."""
+    """Counts what undecided attempts uploaded that have no intent either. Remembers a few numbers of each."""
 
     def __init__(self, marks: Marks) -> None:
         """Judge by `marks`, which are complete."""
@@ -36,8 +36,8 @@ class Unheard:
         self._found: dict[AttemptId, Silent] = {}
 
     def count(self, found: ObjectStat, creator: AttemptId) -> None:
-        """An object of `creator` is there."""
-        if creator in self._marks.decided or creator in self._marks.intending:
+        """An object of `creator` is there, which has no outcome."""
+        if creator in self._marks.intending:
             return
         known = self._found.get(creator)
         self._found[creator] = Silent(

@@ -37,7 +37,7 @@ class Supplier:
         sources: Sources,
         staged: Sequence[StagedPack],
         begun: Intent | None,
-        ahead: Sent | None = None,
+        ahead: Sent | None,
     ) -> Mapping[Digest, Stored]:
         """Begin the attempt, or go on with it, until every byte of the run is durable.
 

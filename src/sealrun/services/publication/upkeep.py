@@ -118,10 +118,8 @@ class OpenedRegistry:
         takes_files = stage is not None
         if stage is None and self._packing is not None and packs:
             stage = self._packing.spool()
-        if stage is None:
-            packs = []
-            if ahead is None or all(facts.size < WORTH_BYTES for facts in tree.files.values()):
-                return None
+        if stage is None and (ahead is None or all(facts.size < WORTH_BYTES for facts in tree.files.values())):
+            return None
         known_sizes = self._hints.sizes_known(self.registry_id, (facts.size for facts in tree.files.values()))
 
         def alone(_path: str, facts: FileFacts) -> bool:
