@@ -219,7 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server is stopped, too
     target: Target = "s3" if options.s3 else "dir"
-    parties = [party for party in PARTIES if party.name in options.peers and target in party.targets]
+    peers = set(options.peers) - {_Mine.name}
+    parties = [party for party in PARTIES if party.name in peers and target in party.targets]
     bad = 0
     with ExitStack() as stack:
         base = options.base or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sealrun-shapes-")))

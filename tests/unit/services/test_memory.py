@@ -19,6 +19,7 @@ from sealrun.adapters.stores.posix import PosixStore
 from sealrun.adapters.stores.shelving import FileShelf
 from sealrun.adapters.stores.spooling import SpoolStage
 from sealrun.domain.address import AttemptId, Digest, Key, RunId, pack_key
+from sealrun.domain.grouping import in_groups
 from sealrun.domain.pieces import Pieces
 from sealrun.domain.records import canonical_json, sha256
 from sealrun.domain.registry.columns import PackColumns, narrow
@@ -33,6 +34,7 @@ from sealrun.domain.runs.manifest import Manifest, Sums
 from sealrun.domain.runs.run import Completion
 from sealrun.domain.runs.sorted_digests import SortedDigests
 from sealrun.domain.shelves import Pile, new_shelf, use_shelves
+from sealrun.services.mending.looking import Noted
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.upkeep import OpenedRegistry
 from sealrun.services.watching.sealing import SealRequest, seal
@@ -76,6 +78,11 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sealrun.domain.registry.hinting.FEW", 100)
     monkeypatch.setattr("sealrun.domain.shelves._NEAR", 1)
     monkeypatch.setattr("sealrun.domain.registry.columns._NEAR_ROWS", 100)
+    monkeypatch.setattr("sealrun.adapters.run_folders.staging._MANY_ALONE", 100)
+    monkeypatch.setattr("sealrun.adapters.stores.posix_bulk._BATCH_FILES", 100)
+    monkeypatch.setattr("sealrun.services.publication.reusing._STATS_AT_ONCE", 100)
+    monkeypatch.setattr("sealrun.services.mending.looking.FEW", 100)
+    monkeypatch.setattr("sealrun.services.mending.looking._TOGETHER", 500)
     monkeypatch.setattr("sealrun.domain.runs.sorted_digests._HEAP_NEAR", 4 * 32)
 
 
@@ -122,7 +129,8 @@ def places_of(count: int) -> Places:
     return Places({}, packs)
 
 
-def test_a_run_is_published_in_a_few_hundred_bytes_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_run_is_published_in_a_few_hundred_bytes_a_file(tmp_path: Path, packed: bool) -> None:  # noqa: FBT001 - a parameter
     def publish(count: int) -> Callable[[], object]:
         run = a_folder_of(tmp_path / f"run{count}", count)
 
@@ -131,7 +139,7 @@ def test_a_run_is_published_in_a_few_hundred_bytes_a_file(tmp_path: Path) -> Non
                 if old.exists():
                     old.rename(tmp_path / f"old{len(list(tmp_path.iterdir()))}")
             store = PosixStore(tmp_path / "store", make=True)
-            packing = Packing(PackOptions(size=1 << 20), lambda: SpoolStage(str(tmp_path)))
+            packing = Packing(PackOptions(size=1 << 20), lambda: SpoolStage(str(tmp_path))) if packed else None
             hints = FakeHints()
             hints.learn = lambda *_: None  # type: ignore[method-assign] # the journal keeps them on disk
             registry = OpenedRegistry(store, REGISTRY, hints, FakeClock(), FakeEntropy(), "me", packing=packing)
@@ -204,6 +212,35 @@ def test_objects_of_their_own_are_kept_in_columns() -> None:
 
     assert per_file(read) < 100
     assert per_file(lambda count: lambda: objects_of(count)) < 100
+
+
+@pytest.mark.usefixtures("shelves")
+def test_what_is_noted_of_members_of_packs_waits_on_a_shelf() -> None:
+    def note(count: int) -> Callable[[], object]:
+        places = places_of(count)
+
+        def act() -> object:
+            noted = Noted()
+            noted.look(places.items())
+            return noted.asked()
+
+        return act
+
+    assert per_file(note) < 20  # two columns in memory took 40
+
+
+@pytest.mark.usefixtures("shelves")
+def test_what_was_noted_is_what_was_asked_for_however_it_was_kept() -> None:
+    strange = Digest("strange"), Stored(Key("store/somewhere/else"), 7)
+    noted, all_of_them = Noted(), [*places_of(1_500).items(), strange, *objects_of(700).items(), strange]
+    for some in in_groups(all_of_them, 64):
+        noted.look(some)
+    asked = noted.asked()
+    assert isinstance(asked, list)
+    assert len(asked) == 5  # of 500 each, the last of 202
+    found = [pair for places in asked for pair in places.items()]
+    assert sorted(found, key=str) == sorted(all_of_them, key=str)
+    assert noted.count == len(all_of_them)
 
 
 def test_hints_are_kept_in_columns() -> None:

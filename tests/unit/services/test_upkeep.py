@@ -143,6 +143,30 @@ def test_a_plain_registry_packs_nothing(store: Store, tmp_path: Path) -> None:
     assert not any(found.key.startswith("store/packs/") for found in store.list("store/"))
 
 
+def test_of_very_many_small_files_that_are_not_packed_few_wait_and_the_others_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealrun.adapters.run_folders.staging._MANY_ALONE", 5)
+    registry = OpenedRegistry(PosixStore(tmp_path / "store", make=True), REGISTRY, FakeHints(), CLOCK, ENTROPY, "me")
+    files = {**FILES, "large": "l" * (1 << 20)}
+    run = a_folder(tmp_path / "run", files)
+    folder = LocalFolder(str(run), hashes=NoHashes(), workers=1)
+    copying = registry.plan_copying(folder.scan(), ())
+    assert copying is not None
+    assert copying.stage is not None
+    staged = folder.hash(folder.scan(), copying).staged
+    assert len(staged) == 5
+    assert digest(files["large"]) in staged  # which comes first
+    copying.stage.close()
+    sealing = StagedSealings(lambda: registry).seal(folder, REQUEST)
+    done = registry.publish(sealing.run, ticket(), sealing.source)
+    assert done.uploaded_objects == len(files)
+    reader = Reader(PosixStore(tmp_path / "store"), CLOCK, ENTROPY)
+    view = reader.load(reader.resolve(done.ref))
+    for path, body in files.items():
+        assert b"".join(reader.chunks(view, view.entry(path))) == body.encode()
+
+
 def test_while_many_runs_wait_nothing_more_is_staged(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

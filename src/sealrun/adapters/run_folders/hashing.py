@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import groupby
 
+from sealrun.adapters.machine.turns import Turns
 from sealrun.adapters.run_folders.beneath import changed, facts_of, open_file, opened_folder, split, translate
 from sealrun.adapters.run_folders.small_files import read_small_files
 from sealrun.adapters.run_folders.staging import Digested, Staging
@@ -88,6 +89,7 @@ class Hashing:
         self._staging = staging
         self._stop = threading.Event()
         self._local = threading.local()
+        self._turns = Turns()
 
     def run(self, files: FileTable, digests: Digests, packs: Sequence[Sequence[int]] = ()) -> Digested:
         """Digest those of `files` whose digests are not known, those that `packs` name pack by pack.
@@ -121,7 +123,11 @@ class Hashing:
         return Digested(self._staging.staged, tuple(packs))
 
     def _batch(self, files: FileTable, digests: Digests, batch: Sequence[int]) -> None:
-        rows = zip(batch, files.pick(batch), strict=True)
+        picked = list(files.pick(batch))
+        with self._turns.turn(len(batch), sum(facts.size for _, facts in picked)):
+            self._take(zip(batch, picked, strict=True), digests)
+
+    def _take(self, rows: Iterable[tuple[int, tuple[str, FileFacts]]], digests: Digests) -> None:
         for folder, group in groupby(rows, key=lambda row: split(row[1][0])[0]):
             path = folder
             try:

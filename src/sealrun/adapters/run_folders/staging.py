@@ -19,6 +19,9 @@ from sealrun.ports import Copying, FileFacts, Source, StagedPack
 FEW = 8192
 _WORTH_SHARING = 1 << 20
 """Below, writing a file once more is quicker than having the system write out what it has not written of it yet."""
+_MANY_ALONE = 20_000
+"""Beyond so many, files below that are only digested, and read again to be stored: what waits in the stage takes half
+a KiB of memory, and reading it again some microseconds of the hundred that it takes to store it."""
 _ASKED_FILES, _ASKED_BYTES = 64, 1 << 20
 """So many files are asked about at a time, or so many bytes of them: each question is a statement of the journal's."""
 Read = Callable[[int], Iterable[memoryview | bytes]]
@@ -51,7 +54,9 @@ class Staging:
         """
         hasher = hashlib.sha256()
         copying, stage = self._copying, self._stage
-        incoming = stage.receive() if copying is not None and stage is not None and copying.alone(path, facts) else None
+        incoming = None
+        if copying is not None and stage is not None and self._is_staged(facts) and copying.alone(path, facts):
+            incoming = stage.receive()
         if incoming is None:
             for chunk in read(descriptor):
                 hasher.update(chunk)
@@ -68,6 +73,9 @@ class Staging:
         finally:
             incoming.drop()
         return digest
+
+    def _is_staged(self, facts: FileFacts) -> bool:
+        return facts.size >= _WORTH_SHARING or len(self.staged) < _MANY_ALONE
 
     def digested(self, path: str, facts: FileFacts, digest: Digest) -> None:
         """A file that is in no pack was the same before and after its digest was made."""

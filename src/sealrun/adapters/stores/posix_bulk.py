@@ -14,6 +14,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import NamedTuple, ParamSpec, TypeVar
 
+from sealrun.adapters.machine.turns import Turns
 from sealrun.adapters.stores.posix_durable import write_all
 from sealrun.adapters.stores.posix_errors import translated
 from sealrun.adapters.stores.posix_folders import Folders, Root
@@ -61,6 +62,7 @@ class Bulk:
         self._parallel = parallel
         self._rounds = rounds
         self._named: set[str] = set()
+        self._turns = Turns()
 
     def run(self, items: Iterable[tuple[Key, Source]], on_stored: Callable[[Key, int], None] | None) -> None:
         """Store `items`; see `ports.Store.put_many`."""
@@ -127,12 +129,13 @@ class Bulk:
         """Bring the bytes of a group into the room; on an error none of its files is left there."""
         waiting: list[_Waiting] = []
         try:
-            for key, source in group:
-                final = self._root.place(key)
-                path = source.take(self._room) if isinstance(source, PosixStaged) else None
-                staged = source if isinstance(source, PosixStaged) and path is not None else None
-                with translated(f"{final}: cannot be written"):
-                    waiting.append(_Waiting(key, final, path or self._copy(key, source), source.size, staged))
+            with self._turns.turn(len(group), sum(source.size for _, source in group)):
+                for key, source in group:
+                    final = self._root.place(key)
+                    path = source.take(self._room) if isinstance(source, PosixStaged) else None
+                    staged = source if isinstance(source, PosixStaged) and path is not None else None
+                    with translated(f"{final}: cannot be written"):
+                        waiting.append(_Waiting(key, final, path or self._copy(key, source), source.size, staged))
         except BaseException:
             _discard(waiting)
             raise
@@ -141,11 +144,12 @@ class Bulk:
     def _copy(self, key: Key, source: Source) -> str:
         """Copy `source` into the room, checking it on the way; return the path of the copy."""
         digest = hashlib.sha256()
+        step = min(_CHUNK, source.size + 1)  # for a MiB that a small file does not fill, memory is mapped all the same
         with source.open() as stream:
             fd, path = self._room.new_file(OBJECT_MODE)
             try:
                 try:
-                    while chunk := _read(stream.read, key):
+                    while chunk := _read(stream.read, step, key):
                         digest.update(chunk)
                         write_all(fd, chunk)
                     if digest.hexdigest() != source.digest:
@@ -191,9 +195,9 @@ class _Here(Executor):
         return future
 
 
-def _read(read: Callable[[int], bytes], key: Key) -> bytes:
+def _read(read: Callable[[int], bytes], size: int, key: Key) -> bytes:
     try:
-        return read(_CHUNK)
+        return read(size)
     except OSError as error:
         raise RunChangedError(
             f"{key}: its source cannot be read to the end ({error.strerror}); settle again"

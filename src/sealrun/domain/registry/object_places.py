@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from io import BytesIO
+from itertools import chain, count
 
 import msgspec
 
@@ -13,33 +15,45 @@ from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.registry.columns import Cupboard, PackColumns
 from sealrun.domain.registry.places import InColumns, PackPlaces, PlaceRow, Places, Stored
 from sealrun.domain.runs.contents import FEW
-from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, hex_digests
+from sealrun.domain.runs.entries import DIGEST_BYTES, hex_digests
+
+_AT_ONCE = 20_000
+"""So many are put in order together, and read as a whole for that."""
 
 
 class ObjectColumns(msgspec.Struct, frozen=True):
-    """Objects that one attempt uploaded: digests one behind the other, and sizes."""
+    """Objects that one attempt uploaded: digests and sizes; what `columns` say of offsets means nothing."""
 
     creator: AttemptId
-    digests: bytes
-    sizes: array[int]
+    columns: PackColumns
+
+    @property
+    def digests(self) -> bytes:
+        """Every digest, one behind the other."""
+        return self.columns.digests
 
     def place(self, number: int) -> Stored:
         """Where one of them is."""
-        return Stored(object_key(Digest(self.digest(number).hex()), self.creator), self.sizes[number])
+        return Stored(object_key(Digest(self.digest(number).hex()), self.creator), self.columns.range(number)[1])
 
     def digest(self, number: int) -> bytes:
         """Which one it is."""
-        return self.digests[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]
+        return self.columns.digest(number)
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.columns)
 
     def rows(self) -> Iterator[tuple[Digest, Stored]]:
         """Yield each with its place."""
-        for begin in range(0, len(self.sizes), ROWS):
-            some = hex_digests(self.digests[begin * DIGEST_BYTES : (begin + ROWS) * DIGEST_BYTES])
-            for digest, size in zip(some, self.sizes[begin : begin + ROWS], strict=True):
+        for digests, _, sizes in self.columns.blocks():
+            for digest, size in zip(hex_digests(digests), sizes, strict=True):
                 yield digest, Stored(object_key(digest, self.creator), size)
+
+    def ordered_rows(self) -> Iterator[PlaceRow]:
+        """Yield the same in order of the digests, which are bytes."""
+        for digests, _, sizes in self.columns.in_order().blocks():
+            for digest, at, size in zip(hex_digests(digests), count(step=DIGEST_BYTES), sizes, strict=False):
+                yield digests[at : at + DIGEST_BYTES], object_key(digest, self.creator), size, None
 
 
 class ObjectPlaces(InColumns):
@@ -64,17 +78,7 @@ class ObjectPlaces(InColumns):
 
     def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""
-        heaps = [array("I") for _ in range(256)]  # four bytes each: sorting all of them at once takes a hundred
-        begin = 0
-        for each in self.columns:
-            for row, first in enumerate(each.digests[::DIGEST_BYTES]):
-                heaps[first].append(begin + row)
-            begin += len(each.sizes)
-        for heap in heaps:
-            for number in sorted(heap, key=self._raw):
-                columns, row = self._at(number)
-                stored = columns.place(row)
-                yield self._raw(number), stored.key, stored.size, None
+        return heapq.merge(*(each.ordered_rows() for each in self.columns))
 
     def __reduce__(self) -> tuple[type[ObjectPlaces], tuple[tuple[ObjectColumns, ...]]]:
         return ObjectPlaces, (self.columns,)
@@ -87,10 +91,11 @@ class ObjectPlaces(InColumns):
 class Gathered:
     """Places that come one after the other, and become columns. Belongs to one thread."""
 
-    def __init__(self) -> None:
-        """None came yet."""
+    def __init__(self, cupboard: Cupboard | None = None) -> None:
+        """None came yet. Members of packs go into `cupboard`, which may hold others before them."""
+        self._cupboard = cupboard or Cupboard()
         self._others: dict[Digest, Stored] = {}
-        self._objects: dict[AttemptId, _Rows] = {}
+        self._objects: dict[AttemptId, _Objects] = {}
         self._packs: dict[Key, _Rows] = {}
         self._creator = _Creators()
 
@@ -106,26 +111,26 @@ class Gathered:
             members = self._packs.setdefault(stored.key, _Rows(2))
             members.add(raw, stored.offset, stored.size)
         elif stored.offset is None and (creator := self._creator.of(digest, stored.key)) is not None:
-            self._objects.setdefault(creator, _Rows(1)).add(raw, stored.size)
+            if creator not in self._objects:
+                self._objects[creator] = _Objects(creator, self._cupboard)
+            self._objects[creator].add(raw, stored.size)
         else:
             self._others[digest] = stored
 
     def places(self) -> Mapping[Digest, Stored]:
         """Return all that came, and forget it."""
-        packs, cupboard = list[PackPlaces](), Cupboard()
+        packs = list[PackPlaces]()
         while self._packs:  # one after the other, so that nothing is there twice
             key = next(iter(self._packs))
             members = self._packs.pop(key)
-            packs.append(PackPlaces(key, cupboard.keep(PackColumns(bytes(members.digests), *members.numbers))))
-        columns: list[ObjectColumns] = []
-        while self._objects:
-            creator = next(iter(self._objects))
-            rows = self._objects.pop(creator)
-            columns.append(ObjectColumns(creator, bytes(rows.digests), *rows.numbers))
-        if columns and self._others:  # strange keys, which are few
-            others: Mapping[Digest, Stored] = {**dict(ObjectPlaces(columns)), **self._others}
+            packs.append(PackPlaces(key, self._cupboard.keep(PackColumns(members.digests(), *members.numbers))))
+        objects, self._objects = self._objects, {}
+        columns = [some for each in objects.values() for some in each.columns()]
+        strange, self._others = self._others, {}
+        if columns and strange:  # strange keys, which are few
+            others: Mapping[Digest, Stored] = {**dict(ObjectPlaces(columns)), **strange}
         else:
-            others = ObjectPlaces(columns) if columns else self._others
+            others = ObjectPlaces(columns) if columns else strange
         return Places(others, packs) if packs else others
 
 
@@ -133,17 +138,49 @@ class _Rows:
     """Digests, and `count` numbers of each: in four bytes as long as they fit."""
 
     def __init__(self, count: int) -> None:
-        self.digests = bytearray()
+        self._digests = BytesIO()
         self.numbers = [array("I") for _ in range(count)]
 
     def add(self, raw: bytes, *numbers: int) -> None:
-        self.digests += raw
+        self._digests.write(raw)
         for at, number in enumerate(numbers):
             try:
                 self.numbers[at].append(number)
             except OverflowError:
                 self.numbers[at] = array("Q", self.numbers[at])
                 self.numbers[at].append(number)
+
+    def digests(self) -> bytes:
+        """Return all digests; what was written is not copied for that, as long as nothing more is."""
+        return self._digests.getvalue()
+
+
+class _Objects:
+    """Objects of one creator, which become columns some at a time."""
+
+    def __init__(self, creator: AttemptId, cupboard: Cupboard) -> None:
+        self._creator = creator
+        self._cupboard = cupboard
+        self._rows = _Rows(1)
+        self._columns: list[ObjectColumns] = []
+
+    def add(self, raw: bytes, size: int) -> None:
+        self._rows.add(raw, size)
+        if len(self._rows.numbers[0]) == _AT_ONCE:
+            self._cut()
+
+    def columns(self) -> list[ObjectColumns]:
+        """Return all that came."""
+        self._cut()
+        return self._columns
+
+    def _cut(self) -> None:
+        rows, self._rows = self._rows, _Rows(1)
+        (sizes,) = rows.numbers
+        if sizes:
+            meaningless = array("I", bytes(array("I").itemsize * len(sizes)))
+            columns = self._cupboard.keep(PackColumns(rows.digests(), meaningless, sizes))
+            self._columns.append(ObjectColumns(self._creator, columns))
 
 
 class _Creators:
@@ -166,11 +203,10 @@ class _Creators:
 
 def uploaded(creator: AttemptId, contents: Iterable[tuple[Digest, int]]) -> Mapping[Digest, Stored]:
     """Return the places of objects that one attempt uploaded, given with their sizes; of many in columns."""
-    digests, sizes = bytearray(), array("q")
+    objects = _Objects(creator, Cupboard())
     for digest, size in contents:
-        digests += bytes.fromhex(digest)
-        sizes.append(size)
-    places = ObjectPlaces([ObjectColumns(creator, bytes(digests), sizes)])
+        objects.add(bytes.fromhex(digest), size)
+    places = ObjectPlaces(objects.columns())
     return places if len(places) > FEW else dict(places)
 
 

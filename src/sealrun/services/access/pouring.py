@@ -133,9 +133,11 @@ class _Poured:
                 for together in neighbours(held, _RANGE, self._span):
                     yield lambda key=key, together=together: self._members(key, together)  # type: ignore[misc] # bound now
 
-    def _files(self, group: Iterable[Entry]) -> None:
-        for entry in group:
-            self._write(entry, self._verified(entry, 1))
+    def _files(self, group: Sequence[Entry]) -> None:
+        near_by = self._store.capabilities.links and sum(entry.size for entry in group) < _SMALL * len(group)
+        with self._turn(len(group)) if near_by else nullcontext():
+            for entry in group:
+                self._write(entry, self._verified(entry, 1))
 
     def _members(self, key: Key, together: Sequence[_Member]) -> None:
         begin = together[0][0]

@@ -6,7 +6,8 @@ them. Repeating a portion is harmless, since nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import msgspec
 
@@ -16,7 +17,8 @@ from sealrun.domain.registry.publication import Stored
 from sealrun.domain.upkeep.damage import Damage, Window
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.comparing import check_pointer
-from sealrun.services.mending.rereading import Advance, Asked, Noted, Outside, Rereader
+from sealrun.services.mending.looking import Asked, Noted
+from sealrun.services.mending.rereading import Advance, Outside, Rereader
 from sealrun.services.mending.verifying import Verifier
 
 _MOST_BYTES = 64 << 20
@@ -142,8 +144,8 @@ def cut_bytes(objects: Asked, is_wanted: Callable[[Digest, Stored], bool]) -> It
 
     Of many, the next portion is made when it is asked for: columns have the members of a pack as they lie.
     """
-    if isinstance(objects, Mapping):
-        wanted: Iterable[tuple[Digest, Stored]] = objects.items()
+    if isinstance(objects, list):
+        wanted: Iterable[tuple[Digest, Stored]] = chain.from_iterable(some.items() for some in objects)
     else:
         wanted = sorted(objects, key=lambda pair: (pair[1].key, pair[1].offset or 0))
     cut: list[tuple[Digest, Stored]] = []

@@ -6,13 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from threading import Lock
-from typing import Literal, Protocol
+from typing import Literal
 
 from sealrun.domain.address import Digest, Key
 from sealrun.domain.errors import NotFoundError
-from sealrun.domain.registry.object_places import Gathered
 from sealrun.domain.registry.publication import Stored
-from sealrun.domain.runs.contents import FEW
 from sealrun.domain.upkeep.damage import Damage, Kind, SeenKeys, Window
 from sealrun.ports import Source, Store
 from sealrun.services.access.members import Span, plan_spans, read_span
@@ -26,88 +24,7 @@ _AHEAD, _FEW_AT_ONCE = 2, 4
 _WORTH_THREADS = 1 << 20
 
 Outside = Literal["look", "skip"]
-Asked = tuple[tuple[Digest, Stored], ...] | Mapping[Digest, Stored]
-"""Objects and members of packs; many of them in columns."""
 Advance = Callable[[int], None]
-
-
-class Looker(Protocol):
-    """Whoever a verifier asks about the bytes of a run."""
-
-    @property
-    def objects(self) -> int:
-        """How many objects and members of packs were looked at."""
-        ...
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes were read."""
-        ...
-
-    def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
-        """Check what was not checked before."""
-        ...
-
-    def damage_of(self, stored: Stored) -> Damage | None:
-        """What is wrong with something that was looked at; its `ref` is empty."""
-        ...
-
-
-class Noted:
-    """`Looker` that looks at nothing and notes what it was asked about, each once as long as it is little."""
-
-    objects = 0
-    bytes_read = 0
-
-    def __init__(self) -> None:
-        """Nothing was asked yet."""
-        self._few: dict[Stored, Digest] = {}
-        self._many: Gathered | None = None
-        self.count = 0
-        """How many were noted."""
-
-    def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
-        """Note them."""
-        for digest, stored in objects:
-            if self._many is not None:
-                self._many.add(digest, stored)
-                self.count += 1
-            elif stored not in self._few:
-                self._few[stored] = digest
-                self.count += 1
-                if self.count > FEW:
-                    self._spill()
-
-    def asked(self) -> Asked:
-        """Return what was noted, and forget it; of many some may be there twice."""
-        many, self._many = self._many, None
-        return tuple((digest, stored) for stored, digest in self._few.items()) if many is None else many.places()
-
-    def _spill(self) -> None:
-        self._many = Gathered()
-        for stored, digest in self._few.items():
-            self._many.add(digest, stored)
-        self._few.clear()
-
-    def damage_of(self, stored: Stored) -> Damage | None:  # noqa: ARG002 - the protocol's
-        """Nothing is known of anything."""
-        return None
-
-
-class Known(Noted):
-    """`Looker` that looks at nothing and tells what is known to be damaged."""
-
-    def __init__(self, damaged: Mapping[Stored, Damage]) -> None:
-        """Tell of `damaged`; everything else is whole."""
-        super().__init__()
-        self._damaged = damaged
-
-    def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
-        """Everything was looked at."""
-
-    def damage_of(self, stored: Stored) -> Damage | None:
-        """What is known of it."""
-        return self._damaged.get(stored)
 
 
 class Rereader:

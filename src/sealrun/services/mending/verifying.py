@@ -30,7 +30,8 @@ from sealrun.services.mending.comparing import (
     live_attempts,
     unlisted,
 )
-from sealrun.services.mending.rereading import Advance, Looker, Outside, Rereader
+from sealrun.services.mending.looking import Looker
+from sealrun.services.mending.rereading import Advance, Outside, Rereader
 
 _LOOKED_AT_ONCE = 8_192
 

@@ -18,6 +18,7 @@ from sealrun.domain.registry.publication import Stored
 from sealrun.domain.upkeep.damage import Damage, SeenKeys, VerifyReport
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.comparing import every_pointer
+from sealrun.services.mending.looking import Known, Noted
 from sealrun.services.mending.portions import (
     Answer,
     AttemptPortion,
@@ -28,7 +29,7 @@ from sealrun.services.mending.portions import (
     RunsPortion,
     cut_bytes,
 )
-from sealrun.services.mending.rereading import Advance, Known, Noted, mark_of
+from sealrun.services.mending.rereading import Advance, mark_of
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.threads.spreading import Waiting, spread
 

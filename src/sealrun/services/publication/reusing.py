@@ -18,6 +18,7 @@ from sealrun.domain.address import (
     Digest,
     Key,
     is_pack,
+    object_key,
     parse_object_key,
     quarantined_object,
     refs_key,
@@ -28,7 +29,8 @@ from sealrun.domain.grouping import in_groups
 from sealrun.domain.registry.hinting import pairs_of
 from sealrun.domain.registry.object_places import Gathered
 from sealrun.domain.registry.publication import Hint, Refs, Stored
-from sealrun.domain.runs.contents import FEW
+from sealrun.domain.runs.contents import FEW, Marked
+from sealrun.domain.runs.entries import Entry
 from sealrun.domain.upkeep.collection import Condemned
 from sealrun.ports import Hints, ObjectStat, Store
 from sealrun.services.storage.bodies import read_body
@@ -36,6 +38,7 @@ from sealrun.services.storage.standing import read_outcome
 from sealrun.services.threads.fanning import both, fan_out
 
 _LEARNED_AT_ONCE = 5_000
+_STATS_AT_ONCE = 5_000
 _ASKED_PER_ATTEMPT = 3
 """What it costs to prove that an attempt stands: its outcome, its refs, and that it is not retired."""
 
@@ -212,14 +215,13 @@ def pack_digests(hinted: Mapping[Digest, Hint]) -> Iterator[Digest]:
             yield parse_object_key(key).digest
 
 
-def own_objects(store: Store, keys: Mapping[Digest, Key], sizes: Mapping[Digest, int]) -> dict[Digest, Stored]:
-    """Return what an earlier life of the same attempt has uploaded: only it writes these keys, and never a part."""
-    stats = fan_out(store.stat, keys.values(), store.capabilities.parallel)
-    return {
-        digest: Stored(key, sizes[digest])
-        for (digest, key), stat in zip(keys.items(), stats, strict=True)
-        if stat is not None and stat.size == sizes[digest]
-    }
+def mark_own_objects(store: Store, attempt: AttemptId, entries: Iterable[Entry], there: Marked) -> None:
+    """Mark what an earlier life of the same attempt has uploaded: only it writes these keys, and never a part."""
+    for some in in_groups(entries, _STATS_AT_ONCE):
+        keys = [object_key(entry.sha256, attempt) for entry in some]
+        for entry, found in zip(some, fan_out(store.stat, keys, store.capabilities.parallel), strict=True):
+            if found is not None and found.size == entry.size:
+                there.add(entry.sha256)
 
 
 def _is_there(stored: Stored, found: ObjectStat | None) -> bool:

@@ -16,7 +16,7 @@ from sealrun.domain.runs.contents import Contents, Marked
 from sealrun.domain.runs.manifest import Entry, Manifest
 from sealrun.ports import Clock, Source, StagedPack, Store
 from sealrun.services.publication.packing import Packer, Packing
-from sealrun.services.publication.reusing import own_objects
+from sealrun.services.publication.reusing import mark_own_objects
 
 _HEARTBEAT_S = 600.0
 
@@ -115,8 +115,9 @@ class Uploader:
         def key(entry: Entry) -> Key:
             return object_key(entry.sha256, intent.attempt)
 
-        keys = {entry.sha256: key(entry) for entry in alone()} if resumed else {}
-        there = own_objects(self._store, keys, sizes)
+        there = Marked(sizes if resumed else {})
+        if resumed:
+            mark_own_objects(self._store, intent.attempt, alone(), there)
 
         def items() -> Iterator[tuple[Key, Source]]:
             if packer is not None:
