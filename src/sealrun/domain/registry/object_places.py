@@ -6,13 +6,13 @@ import heapq
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
-from itertools import chain, count
+from itertools import chain
 
 import msgspec
 
 from sealrun.domain.address import AttemptId, Digest, Key, object_key, parse_object_key
 from sealrun.domain.errors import UnsupportedFormatError
-from sealrun.domain.registry.columns import Cupboard, PackColumns
+from sealrun.domain.registry.columns import Cupboard, ObjectColumns, PackColumns
 from sealrun.domain.registry.places import InColumns, PackPlaces, PlaceRow, Places, Stored
 from sealrun.domain.runs.contents import FEW
 from sealrun.domain.runs.entries import DIGEST_BYTES, hex_digests
@@ -21,11 +21,11 @@ _AT_ONCE = 20_000
 """So many are put in order together, and read as a whole for that."""
 
 
-class ObjectColumns(msgspec.Struct, frozen=True):
-    """Objects that one attempt uploaded: digests and sizes; what `columns` say of offsets means nothing."""
+class Uploaded(msgspec.Struct, frozen=True):
+    """Objects that one attempt uploaded."""
 
     creator: AttemptId
-    columns: PackColumns
+    columns: ObjectColumns
 
     @property
     def digests(self) -> bytes:
@@ -34,7 +34,7 @@ class ObjectColumns(msgspec.Struct, frozen=True):
 
     def place(self, number: int) -> Stored:
         """Where one of them is."""
-        return Stored(object_key(Digest(self.digest(number).hex()), self.creator), self.columns.range(number)[1])
+        return Stored(object_key(Digest(self.digest(number).hex()), self.creator), self.columns.size(number))
 
     def digest(self, number: int) -> bytes:
         """Which one it is."""
@@ -45,21 +45,23 @@ class ObjectColumns(msgspec.Struct, frozen=True):
 
     def rows(self) -> Iterator[tuple[Digest, Stored]]:
         """Yield each with its place."""
-        for digests, _, sizes in self.columns.blocks():
-            for digest, size in zip(hex_digests(digests), sizes, strict=True):
-                yield digest, Stored(object_key(digest, self.creator), size)
+        return self._rows_of(self.columns)
 
     def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield the same in order of the digests, which are bytes."""
-        for digests, _, sizes in self.columns.in_order().blocks():
-            for digest, at, size in zip(hex_digests(digests), count(step=DIGEST_BYTES), sizes, strict=False):
-                yield digests[at : at + DIGEST_BYTES], object_key(digest, self.creator), size, None
+        for digest, stored in self._rows_of(self.columns.in_order()):
+            yield bytes.fromhex(digest), stored.key, stored.size, None
+
+    def _rows_of(self, columns: ObjectColumns) -> Iterator[tuple[Digest, Stored]]:
+        for digests, sizes in columns.blocks():
+            for digest, size in zip(hex_digests(digests), sizes, strict=True):
+                yield digest, Stored(object_key(digest, self.creator), size)
 
 
 class ObjectPlaces(InColumns):
     """Where contents are that are objects of their own; each is in one place. Never changes."""
 
-    def __init__(self, columns: Iterable[ObjectColumns]) -> None:
+    def __init__(self, columns: Iterable[Uploaded]) -> None:
         """Hold `columns`, whose contents are distinct."""
         self.columns = tuple(columns)
         super().__init__(self.columns)
@@ -80,7 +82,7 @@ class ObjectPlaces(InColumns):
         """Yield every content with its place, in order of the digests."""
         return heapq.merge(*(each.ordered_rows() for each in self.columns))
 
-    def __reduce__(self) -> tuple[type[ObjectPlaces], tuple[tuple[ObjectColumns, ...]]]:
+    def __reduce__(self) -> tuple[type[ObjectPlaces], tuple[tuple[Uploaded, ...]]]:
         return ObjectPlaces, (self.columns,)
 
     def _pairs(self) -> Iterator[tuple[Digest, Stored]]:
@@ -162,14 +164,14 @@ class _Objects:
         self._creator = creator
         self._cupboard = cupboard
         self._rows = _Rows(1)
-        self._columns: list[ObjectColumns] = []
+        self._columns: list[Uploaded] = []
 
     def add(self, raw: bytes, size: int) -> None:
         self._rows.add(raw, size)
         if len(self._rows.numbers[0]) == _AT_ONCE:
             self._cut()
 
-    def columns(self) -> list[ObjectColumns]:
+    def columns(self) -> list[Uploaded]:
         """Return all that came."""
         self._cut()
         return self._columns
@@ -178,9 +180,8 @@ class _Objects:
         rows, self._rows = self._rows, _Rows(1)
         (sizes,) = rows.numbers
         if sizes:
-            meaningless = array("I", bytes(array("I").itemsize * len(sizes)))
-            columns = self._cupboard.keep(PackColumns(rows.digests(), meaningless, sizes))
-            self._columns.append(ObjectColumns(self._creator, columns))
+            columns = self._cupboard.keep(ObjectColumns(rows.digests(), sizes))
+            self._columns.append(Uploaded(self._creator, columns))
 
 
 class _Creators:
