@@ -6,8 +6,9 @@ import gc
 import pickle
 import tracemalloc
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
 import pytest
 from tests.fakes.clock import FakeClock, FakeEntropy
@@ -26,7 +27,7 @@ from sealrun.domain.registry.columns import PackColumns, narrow
 from sealrun.domain.registry.hinting import HintColumns, gathered, pairs_of
 from sealrun.domain.registry.object_places import uploaded
 from sealrun.domain.registry.packing import PackOptions
-from sealrun.domain.registry.places import PackPlaces, Places, all_sizes, in_order
+from sealrun.domain.registry.places import PackPlaces, Places, all_sizes, in_order, used_keys
 from sealrun.domain.registry.publication import AttemptTicket, Hint, Intent, Refs, Stored
 from sealrun.domain.runs import contents
 from sealrun.domain.runs.entries import Entries, Entry, in_columns
@@ -34,6 +35,9 @@ from sealrun.domain.runs.manifest import Manifest, Sums
 from sealrun.domain.runs.run import Completion
 from sealrun.domain.runs.sorted_digests import SortedDigests
 from sealrun.domain.shelves import Pile, new_shelf, use_shelves
+from sealrun.domain.upkeep.marking import Uses
+from sealrun.services.access.pouring import pour
+from sealrun.services.access.reading import Reader
 from sealrun.services.mending.looking import Noted
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.upkeep import OpenedRegistry
@@ -241,6 +245,43 @@ def test_what_was_noted_is_what_was_asked_for_however_it_was_kept() -> None:
     found = [pair for places in asked for pair in places.items()]
     assert sorted(found, key=str) == sorted(all_of_them, key=str)
     assert noted.count == len(all_of_them)
+
+
+def test_of_the_keys_that_an_attempt_uses_nine_bytes_are_kept_each() -> None:
+    def use(count: int) -> Callable[[], object]:
+        objects = objects_of(count)
+        return lambda: Uses(used_keys(objects))
+
+    assert per_file(use) < 20
+    assert len(list(Uses(used_keys(objects_of(700))))) == 700
+    assert len(list(Uses(used_keys(places_of(1_500))))) == 3  # packs, each once
+
+
+def test_small_objects_are_not_gathered_before_they_are_restored(tmp_path: Path) -> None:
+    def restore(count: int) -> Callable[[], object]:
+        store = PosixStore(tmp_path / f"store{count}", make=True)
+        registry = OpenedRegistry(store, REGISTRY, FakeHints(), FakeClock(), FakeEntropy(), "me")
+        folder = LocalFolder(str(a_folder_of(tmp_path / f"run{count}", count)), hashes=FakeHashes(), wall_ns=lambda: 0)
+        sealing = seal(folder, REQUEST)
+        done = registry.publish(sealing.run, TICKET, sealing.source)
+        reader = Reader(store, FakeClock(), FakeEntropy())
+        view = reader.load(reader.resolve(done.ref))
+
+        def act() -> object:
+            written, lock = array("I", [0]), Lock()
+
+            def write(entry: Entry, chunks: Iterable[bytes | memoryview]) -> None:
+                size = sum(map(len, chunks))
+                with lock:
+                    written[0] += size == entry.size
+
+            pour(reader, view, view.manifest.entries, write)
+            assert written[0] == count
+            return None
+
+        return act
+
+    assert per_file(restore) < 40
 
 
 def test_hints_are_kept_in_columns() -> None:

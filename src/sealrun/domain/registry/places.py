@@ -256,6 +256,7 @@ def pack_keys(places: Mapping[Digest, Stored]) -> set[Key]:
 def used_keys(places: Mapping[Digest, Stored]) -> Iterator[Key]:
     """Yield the keys of all objects and packs that contents are in; one of a pack more than once if need be."""
     if isinstance(places, Places):
-        yield from (pack.key for pack in places.packs)
+        yield from dict.fromkeys(pack.key for pack in places.packs)
         places = places.others
-    yield from (stored.key for stored in places.values())
+    keys = (stored.key for stored in places.values())
+    yield from keys if isinstance(places, InColumns) else dict.fromkeys(keys)

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from io import BytesIO
 
 from sealrun.domain.address import OBJECTS, PACKS, Digest, Key, is_pack
 from sealrun.domain.upkeep.collection import CondemnedObject
@@ -48,8 +49,11 @@ class Uses:
     """The objects and packs that one attempt uses, in nine bytes each: its refs, once read, may be forgotten."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
-        """Hold `keys`, each once."""
-        self._packed = b"".join(_USE.pack(part_of_key(key), fingerprint(key)) for key in dict.fromkeys(keys))
+        """Hold `keys`; one that comes twice takes room twice."""
+        packed = BytesIO()
+        for key in keys:
+            packed.write(_USE.pack(part_of_key(key), fingerprint(key)))
+        self._packed = packed.getvalue()
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Yield the part and the fingerprint of each."""

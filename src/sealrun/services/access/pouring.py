@@ -50,12 +50,14 @@ def pour(reader: Reader, view: RunFiles, entries: Sequence[Entry], write: Write,
     that is `begun` is gone on with; if it does not become what was sealed, it is written once more from its beginning.
     """
     poured = _Poured(reader, view, write, begun)
-    small: list[Entry] = []
-    large: list[Entry] = []
-    for entry in entries:
-        if not _is_read_with_others(reader.stored(view, entry)):
-            (small if entry.size <= PIECE else large).append(entry)
-    members = (entry for entry in entries if _is_read_with_others(reader.stored(view, entry)))
+
+    def is_member(entry: Entry) -> bool:
+        return _is_read_with_others(reader.stored(view, entry))
+
+    # Small files may be a million: they are looked for when it is their turn, and none is remembered.
+    large = [entry for entry in entries if entry.size > PIECE and not is_member(entry)]
+    small = (entry for entry in entries if entry.size <= PIECE and not is_member(entry))
+    members = (entry for entry in entries if is_member(entry))
     # A long file that begins last keeps everybody waiting, and what is small fits into any gap.
     large.sort(key=lambda entry: entry.size, reverse=True)
     at_once, ahead, others = _workers(reader.store.capabilities, len(large))
