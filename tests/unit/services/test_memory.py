@@ -235,13 +235,16 @@ def test_what_is_noted_of_members_of_packs_waits_on_a_shelf() -> None:
 
 @pytest.mark.usefixtures("shelves")
 def test_what_was_noted_is_what_was_asked_for_however_it_was_kept() -> None:
-    strange = Digest("strange"), Stored(Key("store/somewhere/else"), 7)
-    noted, all_of_them = Noted(), [*places_of(1_500).items(), strange, *objects_of(700).items(), strange]
+    strange = [(sha256(b"object 1"), Stored(Key(f"store/somewhere/{name}"), 7)) for name in ("else", "other")]
+    others = uploaded(
+        AttemptId("20260117T143052Z-00000000000000ff"), ((sha256(b"object %d" % n), 9) for n in range(200))
+    )
+    noted, all_of_them = Noted(), [*places_of(1_500).items(), *strange, *objects_of(700).items(), *others.items()]
     for some in in_groups(all_of_them, 64):
         noted.look(some)
     asked = noted.asked()
     assert isinstance(asked, list)
-    assert len(asked) == 5  # of 500 each, the last of 202
+    assert len(asked) == 2 + 5  # of 500 each, the last of 400
     found = [pair for places in asked for pair in places.items()]
     assert sorted(found, key=str) == sorted(all_of_them, key=str)
     assert noted.count == len(all_of_them)

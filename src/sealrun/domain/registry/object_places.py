@@ -103,21 +103,29 @@ class Gathered:
 
     def add(self, digest: Digest, stored: Stored) -> None:
         """Take a content, which did not come before."""
+        if not self.take(digest, stored):
+            self._others[digest] = stored
+
+    def take(self, digest: Digest, stored: Stored) -> bool:
+        """Take a content if it fits into columns, and tell so. There it may be more than once, in several places."""
         try:
             raw = bytes.fromhex(digest)
         except ValueError:
-            raw = b""
+            return False
         if len(raw) != DIGEST_BYTES or raw.hex() != digest or not 0 <= stored.size < 1 << 63:
-            self._others[digest] = stored
-        elif stored.offset is not None and 0 <= stored.offset < 1 << 63:
-            members = self._packs.setdefault(stored.key, _Rows(2))
-            members.add(raw, stored.offset, stored.size)
-        elif stored.offset is None and (creator := self._creator.of(digest, stored.key)) is not None:
-            if creator not in self._objects:
-                self._objects[creator] = _Objects(creator, self._cupboard)
-            self._objects[creator].add(raw, stored.size)
-        else:
-            self._others[digest] = stored
+            return False
+        if stored.offset is not None:
+            if not 0 <= stored.offset < 1 << 63:
+                return False
+            self._packs.setdefault(stored.key, _Rows(2)).add(raw, stored.offset, stored.size)
+            return True
+        creator = self._creator.of(digest, stored.key)
+        if creator is None:
+            return False
+        if creator not in self._objects:
+            self._objects[creator] = _Objects(creator, self._cupboard)
+        self._objects[creator].add(raw, stored.size)
+        return True
 
     def places(self) -> Mapping[Digest, Stored]:
         """Return all that came, and forget it."""

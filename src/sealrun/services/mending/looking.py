@@ -76,8 +76,10 @@ class Noted:
         return many
 
     def _gather(self, latest: Gathered, digest: Digest, stored: Stored) -> None:
-        latest.add(digest, stored)
         self.count += 1
+        if not latest.take(digest, stored):
+            self._many.append({digest: stored})  # a strange key, of which there are few
+            return
         self._gathered += 1
         if self._gathered == _TOGETHER:
             self._many.append(latest.places())
