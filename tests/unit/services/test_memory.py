@@ -244,7 +244,7 @@ def test_what_was_noted_is_what_was_asked_for_however_it_was_kept() -> None:
         noted.look(some)
     asked = noted.asked()
     assert isinstance(asked, list)
-    assert len(asked) == 2 + 5  # of 500 each, the last of 400
+    assert len(asked) == 2 + 5  # some 500 together, the strange ones alone
     found = [pair for places in asked for pair in places.items()]
     assert sorted(found, key=str) == sorted(all_of_them, key=str)
     assert noted.count == len(all_of_them)

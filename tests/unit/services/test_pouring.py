@@ -11,6 +11,7 @@ import pytest
 from tests.builders.runs import a_run
 from tests.fakes.clock import FakeClock, FakeEntropy
 
+from sealrun.domain import turns
 from sealrun.domain.address import Digest, Key, RunId, attempt_id
 from sealrun.domain.errors import UnavailableError
 from sealrun.domain.registry.pointing import Target
@@ -107,7 +108,7 @@ class Meeting:
 @pytest.fixture
 def pack(monkeypatch: pytest.MonkeyPatch) -> tuple[Pack, Reader, RunFiles]:
     monkeypatch.setattr(pouring, "_FAR_SPAN", SPAN)
-    monkeypatch.setattr(pouring, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(turns, "_PATIENCE_S", 60.0)
     paths = [f"{number:05}" for number in range(SPANS * (SPAN // MEMBER))]
     run, _ = a_run({path: a_body(path) for path in paths})
     manifest = Manifest.decode(bytes(run.manifest_json), "manifest.json")
@@ -142,7 +143,7 @@ def test_one_thread_at_a_time_writes_small_files(pack: tuple[Pack, Reader, RunFi
 def test_larger_files_are_written_side_by_side(
     pack: tuple[Pack, Reader, RunFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pouring, "_SMALL", MEMBER)
+    monkeypatch.setattr(turns, "_SMALL", MEMBER)
     store, reader, view = pack
     writing = Writing(store, Meeting())
     pour(reader, view, view.manifest.entries, writing)
@@ -153,7 +154,7 @@ def test_larger_files_are_written_side_by_side(
 def test_where_files_are_slow_to_write_nobody_waits_for_a_turn(
     pack: tuple[Pack, Reader, RunFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pouring, "_PATIENCE_S", 0.0001)
+    monkeypatch.setattr(turns, "_PATIENCE_S", 0.0001)
     store, reader, view = pack
     writing = Writing(store, Meeting())
     pour(reader, view, view.manifest.entries, writing)

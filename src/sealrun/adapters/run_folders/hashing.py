@@ -16,7 +16,6 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import groupby
 
-from sealrun.adapters.machine.turns import Turns
 from sealrun.adapters.run_folders.beneath import changed, facts_of, open_file, opened_folder, split, translate
 from sealrun.adapters.run_folders.small_files import read_small_files
 from sealrun.adapters.run_folders.staging import Digested, Staging
@@ -24,6 +23,7 @@ from sealrun.adapters.run_folders.tables import FileTable
 from sealrun.domain.address import Digest
 from sealrun.domain.runs.entries import DIGEST_BYTES, ROWS, Entries, EntryBlock, hex_digests
 from sealrun.domain.shelves import Blocks
+from sealrun.domain.turns import Turns
 from sealrun.ports import FileFacts
 
 _CHUNK = 4 << 20

@@ -14,7 +14,6 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from sealrun.adapters.machine.turns import Turns
 from sealrun.adapters.stores.posix_durable import write_all
 from sealrun.adapters.stores.posix_errors import translated
 from sealrun.adapters.stores.posix_folders import Folders, Root
@@ -24,6 +23,7 @@ from sealrun.adapters.stores.posix_stage import OBJECT_MODE, PosixStaged
 from sealrun.domain.address import Key
 from sealrun.domain.errors import RunChangedError
 from sealrun.domain.grouping import in_portions
+from sealrun.domain.turns import Turns
 from sealrun.ports import Source
 
 _BATCH_FILES = 4096

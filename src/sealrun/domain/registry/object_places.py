@@ -94,7 +94,7 @@ class Gathered:
     """Places that come one after the other, and become columns. Belongs to one thread."""
 
     def __init__(self, cupboard: Cupboard | None = None) -> None:
-        """None came yet. Members of packs go into `cupboard`, which may hold others before them."""
+        """None came yet. Columns go into `cupboard`, which may hold others before them."""
         self._cupboard = cupboard or Cupboard()
         self._others: dict[Digest, Stored] = {}
         self._objects: dict[AttemptId, _Objects] = {}

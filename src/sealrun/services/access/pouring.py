@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from itertools import chain
 from operator import itemgetter
-from threading import BoundedSemaphore, Event, Lock
+from threading import BoundedSemaphore, Event
 
 from sealrun.domain.address import Key
 from sealrun.domain.errors import DigestMismatchError
 from sealrun.domain.grouping import in_groups, in_portions
 from sealrun.domain.registry.publication import Stored
 from sealrun.domain.runs.manifest import Entry
+from sealrun.domain.turns import Turns
 from sealrun.ports import Capabilities
 from sealrun.services.access.members import SPAN, neighbours
 from sealrun.services.access.reading import Reader, RunFiles
@@ -31,9 +32,6 @@ _FOR_SMALL = 2
 _TOGETHER = 64
 _FAR_SPAN = 8 << 20
 _FAR_SPANS_AT_ONCE = 4
-_SMALL = 64 << 10
-_PATIENCE_S = 0.0005
-"""For each small file to be written: several times what one takes on a local disk."""
 _AT_ONCE = 8_192
 
 _Member = tuple[int, int, Entry]
@@ -94,7 +92,7 @@ class _Poured:
         self._span = _FAR_SPAN if far else None
         # Each span is in memory until its last member is written.
         self._reading = BoundedSemaphore(_FAR_SPANS_AT_ONCE) if far else nullcontext()
-        self._writing = Lock()
+        self._turns = Turns()
 
     def file(self, entry: Entry, ahead: int) -> Job:
         """Return the job of one file that is an object of its own, or a large member of a pack."""
@@ -136,8 +134,9 @@ class _Poured:
                     yield lambda key=key, together=together: self._members(key, together)  # type: ignore[misc] # bound now
 
     def _files(self, group: Sequence[Entry]) -> None:
-        near_by = self._store.capabilities.links and sum(entry.size for entry in group) < _SMALL * len(group)
-        with self._turn(len(group)) if near_by else nullcontext():
+        size = sum(entry.size for entry in group)
+        # From far away an answer takes longer than any lock does.
+        with self._turns.turn(len(group), size) if self._store.capabilities.links else nullcontext():
             for entry in group:
                 self._write(entry, self._verified(entry, 1))
 
@@ -147,7 +146,7 @@ class _Poured:
         with self._reading:
             self._go_on()
             read = memoryview(self._store.read(key, begin, end - begin))
-            with self._turn(len(together)) if end - begin < _SMALL * len(together) else nullcontext():
+            with self._turns.turn(len(together), end - begin):
                 self._go_on()
                 good = ""
                 for offset, size, entry in together:
@@ -157,21 +156,6 @@ class _Poured:
                     if good != entry.sha256:
                         raise _mismatch(self._view, entry)
                     self._write(entry, (body,))
-
-    @contextmanager
-    def _turn(self, files: int) -> Iterator[None]:
-        """Be the one who writes small files; whoever has waited for long writes beside others.
-
-        Each file is some short calls, and several threads that make such calls mostly hand the interpreter's lock
-        around: on two processors four took up to three times the CPU of one, and longer. Where a call takes long, as
-        on a network file system, they do not.
-        """
-        mine = self._writing.acquire(timeout=_PATIENCE_S * files)
-        try:
-            yield
-        finally:
-            if mine:
-                self._writing.release()
 
     def _go_on(self) -> None:
         """End what has waited for its turn, if somebody has failed meanwhile."""

@@ -53,7 +53,6 @@ class Noted:
         self._many: list[Mapping[Digest, Stored]] = []
         self._cupboard = Cupboard()
         self._latest: Gathered | None = None
-        self._gathered = 0
         self.count = 0
         """How many were noted."""
 
@@ -76,14 +75,11 @@ class Noted:
         return many
 
     def _gather(self, latest: Gathered, digest: Digest, stored: Stored) -> None:
-        self.count += 1
         if not latest.take(digest, stored):
             self._many.append({digest: stored})  # a strange key, of which there are few
-            return
-        self._gathered += 1
-        if self._gathered == _TOGETHER:
+        self.count += 1
+        if self.count % _TOGETHER == 0:
             self._many.append(latest.places())
-            self._gathered = 0
 
     def _spill(self) -> None:
         few, self.count = self._few, 0

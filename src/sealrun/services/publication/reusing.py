@@ -215,13 +215,15 @@ def pack_digests(hinted: Mapping[Digest, Hint]) -> Iterator[Digest]:
             yield parse_object_key(key).digest
 
 
-def mark_own_objects(store: Store, attempt: AttemptId, entries: Iterable[Entry], there: Marked) -> None:
-    """Mark what an earlier life of the same attempt has uploaded: only it writes these keys, and never a part."""
+def own_objects(store: Store, attempt: AttemptId, entries: Iterable[Entry], sizes: Mapping[Digest, int]) -> Marked:
+    """Return what an earlier life of the same attempt has uploaded: only it writes these keys, and never a part."""
+    there = Marked(sizes)
     for some in in_groups(entries, _STATS_AT_ONCE):
         keys = [object_key(entry.sha256, attempt) for entry in some]
         for entry, found in zip(some, fan_out(store.stat, keys, store.capabilities.parallel), strict=True):
             if found is not None and found.size == entry.size:
                 there.add(entry.sha256)
+    return there
 
 
 def _is_there(stored: Stored, found: ObjectStat | None) -> bool:

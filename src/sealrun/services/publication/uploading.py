@@ -16,7 +16,7 @@ from sealrun.domain.runs.contents import Contents, Marked
 from sealrun.domain.runs.manifest import Entry, Manifest
 from sealrun.ports import Clock, Source, StagedPack, Store
 from sealrun.services.publication.packing import Packer, Packing
-from sealrun.services.publication.reusing import mark_own_objects
+from sealrun.services.publication.reusing import own_objects
 
 _HEARTBEAT_S = 600.0
 
@@ -115,9 +115,7 @@ class Uploader:
         def key(entry: Entry) -> Key:
             return object_key(entry.sha256, intent.attempt)
 
-        there = Marked(sizes if resumed else {})
-        if resumed:
-            mark_own_objects(self._store, intent.attempt, alone(), there)
+        there = own_objects(self._store, intent.attempt, alone(), sizes) if resumed else Marked({})
 
         def items() -> Iterator[tuple[Key, Source]]:
             if packer is not None:

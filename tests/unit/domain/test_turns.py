@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from sealrun.adapters.machine import turns
-from sealrun.adapters.machine.turns import Turns
+from sealrun.domain import turns
+from sealrun.domain.turns import Turns
 
 
 class _Worker(threading.Thread):
