@@ -102,6 +102,7 @@ class PostOffice:
         self.journal: Journal = self.reopened()
         self.there = True
         self.again: list[str] = []
+        self.pauses = 0
 
     def reopened(self) -> SqliteJournal:
         """The journal, opened once more, as a restarted process does."""
@@ -118,8 +119,12 @@ class PostOffice:
             folder_sources=lambda _run: lambda _entry: BytesSource(b""),
             is_there=lambda _run: self.there,
             on_settle_again=self.again.append,
+            on_pause=self._pause,
         )
         return DeliveryLine(registry.name, registry.open, parts, hold=hold)
+
+    def _pause(self) -> None:
+        self.pauses += 1
 
     def accept(self, name: str, *registries: str) -> int:
         """Queue a run."""

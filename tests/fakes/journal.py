@@ -178,6 +178,9 @@ class FakeDeliveries:
     def of(self, sealed: int) -> Sequence[Delivery]:
         return sorted((d for d in self._all.values() if d.sealed == sealed), key=lambda each: each.registry)
 
+    def queued_of(self, sealed: Collection[int]) -> Collection[int]:
+        return {each.sealed for each in self.all(state="queued")} & {*sealed}
+
     def next_due(self, registry: str) -> float | None:
         waiting = (d for d in self.all(registry=registry, state="queued") if d.id not in self._claimed)
         return min((d.due for d in waiting), default=None)

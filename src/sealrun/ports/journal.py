@@ -199,6 +199,10 @@ class Deliveries(Protocol):
         """The deliveries of one sealed run, by registry."""
         ...
 
+    def queued_of(self, sealed: Collection[int]) -> Collection[int]:
+        """Those of some sealed runs that a registry has yet to get, also while it gets them."""
+        ...
+
     def next_due(self, registry: str) -> float | None:
         """When the next unclaimed delivery of a registry is due."""
         ...

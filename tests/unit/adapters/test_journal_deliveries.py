@@ -229,6 +229,23 @@ def test_the_next_due_time_is_that_of_an_unclaimed_delivery(office: PostOffice) 
     assert office.journal.deliveries.next_due("main") is None
 
 
+def test_of_some_runs_those_are_told_that_a_registry_has_yet_to_get(office: PostOffice) -> None:
+    done, parked, twice, claimed, other = (office.accept(name) for name in ("a", "b", "c", "d", "e"))
+    office.accept("c", "main", "second")
+    for sealed in (done, parked, twice, claimed):
+        delivery = office.journal.deliveries.claim("main", now(office), sealed)
+        assert delivery is not None
+        if sealed == parked:
+            office.journal.deliveries.park(delivery.id, "no")
+        elif sealed != claimed:
+            office.journal.deliveries.finish(delivery.id, DONE)
+    asked = [done, parked, twice, claimed, 99]
+    for deliveries in (office.journal.deliveries, office.reopened().deliveries):
+        assert {*deliveries.queued_of(asked)} == {twice, claimed}
+        assert {*deliveries.queued_of([other])} == {other}
+        assert not deliveries.queued_of([])
+
+
 def test_an_attempt_is_remembered_until_it_is_void(office: PostOffice) -> None:
     office.accept("a")
     delivery = claim(office)

@@ -452,6 +452,15 @@ def test_a_line_says_how_long_it_has_nothing_to_do(office: PostOffice, registry:
     assert registry.names() == ["r1"]
 
 
+def test_a_line_says_so_when_nothing_is_due(office: PostOffice, registry: FakeRegistry) -> None:
+    line = office.line(registry)
+    office.accept("r1")
+    line.step()
+    assert office.pauses == 0
+    line.step()
+    assert (office.pauses, registry.names()) == (1, ["r1"])
+
+
 def test_staged_bytes_are_preferred_to_the_folder(office: PostOffice, registry: FakeRegistry) -> None:
     asked: list[int] = []
     run, staged = a_run()

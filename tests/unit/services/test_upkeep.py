@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from sealrun.domain.runs.run import Completion
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader
 from sealrun.services.delivery.parts import AtHand
-from sealrun.services.delivery.staging import StagedSealings
+from sealrun.services.delivery.staging import Room, StagedSealings
 from sealrun.services.publication.packing import Packing
 from sealrun.services.publication.upkeep import OpenedRegistry
 from sealrun.services.watching.sealing import SealRequest
@@ -190,6 +191,41 @@ def test_while_many_runs_wait_nothing_more_is_staged(
     staged.release(2)
 
 
+@pytest.mark.parametrize(("most", "fits"), [(1, 1), (len(FILES), 1), (len(FILES) + 1, 2), (2 * len(FILES) + 1, 3)])
+def test_all_watches_together_keep_as_many_files_as_fit_and_those_of_the_last_run(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, most: int, fits: int
+) -> None:
+    monkeypatch.setattr("sealrun.services.delivery.staging.MOST_FILES", most)
+    registry, room = opened(store, tmp_path), Room()
+    watches = [StagedSealings(lambda: registry, room=room) for _ in range(3)]
+    folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
+    for watch in watches:
+        watch.keep(1, watch.seal(folder, REQUEST))
+    assert [watch.at_hand(1) is not None for watch in watches] == [number < fits for number in range(3)]
+    assert watches[0].full == watches[2].full == (fits * len(FILES) >= most)
+    assert [watch.release(1) for watch in watches] == [len(FILES) * (number < fits) for number in range(3)]
+    assert watches[0].release(1) == 0
+    assert not room.is_full
+
+
+def test_of_a_run_of_many_files_no_more_are_counted_than_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sealrun.services.delivery.staging.MOST_FILES", 30_000)
+    room = Room()
+    assert [room.enter(files) for files in (1_000_000, 10_000, 1)] == [True, True, False]
+    room.leave(1_000_000)
+    assert room.enter(1_000_000)
+
+
+def test_what_is_kept_again_takes_the_room_of_one(store: Store, tmp_path: Path) -> None:
+    registry, room = opened(store, tmp_path), Room()
+    staged = StagedSealings(lambda: registry, room=room)
+    folder = LocalFolder(str(a_folder(tmp_path / "run", FILES)), hashes=NoHashes())
+    for _ in range(3):
+        staged.keep(1, staged.seal(folder, REQUEST))
+    assert staged.release_all_but(lambda _kept: ()) == len(FILES)
+    assert (room._runs, room._files) == (0, 0)
+
+
 def test_what_is_sealed_while_others_look_at_the_queue_stays_at_hand(store: Store, tmp_path: Path) -> None:
     registry = opened(store, tmp_path)
     staged = StagedSealings(lambda: registry)
@@ -197,14 +233,15 @@ def test_what_is_sealed_while_others_look_at_the_queue_stays_at_hand(store: Stor
     for sealed in (1, 2):
         staged.keep(sealed, staged.seal(folder, REQUEST))
 
-    def queued() -> set[int]:
+    def queued(kept: Collection[int]) -> set[int]:
+        assert {*kept} == {1, 2}
         staged.keep(3, staged.seal(folder, REQUEST))  # by another thread, once the queue was read
         return {2}
 
     staged.release_all_but(queued)
     assert [staged.at_hand(sealed) is not None for sealed in (1, 2, 3)] == [False, True, True]
     assert registry.publish(at_hand_of(staged, 3).run, ticket(), at_hand_of(staged, 3).sources).new
-    staged.release_all_but(tuple)
+    staged.release_all_but(lambda _kept: ())
     assert [staged.at_hand(sealed) for sealed in (2, 3)] == [None, None]
 
 

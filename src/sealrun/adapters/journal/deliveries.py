@@ -206,6 +206,15 @@ class DeliveryRoom:
         rows = self._file.rows(f"{_SELECT} WHERE sealed = ? ORDER BY registry", (sealed,))
         return [_delivery(row) for row in rows]
 
+    def queued_of(self, sealed: Collection[int]) -> Collection[int]:
+        """Those of some sealed runs that a registry has yet to get; see the port."""
+        rows = self._file.rows(
+            """SELECT DISTINCT sealed FROM deliveries
+               WHERE sealed IN (SELECT value FROM json_each(?)) AND state = 'queued'""",
+            (msgspec.json.encode([*sealed]).decode(),),
+        )
+        return {int(number) for (number,) in rows}
+
     def next_due(self, registry: str) -> float | None:
         """When the next unclaimed delivery of a registry is due; see the port."""
         passed = 0

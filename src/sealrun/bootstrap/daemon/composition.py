@@ -17,6 +17,7 @@ from sealrun.adapters.run_folders.writers import FRESH_S, ProcWriters
 from sealrun.bootstrap.board.composed import DaemonBoard
 from sealrun.bootstrap.board.journal import Present
 from sealrun.bootstrap.daemon.alarming import AlarmRounds
+from sealrun.bootstrap.daemon.allocating import return_freed_memory
 from sealrun.bootstrap.daemon.chores import Chores
 from sealrun.bootstrap.daemon.notifying import add_telling
 from sealrun.bootstrap.daemon.stages import WatchStages
@@ -55,8 +56,8 @@ _COMPACT_S = 300.0
 _TIDY_S = 6 * 3600.0
 _RECLAIM_S = 3600.0
 _SEALERS = 2
-_FORGET_S = 5.0
 _FORGET_FULL_S = 0.5
+_MANY_FILES = 1000
 _KEEPING = KeepingSettings()
 _ALARMS = AlarmRules()
 _METRICS = MetricsSettings()
@@ -117,6 +118,7 @@ class Composition:
             is_there=_is_there,
             at_hand=self._stages.at_hand,
             on_settle_again=settle_again,
+            on_pause=self._let_go,
             works=self._works,
             travels=self.board.travels,
             meters=meters,
@@ -203,6 +205,11 @@ class Composition:
         mirrors = Mirrors(self._state, self._journal, registries, (mirror,), self._clock, self._entropy)
         return lambda: mirrors.round(mirror.name, timers.advance)
 
+    def _let_go(self) -> None:
+        """Forget what was staged for deliveries that are over."""
+        if self._stages.release_all_but(self._journal.deliveries.queued_of) >= _MANY_FILES:
+            return_freed_memory()
+
     def _opening(self, spec: RegistrySpec, opened: dict[str, OpenedRegistry]) -> Callable[[], OpenedRegistry]:
         def open_registry() -> OpenedRegistry:
             registry = self._opener.for_publishing(spec)
@@ -224,11 +231,9 @@ class Composition:
         def on_sealed(number: int, sealing: Sealing) -> None:
             staged.keep(number, sealing)
             now = self._clock.monotonic()
-            if now - forgotten[0] > (_FORGET_FULL_S if staged.full else _FORGET_S):  # the queue may be long
+            if staged.full and now - forgotten[0] > _FORGET_FULL_S:  # no line pauses while its queue is long
                 forgotten[0] = now
-                staged.release_all_but(
-                    lambda: {known.sealed for known in self._journal.deliveries.all(state="queued")} | {number}
-                )
+                self._let_go()
             for line in lines:
                 line.wake()
 

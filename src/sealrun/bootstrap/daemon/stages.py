@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from functools import partial
 
 from sealrun.domain.watches.watch import WatchSpec
 from sealrun.services.delivery.parts import AtHand
 from sealrun.services.delivery.pausing import Hold
-from sealrun.services.delivery.staging import StagedSealings
+from sealrun.services.delivery.staging import Room, StagedSealings
 from sealrun.services.publication.upkeep import OpenedRegistry
 
 
@@ -18,6 +18,7 @@ class WatchStages:
     def __init__(self) -> None:
         """Stage nothing yet."""
         self._by_watch: dict[str, StagedSealings] = {}
+        self._room = Room()
 
     def renew(
         self, watches: Sequence[WatchSpec], opened: Mapping[str, OpenedRegistry], holds: Mapping[str, Hold]
@@ -29,11 +30,11 @@ class WatchStages:
         still waits of it is read from its folder.
         """
         for gone in self._by_watch.keys() - {watch.name for watch in watches}:
-            self._by_watch.pop(gone).release_all_but(tuple)
+            self._by_watch.pop(gone).release_all_but(_none)
         for watch in watches:
             choose, may_send = partial(_first_open, watch, opened), partial(_may_send, watch, opened, holds)
             if (known := self._by_watch.get(watch.name)) is None:
-                self._by_watch[watch.name] = StagedSealings(choose, may_send)
+                self._by_watch[watch.name] = StagedSealings(choose, may_send, self._room)
             else:
                 known.choosing(choose, may_send)
 
@@ -41,10 +42,18 @@ class WatchStages:
         """Those of one watch."""
         return self._by_watch[watch]
 
+    def release_all_but(self, waiting: Callable[[Collection[int]], Container[int]]) -> int:
+        """Of every watch, see `StagedSealings`."""
+        return sum(staged.release_all_but(waiting) for staged in tuple(self._by_watch.values()))
+
     def at_hand(self, sealed: int) -> AtHand | None:
         """Return a run that was sealed in this process, or None."""
         all_of_them = tuple(self._by_watch.values())
         return next((found for staged in all_of_them if (found := staged.at_hand(sealed)) is not None), None)
+
+
+def _none(_kept: Collection[int]) -> Container[int]:
+    return ()
 
 
 def _chosen(watch: WatchSpec, opened: Mapping[str, OpenedRegistry]) -> str | None:

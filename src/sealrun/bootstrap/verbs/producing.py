@@ -136,7 +136,8 @@ class Producer:
                 work()
             finally:
                 self._staged.sweep()
-            if len(taken - done.keys()) >= _TOGETHER:  # what waits in a stage takes a file of this process each
+            # What waits in a stage takes a file of this process each, and memory.
+            if len(taken - done.keys()) >= _TOGETHER or self._staged.full:
                 self._deliver_each(taken - done.keys(), done)
 
         try:

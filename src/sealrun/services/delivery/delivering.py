@@ -74,8 +74,7 @@ class DeliveryLine:
         self.woken = threading.Event()
         self.pulse = parts.works.pulse()
         self._hands = Hands(f"sealrun-delivery-{registry}", self.woken.set)
-        self._stopping = threading.Event()
-        self._recover, self._compact = threading.Event(), threading.Event()
+        self._stopping, self._recover, self._compact = (threading.Event() for _ in range(3))
         self._recover.set()
 
     def wake(self) -> None:
@@ -132,6 +131,7 @@ class DeliveryLine:
     def _pause_s(self) -> float:
         if (held := self._held_s()) > 0:
             return min(POLL_S, held)
+        self._parts.on_pause()
         due = self._journal.deliveries.next_due(self.registry)
         return POLL_S if due is None else max(0.0, min(POLL_S, due - self._clock.now().timestamp()))
 

@@ -84,13 +84,17 @@ def _tell_nobody(_path: str) -> None:
     return None
 
 
+def _do_nothing() -> None:
+    return None
+
+
 class LineParts(msgspec.Struct, frozen=True, kw_only=True):
     """What every line of a daemon works with.
 
     `folder_sources` says where a run's bytes are in its folder; `at_hand` gives what this process still has of a run
     that it sealed, by its id. `is_there`: is the run's folder still on this machine? `on_settle_again` is told the path
-    of a folder that has to settle again. `travels` hears of what is in flight, for people. `meters` count
-    what becomes of deliveries, and `accepted` says when a sealed run was queued.
+    of a folder that has to settle again, `on_pause` that nothing is due for a registry. `travels` hears of what is in
+    flight, for people. `meters` count what becomes of deliveries, and `accepted` says when a sealed run was queued.
     """
 
     journal: Journal
@@ -100,6 +104,7 @@ class LineParts(msgspec.Struct, frozen=True, kw_only=True):
     is_there: Callable[[SealedRun], bool]
     at_hand: Callable[[int], AtHand | None] = _nothing_at_hand
     on_settle_again: Callable[[str], None] = _tell_nobody
+    on_pause: Callable[[], None] = _do_nothing
     works: Works = msgspec.field(default_factory=Works)
     travels: Travels | None = None
     meters: Meters = UNMETERED

@@ -20,6 +20,10 @@ _log = logging.getLogger("sealrun.sealing")
 
 MOST_KEPT = 128
 """Of so many runs at most, since each may hold a file open: while a registry is away, any number may wait for it."""
+MOST_FILES = 30_000
+"""Of runs that have so many files together, some 400 bytes for each: this many, and those of the run that came last."""
+_NEAR_FILES = 20_000
+"""What is known of more files of one run waits out of memory (`domain.shelves`)."""
 
 
 class Stages(Protocol):
@@ -50,6 +54,33 @@ class _Waiting(NamedTuple):
 _NOTHING = _Waiting(None, None)
 
 
+class Room:
+    """How much is kept, by several `StagedSealings` together. Any thread may call anything."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._lock = threading.Lock()
+        self._runs = self._files = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more fits in."""
+        return self._runs >= MOST_KEPT or self._files >= MOST_FILES
+
+    def enter(self, files: int) -> bool:
+        """Make room for a run of so many files; False if there is none."""
+        with self._lock:
+            if self.is_full:
+                return False
+            self._runs, self._files = self._runs + 1, self._files + min(files, _NEAR_FILES)
+            return True
+
+    def leave(self, files: int) -> None:
+        """The room of such a run is free."""
+        with self._lock:
+            self._runs, self._files = self._runs - 1, self._files - min(files, _NEAR_FILES)
+
+
 def _always() -> bool:
     return True
 
@@ -57,15 +88,18 @@ def _always() -> bool:
 class StagedSealings:
     """Keeps what was staged until the run's deliveries are done. In memory: a crash costs reading the files again.
 
-    Of more than `MOST_KEPT` runs nothing is kept: their deliveries read the folder, as after a crash.
+    Of more than `MOST_KEPT` runs, or `MOST_FILES`, nothing is kept: their deliveries read the folder, as after a crash.
     `seal`, `keep` and `sweep` belong together in one thread; any number of threads may do so at once.
     """
 
-    def __init__(self, choose: Callable[[], Stages | None], may_send: Callable[[], bool] = _always) -> None:
+    def __init__(
+        self, choose: Callable[[], Stages | None], may_send: Callable[[], bool] = _always, room: Room | None = None
+    ) -> None:
         """`choose` returns the opened registry that gets the copies now, or None if there is none.
 
-        Bytes go there ahead of the run's delivery only where ``may_send()``.
+        Bytes go there ahead of the run's delivery only where ``may_send()``. Others may share its `room`.
         """
+        self._room = room or Room()
         self._choose = choose
         self._may_send = may_send
         self._lock = threading.Lock()
@@ -107,21 +141,17 @@ class StagedSealings:
     @property
     def full(self) -> bool:
         """Whether nothing more is kept until deliveries are done."""
-        with self._lock:
-            return len(self._kept) >= MOST_KEPT
+        return self._room.is_full
 
     def keep(self, sealed: int, sealing: Sealing) -> None:
         """Keep the sources of what this thread sealed last, which the journal knows as `sealed`."""
         waiting = self._take()
-        with self._lock:
-            known = self._kept.pop(sealed, None)
-            over = len(self._kept) >= MOST_KEPT
-            if not over:
-                self._kept[sealed] = (sealing, waiting)
-        if known is not None:
-            known[1].discard()
-        if over:
+        self.release(sealed)
+        if not self._room.enter(sealing.envelope.files):
             waiting.discard()
+            return
+        with self._lock:
+            self._kept[sealed] = (sealing, waiting)
 
     def sweep(self) -> None:
         """Discard what this thread staged last and nobody kept. Harmless when there is nothing."""
@@ -139,21 +169,23 @@ class StagedSealings:
             known = self._kept.get(sealed)
         return None if known is None else AtHand(known[0].run, known[0].source, known[0].packs, known[1].ahead)
 
-    def release(self, sealed: int) -> None:
-        """Forget a run and discard what nobody took. Harmless twice."""
+    def release(self, sealed: int) -> int:
+        """Forget a run and discard what nobody took; return how many files it had. Harmless twice, 0 then."""
         with self._lock:
             known = self._kept.pop(sealed, None)
-        if known is not None:
-            known[1].discard()
+        if known is None:
+            return 0
+        files = known[0].envelope.files
+        self._room.leave(files)
+        known[1].discard()
+        return files
 
-    def release_all_but(self, waiting: Callable[[], Container[int]]) -> None:
-        """Forget every run that is not in ``waiting()``: their deliveries are over.
+    def release_all_but(self, waiting: Callable[[Collection[int]], Container[int]]) -> int:
+        """Forget every run that is not in ``waiting(kept)``: their deliveries are over. Return how many files they had.
 
         What is kept while that is asked stays: it was queued too late to be in the answer.
         """
         with self._lock:
             kept = list(self._kept)
-        still = waiting() if kept else ()
-        for sealed in kept:
-            if sealed not in still:
-                self.release(sealed)
+        still = waiting(kept) if kept else ()
+        return sum(self.release(sealed) for sealed in kept if sealed not in still)
