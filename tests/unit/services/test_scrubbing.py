@@ -197,3 +197,6 @@ def test_seen_keys_tells_new_from_old_through_every_growth() -> None:
     assert all(seen.add(f"key {number}") for number in range(5000))
     assert not any(seen.add(f"key {number}") for number in range(5000))
     assert len(seen) == 5000
+    some = [f"key {number}" for number in range(4990, 5010)]
+    assert seen.add_all([*some, *some]) == [*range(10, 20)]
+    assert len(seen) == 5010

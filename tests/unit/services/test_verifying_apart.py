@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from tests.builders.worlds import World, published, retire
+from tests.builders.worlds import EVERYTHING_PACKED, World, published, retire
 
 from sealrun.domain.address import AttemptId, Digest, Key, pointer_log, refs_key, run_key
-from sealrun.domain.registry.publication import Stored
+from sealrun.domain.records import sha256
+from sealrun.domain.registry.columns import PackColumns
+from sealrun.domain.registry.places import PackPlaces, Places
+from sealrun.domain.registry.publication import Refs, Stored
 from sealrun.domain.runs.manifest import MANIFEST_FILE
 from sealrun.domain.upkeep.damage import VerifyReport, Window
 from sealrun.services.mending.portions import Answer, BytesPortion, Depth, Portion, cut_bytes, verify_portion
-from sealrun.services.mending.rereading import Outside
+from sealrun.services.mending.rereading import Outside, Unseen
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.mending.verifying_apart import Engine, SpreadVerifier
 
@@ -135,11 +139,109 @@ def test_a_worker_stops_once_it_has_noted_enough_and_the_rest_is_handed_out_agai
 def test_bytes_are_cut_into_portions_of_bounded_size_and_packs_stay_together() -> None:
     large = [(Digest("a" * 64), Stored(Key(f"large-{number}"), 50 << 20)) for number in range(3)]
     packed = [(Digest(f"{at:064x}"), Stored(Key(f"pack-{at % 2}"), 10, at)) for at in range(10_000)]
-    portions = list(cut_bytes((*packed, *large), lambda *_: True))
+    portions = list(cut_bytes((*packed, *large), Unseen(Window(), "look")))
     handed = [pair for portion in portions for pair in portion.objects]
     assert len(handed) == len(set(handed))
     assert set(handed) == {*packed, *large}
-    assert all(len(portion.objects) <= 4096 for portion in portions)
-    assert all(sum(stored.size for _, stored in portion.objects) <= 64 << 20 for portion in portions)
-    places = [(stored.key, stored.offset or 0) for portion in portions for _, stored in portion.objects]
+    assert [len(portion.objects) for portion in portions if portion.objects[0] in packed] == [5_000, 5_000], "spans"
+    assert [len(portion.objects) for portion in portions if portion.objects[0] in large] == [1, 1, 1]
+    places = [(stored.key, stored.offset) for portion in portions for _, stored in portion.objects if stored.offset]
     assert places == sorted(places)
+
+
+@pytest.fixture
+def in_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have places noted in columns from the third on, and handed out seven at a time."""
+    monkeypatch.setattr("sealrun.services.mending.looking.FEW", 2)
+    monkeypatch.setattr("sealrun.services.mending.portions._MOST_MEMBERS", 7)
+
+
+def packed_world() -> World:
+    """Two runs of many files in packs, that share most of them, and a small one that shares some."""
+    world = World(packs=EVERYTHING_PACKED)
+    files = {f"{number:02}": b"%d" % number * (number + 1) for number in range(40)}
+    published(world, files, name="first")
+    published(world, {**files, "another": b"one", "and another": b"and another"}, name="second")
+    published(world, {"small": files["07"], "new": b"new"}, name="third")
+    return world
+
+
+def pack_of_first(world: World) -> Key:
+    return max((Key(key) for key in objects_of(world)), key=lambda key: len(world.store.bodies[key]))
+
+
+@pytest.mark.usefixtures("in_columns")
+def test_what_is_noted_in_columns_gives_the_same_report() -> None:
+    world, told = packed_world(), list[Portion]()
+    report = apart(world, told=told.append)
+    assert report == Verifier(world.reader()).everything()
+    handed = [portion for portion in told if isinstance(portion, BytesPortion)]
+    assert sum(len(pack) for portion in handed for pack in portion.packs) > 40
+    members = sum(len(portion.objects) + sum(map(len, portion.packs)) for portion in handed)
+    assert members == report.objects == 43, "each once"
+
+
+@pytest.mark.usefixtures("in_columns")
+@pytest.mark.parametrize("harm", ["flip", "cut", "lose"])
+@pytest.mark.parametrize("depth", [Depth(), Depth(window=Window(0.25, 0.5)), Depth(read_bytes=False)])
+def test_damage_inside_packs_is_found_in_columns_as_it_is_one_by_one(harm: str, depth: Depth) -> None:
+    world = packed_world()
+    key = pack_of_first(world)
+    body = bytearray(world.store.bodies[key])
+    at = body.index(b"37" * 38)
+    if harm == "flip":
+        body[at + 3] ^= 1
+    damage(world, key, None if harm == "lose" else bytes(body[: at + 5] if harm == "cut" else body))
+    expected = Verifier(world.reader(), read_bytes=depth.read_bytes, window=depth.window).everything()
+    assert apart(world, depth) == expected
+    if depth == Depth():
+        paths = {found.path for found in expected.damages}
+        assert paths == {"37"} if harm == "flip" else {"37", "38", "39"} <= paths
+
+
+@pytest.mark.usefixtures("in_columns")
+def test_outside_of_the_window_members_are_passed_over_in_columns() -> None:
+    world, told = packed_world(), list[Portion]()
+    depth = Depth(window=Window(0.25, 0.5), outside="skip")
+    report = apart(world, depth, told.append)
+    assert report == Verifier(world.reader(), window=depth.window, outside="skip").everything()
+    assert 0 < report.objects < 43
+
+
+@pytest.mark.usefixtures("in_columns")
+def test_a_file_whose_place_the_refs_do_not_tell_is_damage() -> None:
+    world = packed_world()
+    _, done = published(world, {"a": b"a", "b": b"b", "c": b"c", "d": b"d"}, name="fourth")
+    key = refs_key(AttemptId(done.attempt))
+    refs = Refs.decode(world.store.bodies[key], key)
+    kept = {digest: stored for digest, stored in refs.objects.items() if digest != sha256(b"c")}
+    damage(world, key, Refs(attempt=refs.attempt, objects=kept).encode())
+    expected = Verifier(world.reader()).everything()
+    assert [(found.kind, found.path) for found in expected.damages] == [("refs", "c")]
+    assert apart(world) == expected
+
+
+def test_members_of_long_packs_are_cut_by_number_and_by_size() -> None:
+    small = PackPlaces(
+        Key("small"), PackColumns(bytes(32) * 40_000, array("I", range(40_000)), array("I", [1] * 40_000))
+    )
+    starts = array("I", range(0, 100 << 20, 1 << 20))
+    mixed = array("I", [*starts[50:], *starts[:50]])  # refs have them in order of their digests
+    large = PackPlaces(Key("large"), PackColumns(bytes(32) * 100, mixed, array("I", [1 << 20] * 100)))
+    unseen = Unseen(Window(), "look")
+    portions = list(cut_bytes([Places({}, [small, large]), Places({}, [large])], unseen))
+    packs = [pack for portion in portions for pack in portion.packs]
+    assert [len(pack) for pack in packs] == [16_384, 16_384, 40_000 - 2 * 16_384, *[4] * 25]
+    assert [offset for pack in packs for _, offset, _ in pack.rows()] == [*range(40_000), *starts]
+    assert len(unseen.seen) == 40_100
+
+
+def test_a_member_is_the_same_in_columns_and_by_itself() -> None:
+    unseen = Unseen(Window(), "look")
+    pack = PackPlaces(Key("pack"), PackColumns(bytes(64), array("I", [5, 9]), array("Q", [4, 1])))
+    pairs = [(digest, Stored(pack.key, size, offset)) for digest, offset, size in pack.rows()]
+    other = (Digest("a" * 64), Stored(Key("pack"), 1))
+    assert unseen.objects([pairs[0], other, other]) == [pairs[0], other]
+    assert list(unseen.members(pack).rows()) == [(Digest("0" * 64), 9, 1)]
+    assert unseen.objects([*pairs, other]) == []
+    assert len(unseen.members(pack)) == 0

@@ -18,6 +18,7 @@ from sealrun.services.mending.portions import Depth, verify_portion
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.mending.verifying_apart import Engine, SpreadVerifier
 from sealrun.services.storage.overview import Overview, Recent, Records
+from sealrun.services.storage.streaming import Spare
 from sealrun.services.threads.fanning import fan_out
 
 Advance = Callable[[int], None]
@@ -26,6 +27,8 @@ _SMALL = 2048
 _ATTEMPTS = 20_000
 """So many keys of attempts are listed for the sake of those that are retired."""
 _IN_FLIGHT = 2
+_SPARE_PIECES = 3
+"""So many pieces of large objects wait in memory beside one for each thread."""
 
 
 def verify(
@@ -64,7 +67,9 @@ def _on_threads(reader: Reader, experiments: list[str] | None, depth: Depth, adv
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
 
         def everything(seen: Reader, afresh: Reader | None) -> VerifyReport:
-            call = partial(verify_portion, seen, depth, advance=advance)
+            spare = Spare()
+            spare.give(_SPARE_PIECES)
+            call = partial(verify_portion, seen, depth, advance=advance, spare=spare)
             engine = Engine(pool, call, _IN_FLIGHT * threads)
             return SpreadVerifier(seen, engine, depth, afresh=afresh).everything(experiments)
 

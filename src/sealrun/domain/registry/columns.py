@@ -43,6 +43,18 @@ class DigestColumns:
         """Return one digest."""
         return self._digests(row, row + 1)
 
+    def part(self, begin: int, end: int) -> Self:
+        """Return those from one row to before another, in memory."""
+        some = (self._numbers(which, begin, end) for which in self._which())
+        return type(self)(self._digests(begin, end), *some)
+
+    def picked(self, rows: Sequence[int]) -> Self:
+        """Return some of them, by their positions and in that order; in memory."""
+        digests = self.digests
+        some = b"".join([digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES] for at in rows])
+        columns = (self._numbers(which, 0, self._count) for which in self._which())
+        return type(self)(some, *(array(column.typecode, [column[at] for at in rows]) for column in columns))
+
     def in_order(self) -> Self:
         """Return all in order of their digests; on a shelf if these are."""
         digests = self.digests
@@ -50,7 +62,7 @@ class DigestColumns:
         def digest(row: int) -> bytes:
             return digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
 
-        ordered = self._picked(array("I", sorted(range(self._count), key=digest)))
+        ordered = self.picked(array("I", sorted(range(self._count), key=digest)))
         if self._away is not None:
             ordered.put_away(self._away[0])
         return ordered
@@ -81,12 +93,6 @@ class DigestColumns:
         for begin in range(0, self._count, ROWS):
             end = min(begin + ROWS, self._count)
             yield self._digests(begin, end), [self._numbers(which, begin, end) for which in self._which()]
-
-    def _picked(self, rows: Sequence[int]) -> Self:
-        digests = self.digests
-        some = b"".join([digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES] for at in rows])
-        columns = (self._numbers(which, 0, self._count) for which in self._which())
-        return type(self)(some, *(array(column.typecode, [column[at] for at in rows]) for column in columns))
 
     def _which(self) -> range:
         return range(len(self._near[1] if self._near is not None else self._on_shelf()[2]))
@@ -169,7 +175,11 @@ class PackColumns(DigestColumns):
 
     def among(self, rows: Sequence[int]) -> PackColumns:
         """Return some of them, by their positions; all of them are not copied."""
-        return self if len(rows) == self._count else self._picked(rows)
+        return self if len(rows) == self._count else self.picked(rows)
+
+    def as_they_lie(self) -> array[int]:
+        """Return all positions, in the order of the offsets."""
+        return array("I", sorted(range(self._count), key=self.offsets.__getitem__))
 
     def blocks(self) -> Iterator[tuple[bytes, array[int], array[int]]]:
         """Yield the same columns for some rows at a time."""

@@ -118,11 +118,21 @@ class InColumns(Mapping[Digest, Stored]):
         """How many contents are in columns."""
 
     def _find(self, digest: Digest) -> Stored | None:
-        number = self._index.find(bytes.fromhex(digest)) if self._held else -1
+        number = self._number(digest)
         if number < 0:
             return None
         columns, row = self._at(number)
         return columns.place(row)
+
+    def _number(self, digest: Digest) -> int:
+        return self._index.find(bytes.fromhex(digest)) if self._held else -1
+
+    def __contains__(self, digest: object) -> bool:
+        return isinstance(digest, str) and self._number(Digest(digest)) >= 0
+
+    def forget(self) -> None:
+        """Drop what was made to find a content, until one is looked for again. Harmless at any time."""
+        self.__dict__.pop("_index", None)
 
     @cached_property
     def _index(self) -> DigestIndex:
@@ -175,6 +185,15 @@ class Places(InColumns):
         if stored is None:
             raise KeyError(digest)
         return stored
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self.others or super().__contains__(digest)
+
+    def forget(self) -> None:
+        """Drop what was made to find a content; see above."""
+        super().forget()
+        if isinstance(self.others, InColumns):
+            self.others.forget()
 
     def ordered_rows(self) -> Iterator[PlaceRow]:
         """Yield every content with its place, in order of the digests."""

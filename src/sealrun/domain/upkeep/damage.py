@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Collection, Hashable, Iterable
 from math import ceil
 from typing import Literal
 
@@ -110,29 +111,28 @@ class SeenKeys:
         """How many distinct keys were seen."""
         return self._count
 
-    def add(self, key: str) -> bool:
+    def add(self, key: Hashable) -> bool:
         """Remember a key; tell whether it is new."""
-        word = hash(key) & _WORD or 1
-        if not self._put(word):
-            return False
-        self._count += 1
-        if 3 * self._count > 2 * len(self._slots):
-            self._grow()
-        return True
+        return bool(self.add_all((key,)))
 
-    def _put(self, word: int) -> bool:
-        slots, last = self._slots, len(self._slots) - 1
-        at = word & last
-        while slots[at]:
-            if slots[at] == word:
-                return False
-            at = (at + 1) & last
-        slots[at] = word
-        return True
+    def add_all(self, keys: Collection[Hashable]) -> list[int]:
+        """Remember keys; return the positions of those that are new."""
+        while 3 * (self._count + len(keys)) > 2 * len(self._slots):
+            words = self._slots
+            self._slots = array("Q", (0,)) * (2 * len(words))
+            self._put(filter(None, words))
+        new = self._put(map(hash, keys))
+        self._count += len(new)
+        return new
 
-    def _grow(self) -> None:
-        words = self._slots
-        self._slots = array("Q", (0,)) * (2 * len(words))
-        for word in words:
-            if word:
-                self._put(word)
+    def _put(self, words: Iterable[int]) -> list[int]:
+        slots, last, new = self._slots, len(self._slots) - 1, list[int]()
+        for position, signed in enumerate(words):  # in one loop: a call for each costs more than the rest
+            word = signed & _WORD or 1
+            at = word & last
+            while (slot := slots[at]) and slot != word:
+                at = (at + 1) & last
+            if not slot:
+                slots[at] = word
+                new.append(position)
+        return new

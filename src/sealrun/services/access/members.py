@@ -12,7 +12,9 @@ import msgspec
 
 from sealrun.domain.address import Digest, Key
 from sealrun.domain.registry.packing import spans
+from sealrun.domain.registry.places import PackPlaces
 from sealrun.domain.registry.publication import Stored
+from sealrun.domain.runs.entries import DIGEST_BYTES
 from sealrun.ports import Store
 
 T = TypeVar("T")
@@ -45,6 +47,26 @@ def plan_spans(members: Iterable[tuple[Digest, Stored]]) -> list[Span]:
             end = max(offset + size for offset, size in ranges[first:last])
             planned.append(Span(key, ranges[first][0], end, tuple(held[first:last])))
     return planned
+
+
+class PackedSpan(msgspec.Struct, frozen=True):
+    """The same, each member as its offset, its size and its digest as bytes."""
+
+    key: Key
+    begin: int
+    end: int
+    members: Sequence[tuple[int, int, bytes]]
+
+
+def plan_packed(pack: PackPlaces) -> Iterator[PackedSpan]:
+    """Say how members of one pack are read, in the order of their places."""
+    digests = pack.digests
+    each = (digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES))
+    members = sorted(zip(pack.columns.offsets, pack.sizes, each, strict=True))
+    ranges = [(offset, size) for offset, size, _ in members]
+    for first, last in spans(ranges, gap=_GAP, most=SPAN):
+        end = max(offset + size for offset, size in ranges[first:last])
+        yield PackedSpan(pack.key, ranges[first][0], end, members[first:last])
 
 
 def neighbours(

@@ -8,6 +8,7 @@ from typing import Protocol
 from sealrun.domain.address import Digest
 from sealrun.domain.registry.columns import Cupboard
 from sealrun.domain.registry.object_places import Gathered
+from sealrun.domain.registry.places import InColumns
 from sealrun.domain.registry.publication import Stored
 from sealrun.domain.runs.contents import FEW
 from sealrun.domain.upkeep.damage import Damage
@@ -32,8 +33,13 @@ class Looker(Protocol):
         """How many bytes were read."""
         ...
 
-    def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
-        """Check what was not checked before."""
+    @property
+    def any_damaged(self) -> bool:
+        """Whether `damage_of` has anything to tell."""
+        ...
+
+    def look_all(self, places: Mapping[Digest, Stored]) -> None:
+        """Check what of a run was not checked before."""
         ...
 
     def damage_of(self, stored: Stored) -> Damage | None:
@@ -46,6 +52,7 @@ class Noted:
 
     objects = 0
     bytes_read = 0
+    any_damaged = False
 
     def __init__(self) -> None:
         """Nothing was asked yet."""
@@ -53,8 +60,20 @@ class Noted:
         self._many: list[Mapping[Digest, Stored]] = []
         self._cupboard = Cupboard()
         self._latest: Gathered | None = None
+        self._gathered = 0
         self.count = 0
         """How many were noted."""
+
+    def look_all(self, places: Mapping[Digest, Stored]) -> None:
+        """Note them, as columns where that is what they are."""
+        if not isinstance(places, InColumns) or len(places) <= FEW:
+            self.look(places.items())
+            return
+        if self._latest is None:
+            self._spill()
+        places.forget()
+        self._many.append(places)
+        self.count += len(places)
 
     def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
         """Note them."""
@@ -78,7 +97,9 @@ class Noted:
         if not latest.take(digest, stored):
             self._many.append({digest: stored})  # a strange key, of which there are few
         self.count += 1
-        if self.count % _TOGETHER == 0:
+        self._gathered += 1
+        if self._gathered == _TOGETHER:
+            self._gathered = 0
             self._many.append(latest.places())
 
     def _spill(self) -> None:
@@ -99,8 +120,9 @@ class Known(Noted):
         """Tell of `damaged`; everything else is whole."""
         super().__init__()
         self._damaged = damaged
+        self.any_damaged = bool(damaged)
 
-    def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
+    def look_all(self, places: Mapping[Digest, Stored]) -> None:
         """Everything was looked at."""
 
     def damage_of(self, stored: Stored) -> Damage | None:

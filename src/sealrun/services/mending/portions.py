@@ -6,23 +6,26 @@ them. Repeating a portion is harmless, since nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from sealrun.domain.address import Digest
+from sealrun.domain.grouping import in_groups
+from sealrun.domain.registry.places import PackPlaces, Places
 from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.registry.publication import Stored
 from sealrun.domain.upkeep.damage import Damage, Window
+from sealrun.services.access.members import SPAN, neighbours, plan_spans
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.comparing import check_pointer
 from sealrun.services.mending.looking import Asked, Noted
-from sealrun.services.mending.rereading import Advance, Outside, Rereader
+from sealrun.services.mending.rereading import Advance, Outside, Rereader, Unseen
 from sealrun.services.mending.verifying import Verifier
+from sealrun.services.storage.streaming import Spare
 
-_MOST_BYTES = 64 << 20
 _MOST_OBJECTS = 4096
+_MOST_MEMBERS = 16_384
 _ENOUGH = 20_000
 
 
@@ -57,9 +60,10 @@ class AttemptPortion(msgspec.Struct, frozen=True):
 
 
 class BytesPortion(msgspec.Struct, frozen=True):
-    """Objects and members of packs that are looked at and read."""
+    """Objects and members of packs that are looked at and read, each once; of many members, columns in `packs`."""
 
-    objects: tuple[tuple[Digest, Stored], ...]
+    objects: tuple[tuple[Digest, Stored], ...] = ()
+    packs: tuple[PackPlaces, ...] = ()
 
 
 Portion = RunsPortion | PointersPortion | AttemptPortion | BytesPortion
@@ -83,10 +87,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     bytes_read: int = 0
 
 
-def verify_portion(reader: Reader, depth: Depth, portion: Portion, advance: Advance | None = None) -> Answer:
-    """Look at a portion; `advance` is told bytes. Reads only; errors of the store as they come."""
+def verify_portion(
+    reader: Reader, depth: Depth, portion: Portion, advance: Advance | None = None, spare: Spare | None = None
+) -> Answer:
+    """Look at a portion; `advance` is told bytes. Reads only; errors of the store as they come.
+
+    Those that are looked at meanwhile in this process share `spare` room for pieces of large objects.
+    """
     match portion:
-        case BytesPortion(objects):
+        case BytesPortion(objects, packs):
             rereader = Rereader(
                 reader.store,
                 read_bytes=depth.read_bytes,
@@ -94,8 +103,10 @@ def verify_portion(reader: Reader, depth: Depth, portion: Portion, advance: Adva
                 outside=depth.outside,
                 advance=advance,
                 alone=False,
+                spare=spare,
             )
-            rereader.look(objects)
+            rereader.check(objects)
+            rereader.check_packs(packs)
             return Answer(broken=dict(rereader.damaged), bytes_read=rereader.bytes_read)
         case PointersPortion(_, pointers):
             return _pointers(reader, pointers)
@@ -139,24 +150,46 @@ def _pointers(reader: Reader, pointers: tuple[PointerName, ...]) -> Answer:
     return Answer(damages=tuple(damages.values()), at=tuple(damages), kept=tuple(kept))
 
 
-def cut_bytes(objects: Asked, is_wanted: Callable[[Digest, Stored], bool]) -> Iterator[BytesPortion]:
-    """Cut those that are wanted into portions: what lies together in a pack stays together, what is large is alone.
+def cut_bytes(asked: Asked, unseen: Unseen) -> Iterator[BytesPortion]:
+    """Cut what is unseen into portions of some MiB: neighbours in a pack stay together, what is large is alone.
 
-    Of many, the next portion is made when it is asked for: columns have the members of a pack as they lie.
+    Of many, the next portion is made when it is asked for.
     """
-    if isinstance(objects, list):
-        wanted: Iterable[tuple[Digest, Stored]] = chain.from_iterable(some.items() for some in objects)
-    else:
-        wanted = sorted(objects, key=lambda pair: (pair[1].key, pair[1].offset or 0))
-    cut: list[tuple[Digest, Stored]] = []
-    size = 0
-    for digest, stored in wanted:
-        if not is_wanted(digest, stored):
-            continue
-        if cut and (size + stored.size > _MOST_BYTES or len(cut) == _MOST_OBJECTS):
+    if isinstance(asked, tuple):
+        yield from _cut(unseen.objects(asked))
+        return
+    for places in asked:
+        packs, others = (places.packs, places.others) if isinstance(places, Places) else ((), places)
+        for some in in_groups(others.items(), _MOST_OBJECTS):
+            yield from _cut(unseen.objects(some))
+        for pack in packs:
+            rows = pack.columns.as_they_lie()  # so that neighbours are read together
+            for begin in range(0, len(rows), _MOST_MEMBERS):
+                columns = pack.columns.picked(rows[begin : begin + _MOST_MEMBERS])
+                yield from _cut_pack(unseen.members(PackPlaces(pack.key, columns)))
+
+
+def _cut(objects: Sequence[tuple[Digest, Stored]]) -> Iterator[BytesPortion]:
+    spans = plan_spans(pair for pair in objects if pair[1].offset is not None)
+    alone = [pair for pair in objects if pair[1].offset is None]
+    for pieces in (
+        (((pair,), pair[1].size) for pair in alone),
+        ((span.members, span.end - span.begin) for span in spans),
+    ):
+        cut: list[tuple[Digest, Stored]] = []
+        size = 0
+        for some, length in pieces:
+            if cut and (size + length > SPAN or len(cut) + len(some) > _MOST_OBJECTS):
+                yield BytesPortion(tuple(cut))
+                cut, size = [], 0
+            cut += some
+            size += length
+        if cut:
             yield BytesPortion(tuple(cut))
-            cut, size = [], 0
-        cut.append((digest, stored))
-        size += stored.size
-    if cut:
-        yield BytesPortion(tuple(cut))
+
+
+def _cut_pack(pack: PackPlaces) -> Iterator[BytesPortion]:
+    """Cut members of a pack, in the order of their offsets."""
+    ranges = list(zip(pack.columns.offsets, pack.sizes, strict=True))
+    for some in neighbours(range(len(pack)), ranges.__getitem__):
+        yield BytesPortion(packs=(PackPlaces(pack.key, pack.columns.part(some[0], some[-1] + 1)),))

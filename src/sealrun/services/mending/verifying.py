@@ -12,7 +12,6 @@ import msgspec
 
 from sealrun.domain.address import AttemptId, retired_key, runs_prefix
 from sealrun.domain.errors import IntegrityError, NotFoundError, UsageError
-from sealrun.domain.grouping import in_groups
 from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.runs.entries import columns_of
 from sealrun.domain.runs.manifest import Sums
@@ -32,8 +31,6 @@ from sealrun.services.mending.comparing import (
 )
 from sealrun.services.mending.looking import Looker
 from sealrun.services.mending.rereading import Advance, Outside, Rereader
-
-_LOOKED_AT_ONCE = 8_192
 
 
 class Verifier:
@@ -185,12 +182,10 @@ class Verifier:
             yield from compare_run_folder(self._store, view)
 
     def _entries(self, view: RunFiles) -> Iterator[Damage]:
-        places = (
-            (digest, view.objects.get(digest)) for some in columns_of(view.manifest.entries) for digest in some[1]
-        )
-        known = ((digest, stored) for digest, stored in places if stored is not None)
-        for some in in_groups(known, _LOOKED_AT_ONCE):  # in order of the paths, as they are packed
-            self._objects.look(some)
+        all_of_them = all(digest in view.objects for some in columns_of(view.manifest.entries) for digest in some[1])
+        self._objects.look_all(view.objects)
+        if all_of_them and not self._objects.any_damaged:
+            return
         for entry in view.manifest.entries:
             stored = view.objects.get(entry.sha256)
             if stored is None:

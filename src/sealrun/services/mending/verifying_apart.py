@@ -11,11 +11,11 @@ from concurrent.futures import Executor
 
 import msgspec
 
-from sealrun.domain.address import AttemptId, Digest, runs_prefix
+from sealrun.domain.address import AttemptId, runs_prefix
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.registry.pointing import Target
 from sealrun.domain.registry.publication import Stored
-from sealrun.domain.upkeep.damage import Damage, SeenKeys, VerifyReport
+from sealrun.domain.upkeep.damage import Damage, VerifyReport
 from sealrun.services.access.reading import Reader
 from sealrun.services.mending.comparing import every_pointer
 from sealrun.services.mending.looking import Known, Noted
@@ -29,7 +29,7 @@ from sealrun.services.mending.portions import (
     RunsPortion,
     cut_bytes,
 )
-from sealrun.services.mending.rereading import Advance, mark_of
+from sealrun.services.mending.rereading import Advance, Unseen
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.threads.spreading import Waiting, spread
 
@@ -79,7 +79,7 @@ class SpreadVerifier:
         self._engine = engine
         self._depth = depth
         self._advance = advance
-        self._seen = SeenKeys()
+        self._unseen = Unseen(depth.window, depth.outside)
         self._urgent = Waiting[Portion]()
         self._broken: dict[Stored, Damage] = {}
         self._found: dict[_Place, list[Damage]] = {}
@@ -107,7 +107,9 @@ class SpreadVerifier:
         damages = tuple(damage for place in sorted(self._found) for damage in self._found[place])
         if self._broken or (damages and self._afresh is not None):
             damages = again(Verifier(self._afresh or self._reader, objects=Known(self._broken))).damages
-        return VerifyReport(runs=self._runs, objects=len(self._seen), bytes_read=self._bytes_read, damages=damages)
+        return VerifyReport(
+            runs=self._runs, objects=len(self._unseen.seen), bytes_read=self._bytes_read, damages=damages
+        )
 
     def _experiments(self, names: list[str]) -> None:
         going: dict[str, _Going] = {name: _Going(number) for number, name in enumerate(names)}
@@ -172,14 +174,9 @@ class SpreadVerifier:
             self._broken.update(answer.broken)
             if self._advance is not None and answer.bytes_read:
                 self._advance(answer.bytes_read)
-            self._urgent.follow(cut_bytes(answer.objects, self._is_fresh))
+            self._urgent.follow(cut_bytes(answer.objects, self._unseen))
             if not isinstance(portion, BytesPortion):
                 yield portion, answer
-
-    def _is_fresh(self, digest: Digest, stored: Stored) -> bool:
-        if self._depth.outside == "skip" and not self._depth.window.holds(digest):
-            return False
-        return self._seen.add(mark_of(stored))
 
     def _note(self, place: _Place, damages: Iterable[Damage]) -> None:
         found = list(damages)
