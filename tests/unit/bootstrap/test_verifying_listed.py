@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from benchmarks.counting import CountingStore
-from tests.builders.worlds import World, published, retire
+from tests.builders.worlds import EVERYTHING_PACKED, World, published, retire
 from tests.fakes.clock import FakeEntropy
 
 from sealrun.bootstrap.registries import RegistrySpec
@@ -96,3 +96,15 @@ def test_damage_is_found_as_ever_and_named_by_its_kind() -> None:
     found = _verify(world, lambda: None).damages
     said = sorted((damage.kind, damage.path or "") for damage in found)
     assert said == [("bytes", "a"), ("bytes", "a"), ("missing", "2"), ("seal", ""), ("size", "0")]
+
+
+def test_memory_is_given_back_once_the_records_of_very_many_files_were_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr("sealrun.bootstrap.verbs.verification.return_freed_memory", lambda: given.append(True))
+    world = World(packs=EVERYTHING_PACKED)
+    published(world, {f"{n}": b"%d" % n for n in range(10)})
+    assert _verify(world, lambda: None).objects == 10
+    assert given == []
+    monkeypatch.setattr("sealrun.services.mending.looking.FEW", 9)
+    assert _verify(world, lambda: None).objects == 10
+    assert given == [True]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
+from sealrun.bootstrap.daemon.allocating import return_freed_memory
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.seen_store import SeenStore
 from sealrun.domain.address import ATTEMPTS, EXPERIMENTS, NAMES, experiment_prefix
@@ -14,7 +15,7 @@ from sealrun.domain.errors import NotFoundError
 from sealrun.domain.registry.pointing import Target
 from sealrun.domain.upkeep.damage import VerifyReport, Window
 from sealrun.services.access.reading import Reader
-from sealrun.services.mending.portions import Depth, verify_portion
+from sealrun.services.mending.portions import Answer, Depth, Portion, verify_portion
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.mending.verifying_apart import Engine, SpreadVerifier
 from sealrun.services.storage.overview import Overview, Recent, Records
@@ -69,7 +70,13 @@ def _on_threads(reader: Reader, experiments: list[str] | None, depth: Depth, adv
         def everything(seen: Reader, afresh: Reader | None) -> VerifyReport:
             spare = Spare()
             spare.give(_SPARE_PIECES)
-            call = partial(verify_portion, seen, depth, advance=advance, spare=spare)
+
+            def call(portion: Portion) -> Answer:
+                answer = verify_portion(seen, depth, portion, advance, spare)
+                if isinstance(answer.objects, list):  # records of very many files were read
+                    return_freed_memory()
+                return answer
+
             engine = Engine(pool, call, _IN_FLIGHT * threads)
             return SpreadVerifier(seen, engine, depth, afresh=afresh).everything(experiments)
 

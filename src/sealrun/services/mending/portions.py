@@ -25,7 +25,8 @@ from sealrun.services.mending.verifying import Verifier
 from sealrun.services.storage.streaming import Spare
 
 _MOST_OBJECTS = 4096
-_MOST_MEMBERS = 16_384
+_MOST_MEMBERS = 3 * _MOST_OBJECTS
+"""So many are looked up in columns at once."""
 _ENOUGH = 20_000
 
 
@@ -192,4 +193,6 @@ def _cut_pack(pack: PackPlaces) -> Iterator[BytesPortion]:
     """Cut members of a pack, in the order of their offsets."""
     ranges = list(zip(pack.columns.offsets, pack.sizes, strict=True))
     for some in neighbours(range(len(pack)), ranges.__getitem__):
-        yield BytesPortion(packs=(PackPlaces(pack.key, pack.columns.part(some[0], some[-1] + 1)),))
+        for begin in range(some[0], some[-1] + 1, _MOST_OBJECTS):
+            columns = pack.columns.part(begin, min(begin + _MOST_OBJECTS, some[-1] + 1))
+            yield BytesPortion(packs=(PackPlaces(pack.key, columns),))

@@ -112,7 +112,7 @@ class Rereader:
         """Check objects and members of packs, whether or not they were checked before; see `look`."""
         single = [pair for pair in objects if pair[1].offset is None]
         members = [pair for pair in objects if pair[1].offset is not None]
-        width = min(self._width([stored.size for _, stored in single]), len(single))
+        width = self._width([stored.size for _, stored in single])
         look = partial(self._look, ahead=_AHEAD if width <= _FEW_AT_ONCE and self._spare is None else 1)
         for found in fan_through(look, single, width):
             self._note(found)
@@ -142,7 +142,7 @@ class Rereader:
         """
         if self._store.capabilities.links and (not self._alone or sum(sizes) < _WORTH_THREADS):
             return 1
-        width = min(self._store.capabilities.parallel, _WIDTH)
+        width = min(self._store.capabilities.parallel, _WIDTH, len(sizes))
         if self._alone or not self._read_bytes:
             return width
         return max(1, min(width, SPAN // max([1, *sizes])))
