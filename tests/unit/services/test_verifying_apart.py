@@ -153,7 +153,7 @@ def test_bytes_are_cut_into_portions_of_bounded_size_and_packs_stay_together() -
 def in_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have places noted in columns from the third on, and handed out seven at a time."""
     monkeypatch.setattr("sealrun.services.mending.looking.FEW", 2)
-    monkeypatch.setattr("sealrun.services.mending.portions._MOST_MEMBERS", 7)
+    monkeypatch.setattr("sealrun.services.mending.rereading._LOOKED_AT_ONCE", 7)
 
 
 def packed_world() -> World:
@@ -245,3 +245,22 @@ def test_a_member_is_the_same_in_columns_and_by_itself() -> None:
     assert list(unseen.members(pack).rows()) == [(Digest("0" * 64), 9, 1)]
     assert unseen.objects([*pairs, other]) == []
     assert len(unseen.members(pack)) == 0
+
+
+@pytest.mark.usefixtures("in_columns")
+@pytest.mark.parametrize("spread", [True, False])
+def test_of_a_pack_hardly_more_is_read_than_is_in_it(monkeypatch: pytest.MonkeyPatch, *, spread: bool) -> None:
+    monkeypatch.setattr("sealrun.services.access.members._GAP", 100)
+    world, asked = packed_world(), list[tuple[str, int]]()
+    read = world.store.read
+
+    def counting(key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        body = read(key, offset, length)
+        asked.append((key, len(body)))
+        return body
+
+    monkeypatch.setattr(world.store, "read", counting)
+    report = apart(world) if spread else Verifier(world.reader()).everything()
+    key = pack_of_first(world)
+    assert report.objects == 43
+    assert sum(size for each, size in asked if each == key) < len(world.store.bodies[key])

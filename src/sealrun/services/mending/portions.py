@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from sealrun.domain.address import Digest
-from sealrun.domain.grouping import in_groups
-from sealrun.domain.registry.places import PackPlaces, Places
+from sealrun.domain.registry.places import PackPlaces
 from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.registry.publication import Stored
 from sealrun.domain.upkeep.damage import Damage, Window
@@ -25,8 +24,6 @@ from sealrun.services.mending.verifying import Verifier
 from sealrun.services.storage.streaming import Spare
 
 _MOST_OBJECTS = 4096
-_MOST_MEMBERS = 3 * _MOST_OBJECTS
-"""So many are looked up in columns at once."""
 _ENOUGH = 20_000
 
 
@@ -160,14 +157,8 @@ def cut_bytes(asked: Asked, unseen: Unseen) -> Iterator[BytesPortion]:
         yield from _cut(unseen.objects(asked))
         return
     for places in asked:
-        packs, others = (places.packs, places.others) if isinstance(places, Places) else ((), places)
-        for some in in_groups(others.items(), _MOST_OBJECTS):
-            yield from _cut(unseen.objects(some))
-        for pack in packs:
-            rows = pack.columns.as_they_lie()  # so that neighbours are read together
-            for begin in range(0, len(rows), _MOST_MEMBERS):
-                columns = pack.columns.picked(rows[begin : begin + _MOST_MEMBERS])
-                yield from _cut_pack(unseen.members(PackPlaces(pack.key, columns)))
+        for some in unseen.of(places):
+            yield from _cut_pack(some) if isinstance(some, PackPlaces) else _cut(some)
 
 
 def _cut(objects: Sequence[tuple[Digest, Stored]]) -> Iterator[BytesPortion]:

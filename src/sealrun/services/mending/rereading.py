@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from threading import Lock
@@ -12,7 +12,7 @@ from typing import Literal
 from sealrun.domain.address import Digest, Key
 from sealrun.domain.errors import NotFoundError
 from sealrun.domain.grouping import in_groups
-from sealrun.domain.registry.places import PackPlaces
+from sealrun.domain.registry.places import PackPlaces, Places
 from sealrun.domain.registry.publication import Stored
 from sealrun.domain.upkeep.damage import Damage, Kind, SeenKeys, Window
 from sealrun.ports import Source, Store
@@ -25,7 +25,7 @@ _WIDTH = 8
 _AHEAD, _FEW_AT_ONCE = 2, 4
 """Pieces that wait of each object, while so few are read side by side: of more, one is enough to keep a line busy."""
 _WORTH_THREADS = 1 << 20
-_LOOKED_AT_ONCE = 8_192
+_LOOKED_AT_ONCE = 12_288
 
 Outside = Literal["look", "skip"]
 Advance = Callable[[int], None]
@@ -53,6 +53,17 @@ class Unseen:
             columns = columns.among(inside)
         marks = list(zip(repeat(pack.key), columns.offsets, columns.sizes))  # what `_mark` says of each
         return PackPlaces(pack.key, columns.among(self.seen.add_all(marks)))
+
+    def of(self, places: Mapping[Digest, Stored]) -> Iterator[list[tuple[Digest, Stored]] | PackPlaces]:
+        """Yield what is new of a run, some thousands at a time: members of packs in columns, as they lie there."""
+        packs, others = (places.packs, places.others) if isinstance(places, Places) else ((), places)
+        for some in in_groups(others.items(), _LOOKED_AT_ONCE):
+            yield self.objects(some)
+        for pack in packs:
+            rows = pack.columns.as_they_lie()  # the refs have them in another order; neighbours are read together
+            for begin in range(0, len(rows), _LOOKED_AT_ONCE):
+                columns = pack.columns.picked(rows[begin : begin + _LOOKED_AT_ONCE])
+                yield self.members(PackPlaces(pack.key, columns))
 
 
 def _mark(stored: Stored) -> Hashable:
@@ -98,8 +109,11 @@ class Rereader:
 
     def look_all(self, places: Mapping[Digest, Stored]) -> None:
         """Check what of a run was not checked before."""
-        for some in in_groups(places.items(), _LOOKED_AT_ONCE):
-            self.look(some)
+        for some in self._unseen.of(places):
+            if isinstance(some, PackPlaces):
+                self.check_packs([some])
+            else:
+                self.check(some)
 
     def look(self, objects: Iterable[tuple[Digest, Stored]]) -> None:
         """Check those that were not checked before; `damage_of` tells what was found.
