@@ -139,7 +139,7 @@ def test_a_worker_stops_once_it_has_noted_enough_and_the_rest_is_handed_out_agai
 def test_bytes_are_cut_into_portions_of_bounded_size_and_packs_stay_together() -> None:
     large = [(Digest("a" * 64), Stored(Key(f"large-{number}"), 50 << 20)) for number in range(3)]
     packed = [(Digest(f"{at:064x}"), Stored(Key(f"pack-{at % 2}"), 10, at)) for at in range(10_000)]
-    portions = list(cut_bytes((*packed, *large), Unseen(Window(), "look")))
+    portions = list(cut_bytes((*packed, *large), Unseen(Window(), "look"), Depth()))
     handed = [pair for portion in portions for pair in portion.objects]
     assert len(handed) == len(set(handed))
     assert set(handed) == {*packed, *large}
@@ -229,11 +229,13 @@ def test_members_of_long_packs_are_cut_by_number_and_by_size() -> None:
     mixed = array("I", [*starts[50:], *starts[:50]])  # refs have them in order of their digests
     large = PackPlaces(Key("large"), PackColumns(bytes(32) * 100, mixed, array("I", [1 << 20] * 100)))
     unseen = Unseen(Window(), "look")
-    portions = list(cut_bytes([Places({}, [small, large]), Places({}, [large])], unseen))
+    portions = list(cut_bytes([Places({}, [small, large]), Places({}, [large])], unseen, Depth()))
     packs = [pack for portion in portions for pack in portion.packs]
     assert [len(pack) for pack in packs] == [*[4096] * 9, 40_000 - 9 * 4096, *[4] * 25]
     assert [offset for pack in packs for _, offset, _ in pack.rows()] == [*range(40_000), *starts]
     assert len(unseen.seen) == 40_100
+    looked_at = list(cut_bytes([Places({}, [large])], Unseen(Window(), "look"), Depth(read_bytes=False)))
+    assert [len(portion.packs[0]) for portion in looked_at] == [64, 36]
 
 
 def test_a_member_is_the_same_in_columns_and_by_itself() -> None:

@@ -24,6 +24,7 @@ from sealrun.services.mending.verifying import Verifier
 from sealrun.services.storage.streaming import Spare
 
 _MOST_OBJECTS = 4096
+_MOST_UNREAD = 64 << 20
 _ENOUGH = 20_000
 
 
@@ -148,20 +149,22 @@ def _pointers(reader: Reader, pointers: tuple[PointerName, ...]) -> Answer:
     return Answer(damages=tuple(damages.values()), at=tuple(damages), kept=tuple(kept))
 
 
-def cut_bytes(asked: Asked, unseen: Unseen) -> Iterator[BytesPortion]:
+def cut_bytes(asked: Asked, unseen: Unseen, depth: Depth) -> Iterator[BytesPortion]:
     """Cut what is unseen into portions of some MiB: neighbours in a pack stay together, what is large is alone.
 
-    Of many, the next portion is made when it is asked for.
+    Where not all of it is read they are larger: for each portion its packs are looked at once. Of many, the next
+    portion is made when it is asked for.
     """
+    most = SPAN if depth.read_bytes and depth.window.share >= 1 else _MOST_UNREAD
     if isinstance(asked, tuple):
-        yield from _cut(unseen.objects(asked))
+        yield from _cut(unseen.objects(asked), most)
         return
     for places in asked:
         for some in unseen.of(places):
-            yield from _cut_pack(some) if isinstance(some, PackPlaces) else _cut(some)
+            yield from _cut_pack(some, most) if isinstance(some, PackPlaces) else _cut(some, most)
 
 
-def _cut(objects: Sequence[tuple[Digest, Stored]]) -> Iterator[BytesPortion]:
+def _cut(objects: Sequence[tuple[Digest, Stored]], most: int) -> Iterator[BytesPortion]:
     spans = plan_spans(pair for pair in objects if pair[1].offset is not None)
     alone = [pair for pair in objects if pair[1].offset is None]
     for pieces in (
@@ -171,7 +174,7 @@ def _cut(objects: Sequence[tuple[Digest, Stored]]) -> Iterator[BytesPortion]:
         cut: list[tuple[Digest, Stored]] = []
         size = 0
         for some, length in pieces:
-            if cut and (size + length > SPAN or len(cut) + len(some) > _MOST_OBJECTS):
+            if cut and (size + length > most or len(cut) + len(some) > _MOST_OBJECTS):
                 yield BytesPortion(tuple(cut))
                 cut, size = [], 0
             cut += some
@@ -180,10 +183,10 @@ def _cut(objects: Sequence[tuple[Digest, Stored]]) -> Iterator[BytesPortion]:
             yield BytesPortion(tuple(cut))
 
 
-def _cut_pack(pack: PackPlaces) -> Iterator[BytesPortion]:
+def _cut_pack(pack: PackPlaces, most: int) -> Iterator[BytesPortion]:
     """Cut members of a pack, in the order of their offsets."""
     ranges = list(zip(pack.columns.offsets, pack.sizes, strict=True))
-    for some in neighbours(range(len(pack)), ranges.__getitem__):
+    for some in neighbours(range(len(pack)), ranges.__getitem__, most):
         for begin in range(some[0], some[-1] + 1, _MOST_OBJECTS):
             columns = pack.columns.part(begin, min(begin + _MOST_OBJECTS, some[-1] + 1))
             yield BytesPortion(packs=(PackPlaces(pack.key, columns),))

@@ -174,7 +174,7 @@ class SpreadVerifier:
             self._broken.update(answer.broken)
             if self._advance is not None and answer.bytes_read:
                 self._advance(answer.bytes_read)
-            self._urgent.follow(cut_bytes(answer.objects, self._unseen))
+            self._urgent.follow(cut_bytes(answer.objects, self._unseen, self._depth))
             if not isinstance(portion, BytesPortion):
                 yield portion, answer
 
