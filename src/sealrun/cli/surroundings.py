@@ -49,7 +49,7 @@ class Surroundings(msgspec.Struct):
 
     def parts(self) -> Parts:
         """Build the parts from the settings."""
-        from sealrun.bootstrap.daemon.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
+        from sealrun.bootstrap.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
         from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
         from sealrun.bootstrap.parts import Parts  # noqa: PLC0415 - as above
 

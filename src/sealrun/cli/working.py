@@ -42,7 +42,7 @@ def daemon(around: Surroundings) -> int:
         raise ConfigurationError(NO_SETTINGS)
     for warning in settings.warnings:
         logging.getLogger("sealrun.daemon").warning("%s", warning)
-    from sealrun.bootstrap.daemon.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
+    from sealrun.bootstrap.allocating import return_large_buffers  # noqa: PLC0415 - not needed by `--help`
     from sealrun.bootstrap.daemon.running import Described, run_daemon  # noqa: PLC0415 - as above
     from sealrun.bootstrap.describing import described_registries  # noqa: PLC0415 - as above
     from sealrun.bootstrap.verbs.in_force import Source  # noqa: PLC0415 - as above

@@ -14,10 +14,10 @@ from sealrun.adapters.run_folders.seals import LocalSeals
 from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.adapters.run_folders.watching import LocalWatcher
 from sealrun.adapters.run_folders.writers import FRESH_S, ProcWriters
+from sealrun.bootstrap.allocating import return_freed_memory
 from sealrun.bootstrap.board.composed import DaemonBoard
 from sealrun.bootstrap.board.journal import Present
 from sealrun.bootstrap.daemon.alarming import AlarmRounds
-from sealrun.bootstrap.daemon.allocating import return_freed_memory
 from sealrun.bootstrap.daemon.chores import Chores
 from sealrun.bootstrap.daemon.notifying import add_telling
 from sealrun.bootstrap.daemon.stages import WatchStages

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from threading import Lock
 
-from sealrun.bootstrap.daemon.allocating import return_freed_memory
+from sealrun.bootstrap.allocating import return_freed_memory
 from sealrun.bootstrap.registries import Opener, RegistrySpec
 from sealrun.bootstrap.verbs.keeping import Advance, Keeper
 from sealrun.bootstrap.verbs.mending import note_round, scrub_next

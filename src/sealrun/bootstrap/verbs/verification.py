@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
-from sealrun.bootstrap.daemon.allocating import return_freed_memory
+from sealrun.bootstrap.allocating import return_freed_memory
 from sealrun.bootstrap.registries import RegistrySpec
 from sealrun.bootstrap.verbs.seen_store import SeenStore
 from sealrun.domain.address import ATTEMPTS, EXPERIMENTS, NAMES, experiment_prefix
