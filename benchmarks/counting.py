@@ -75,7 +75,7 @@ class CountingStore:
         self.count("put", key)
         self._store.put(key, body)
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """See the port."""
         self.count("put", key)
         self._store.replace(key, body)

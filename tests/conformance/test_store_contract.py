@@ -16,6 +16,7 @@ from tests.conformance.factories import CHANGED_NAMES, SINGLE_WRITER
 from sealrun.adapters.stores import open_remover
 from sealrun.domain.address import Digest, Key, intent_key, object_key, parse_attempt
 from sealrun.domain.errors import NotFoundError, RunChangedError, SealrunError, UsageError
+from sealrun.domain.pieces import Pieces
 from sealrun.ports import Creation, Source, Store
 
 ATTEMPT = parse_attempt("20260117T143052Z-0123456789abcdef")
@@ -241,6 +242,13 @@ def test_overwriting_shows_the_new_bytes_at_once(store: Store, write: str) -> No
         found = store.stat(key("projection"))
         assert found is not None
         assert found.size == len(body)
+
+
+def test_a_long_projection_is_written_in_pieces_over_what_was_there(store: Store) -> None:
+    store.replace(key("long"), b"short")
+    store.replace(key("long"), Pieces(lambda: (bytes([number]) * (256 << 10) for number in range(40))))
+    found = store.read(key("long"))
+    assert found == b"".join(bytes([number]) * (256 << 10) for number in range(40))
 
 
 def test_a_copy_has_the_bytes_and_replaces_what_was_there(store: Store) -> None:

@@ -223,7 +223,7 @@ def _referenced(store: Store, reader: Reader) -> set[str]:
 
 def _pointers(store: Store, reader: Reader) -> list[Any]:
     found: list[Any] = [generation for name in reader.experiments() for generation in reader.pointers(name)]
-    return found + [reader.history_of(PointerName.of_artifact(name))[0] for name in store.list_folders("names/")]
+    return found + [next(reader.history_of(PointerName.of_artifact(name))) for name in store.list_folders("names/")]
 
 
 def _read_back(reader: Reader, machine: str, said: Said) -> None:

@@ -93,7 +93,7 @@ class GatedStore:
     def put(self, key: Key, body: bytes) -> None:
         self._gate(Call("put", key), lambda: self._inner.put(key, body))
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         self._gate(Call("replace", key), lambda: self._inner.replace(key, body))
 
     def copy(self, source: Key, target: Key) -> None:

@@ -133,10 +133,10 @@ class ModelStore:
         with self._lock:
             self._write(key, body)
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         self._require(key, Kind.PROJECTION, Kind.PROBE)
         with self._lock:
-            self._write(key, body)
+            self._write(key, bytes(body))
 
     def copy(self, source: Key, target: Key) -> None:
         self._require(target, Kind.PROJECTION, Kind.PROBE)

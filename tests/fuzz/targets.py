@@ -47,6 +47,7 @@ from sealrun.domain.presets.plain_yaml import read_yaml, read_yaml_parts
 from sealrun.domain.presets.wandb_log import WandbLog, read_wandb_log
 from sealrun.domain.records import Record, sha256
 from sealrun.domain.reference import parse_reference
+from sealrun.domain.registry.indexing import Rows, lines_of, ordering_of_line, row_of_line
 from sealrun.domain.registry.publication import Refs
 from sealrun.domain.runs.declarations import parse_time, read_json, read_producer, read_sums
 from sealrun.domain.runs.foreign import listing_problems, read_foreign_seal, read_pointers
@@ -57,7 +58,6 @@ from sealrun.domain.types.artifact import TypedArtifact, parse_schema_id
 from sealrun.domain.types.declaring import read_declared
 from sealrun.domain.urn import parse_urn
 from sealrun.fsspec_plugin import paths
-from sealrun.services.index import indexing
 from sealrun.services.mending import comparing
 from sealrun.services.oversight import run_lists
 from sealrun.settings import http, load_settings
@@ -223,6 +223,16 @@ def _listing(body: bytes) -> None:
     list(listing_problems(body, digests, {"a.txt": 1, "b/c.txt": 2}))
 
 
+def _of_an_index() -> Iterator[tuple[str, Target]]:
+    lines = [line for path in sorted(SAMPLE.rglob("*.jsonl")) for line in path.read_bytes().splitlines(keepends=True)]
+    yield "index line", Target(lines, lambda body: row_of_line(body, WHERE), (IntegrityError,))
+    yield "index name", Target(lines, lambda body: ordering_of_line(body, WHERE), (IntegrityError,))
+    base = [b"".join(lines)]
+    yield "index base", Target(base, lambda b: list(Rows(lines_of((b,)), WHERE)), (IntegrityError,))
+    yield "listed base", Target(base, lambda b: list(run_lists._rows_of_base((b,), WHERE)), (IntegrityError,))
+    yield "listed row", Target(lines, lambda body: run_lists._row(body, WHERE), (IntegrityError,))
+
+
 def _targets() -> Iterator[tuple[str, Target]]:
     for kind, cls in sorted(record_kinds().items()):
         yield f"record {kind}", Target(sample(kind), partial(_decode, cls), (IntegrityError,))
@@ -235,11 +245,7 @@ def _targets() -> Iterator[tuple[str, Target]]:
     yield "pointers by anybody", Target(POINTERS, lambda body: read_pointers(body, "x.json"), (IntegrityError,))
     yield "pointer text", Target((b"runs/one\n",), lambda body: read_pointers(body, "LATEST.txt"), (IntegrityError,))
     yield "listing by anybody", Target(LISTING, _listing)
-    lines = [line for path in sorted(SAMPLE.rglob("*.jsonl")) for line in path.read_bytes().splitlines(keepends=True)]
-    yield "index line", Target(lines, lambda body: indexing._row_of_line(body, WHERE), (IntegrityError,))
-    yield "index name", Target(lines, lambda body: indexing._named_by_line(body, WHERE), (IntegrityError,))
-    yield "index base", Target([b"".join(lines)], lambda b: list(run_lists._rows_of_base(b, WHERE)), (IntegrityError,))
-    yield "listed row", Target(lines, lambda body: run_lists._row(body, WHERE), (IntegrityError,))
+    yield from _of_an_index()
     yield "sidecar", Target([b'{"sha256": "x"}'], comparing._digest_in)
     yield "settings", Target([SETTINGS], _settings, (ConfigurationError,))
     yield "patterns", Target([b"*.tmp\n!keep.tmp\n/a/**/b\n[a-z]?\n"], _patterns, (ConfigurationError,))

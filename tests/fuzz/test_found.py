@@ -13,9 +13,9 @@ from sealrun.domain.oversight.board import TablePreview
 from sealrun.domain.oversight.previews import MOST_COLUMNS, table_of
 from sealrun.domain.patterns import check_patterns
 from sealrun.domain.records import canonical_json_without_floats, parse_object
+from sealrun.domain.registry.indexing import ordering_of_line, row_of_line
 from sealrun.domain.registry.publication import Outcome, Refs
 from sealrun.domain.runs.manifest import Manifest
-from sealrun.services.index import indexing
 from sealrun.services.mending import comparing
 from sealrun.settings import load_settings
 from sealrun.settings.quantities import parse_size
@@ -42,7 +42,7 @@ def test_a_record_nested_without_end_is_damage(kind: type[Outcome]) -> None:
 
 
 def test_a_line_of_an_index_nested_without_end_is_damage() -> None:
-    for read in (indexing._row_of_line, indexing._named_by_line):
+    for read in (row_of_line, ordering_of_line):
         with pytest.raises(UnsupportedFormatError):
             read(DEEP + b"\n", WHERE)
 

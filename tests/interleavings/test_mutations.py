@@ -14,7 +14,7 @@ from tests.interleavings.baton import Play, explore
 
 import sealrun.services.index.pointers
 from sealrun.domain.address import AttemptId, Digest, Key, generation_key, intent_key, object_key, pending_prefix
-from sealrun.domain.registry.indexing import Row, merge_rows
+from sealrun.domain.registry.indexing import Rows, merge_rows
 from sealrun.domain.registry.pointing import Generation, PointerName
 from sealrun.domain.registry.publication import AttemptTicket, Intent, Outcome, Stored
 from sealrun.domain.runs.sealed import Published, SealedRun
@@ -147,13 +147,12 @@ def test_taking_another_run_under_the_same_id_for_ours_is_noticed(monkeypatch: P
 def test_a_compactor_that_deletes_rows_which_another_base_lacks_is_noticed(monkeypatch: Patch) -> None:
     def compact(self: Index) -> int:
         pending = self._pending()
-        number, base, _ = self._head()
-        rows = merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
-        body = b"".join(row.line() for row in rows)
+        base = self._head()
+        body = merge_rows(base.rows, (row for row, _ in pending.rows), pending.dropped).base()
         self._certainty.create(
-            generation_key(f"experiments/{self._experiment}/index/base/", number + 1, ".jsonl"), body
+            generation_key(f"experiments/{self._experiment}/index/base/", base.number + 1, ".jsonl"), body
         )
-        self._project(number + 1, body)
+        self._project(base.number + 1, body)
         for _, key in pending.rows:
             self._store.discard(key)
         return len(pending.rows)
@@ -166,8 +165,8 @@ def test_a_compactor_that_deletes_rows_which_another_base_lacks_is_noticed(monke
 
 
 def test_a_reader_that_reads_the_base_before_the_pending_rows_is_noticed(monkeypatch: Patch) -> None:
-    def rows(self: Index) -> list[Row]:
-        _, base, _ = self._head()
+    def rows(self: Index) -> Rows:
+        base = self._head().rows
         pending = self._pending()
         return merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
 
@@ -260,11 +259,9 @@ def test_a_compaction_that_forgets_the_projection_when_the_base_is_there_is_noti
 
     def lazy(self: Index) -> int:
         with monkeypatch.context() as inside:
-            _, base, body = self._head()
+            base = self._head().rows
             pending = self._pending()
-            rows = merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
-            merged = b"".join(row.line() for row in rows)
-            if merged == body:
+            if merge_rows(base, (row for row, _ in pending.rows), pending.dropped).base() == base.base():
                 inside.setattr(self, "_project", lambda *_: None)
             return compact(self)
 

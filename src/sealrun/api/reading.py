@@ -83,7 +83,7 @@ class RegistryReader:
         A row has `run_id`, `experiment`, `name`, `status`, `finished_at`, `sealed_at`, `files`, `size` (bytes), `tags`,
         `urn`, `root_sha256`, `tree_digest` and `supersedes` (the run that it replaces, or None).
         """
-        return self._browser.reader.runs(experiment)
+        return list(self._browser.reader.runs(experiment))
 
     def pointers(self, experiment: str) -> list[Generation]:
         """Where each pointer of an experiment stands, by name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,21 +68,19 @@ def ls(
     with around.parts() as parts:
         consumer = parts.consumer(registry)
         if experiment is None:
-            rows: Sequence[Cells] = [
-                {"experiment": name, "runs": len(consumer.runs(name))} for name in consumer.experiments()
-            ]
-            print_rows(rows, ("experiment", "runs"), as_json=around.as_json)
+            counts = [{"experiment": name, "runs": len(consumer.runs(name))} for name in consumer.experiments()]
+            printed = print_rows(counts, ("experiment", "runs"), as_json=around.as_json)
         elif error_on_nothing and (absent := _absent(consumer, experiment)) is not None:
             click.echo(f"sealrun: {printable(absent)}", err=True)
-            rows = []  # whoever asks for that code may wait for the first run
+            printed = 0  # whoever asks for that code may wait for the first run
         elif around.as_json and not columns and not asks_envelopes((), conditions, sort):
             rows = arrange((row.to_json() for row in consumer.runs(experiment)), conditions, sort, limit)
-            print_rows(rows, (), as_json=True)
+            printed = print_rows(rows, (), as_json=True)
         else:
             rows = arrange(_cells(consumer, experiment, (wanted, conditions, sort)), conditions, sort, limit)
-            shown = columns_of(wanted, rows)
-            print_rows(_shown(rows, shown, as_json=around.as_json), shown, as_json=around.as_json)
-    return exits.NOTHING if error_on_nothing and not rows else exits.OK
+            shown, rows = columns_of(wanted, rows)
+            printed = print_rows(_shown(rows, shown, as_json=around.as_json), shown, as_json=around.as_json)
+    return exits.NOTHING if error_on_nothing and not printed else exits.OK
 
 
 def _absent(consumer: Consumer, experiment: str) -> str | None:
@@ -102,10 +100,10 @@ def _cells(
     return itertools.starmap(cells_of, consumer.tabulated(rows))
 
 
-def _shown(rows: Sequence[Cells], columns: Sequence[str], *, as_json: bool) -> list[dict[str, Any]]:
+def _shown(rows: Iterable[Cells], columns: Sequence[str], *, as_json: bool) -> Iterator[dict[str, Any]]:
     if as_json:
-        return [{name: cells.get(name) for name in columns} for cells in rows]
-    return [{name: _cell(name, cells.get(name)) for name in columns} for cells in rows]
+        return ({name: cells.get(name) for name in columns} for cells in rows)
+    return ({name: _cell(name, cells.get(name)) for name in columns} for cells in rows)
 
 
 def _cell(name: str, value: object) -> object:

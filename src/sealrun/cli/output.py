@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _KIBI = 1024
 _REFRESH_S = 0.2
+_TOGETHER = 500
+_BETWEEN = "\x1f"
+"""In no cell: it would be escaped."""
 
 
 def print_json(value: object) -> None:
@@ -26,20 +29,38 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(msgspec.to_builtins(value), sort_keys=True))
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print rows as JSON Lines with every field, or as a table of `columns`."""
+def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> int:
+    """Print rows as JSON Lines with every field, one at a time, or as a table of `columns`; return how many."""
     if as_json:
+        count = 0
         for row in rows:
             print_json(row)
-        return
-    table = [[_plain(row.get(column)) for column in columns] for row in rows]
-    widths = [
-        max(len(column), *(len(cells[at]) for cells in table)) if table else 0 for at, column in enumerate(columns)
-    ]
-    if table:
-        click.echo("  ".join(column.ljust(width) for column, width in zip(columns, widths, strict=True)).rstrip())
-    for cells in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+            count += 1
+        return count
+    return _print_table(rows, columns)
+
+
+def _print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> int:
+    """Print a table. How wide its columns are tells the last row: until then, of very many, most wait on a shelf."""
+    from sealrun.domain.grouping import in_groups  # noqa: PLC0415 - --help needs nothing of it
+    from sealrun.domain.shelves import Pile  # noqa: PLC0415 - as above
+
+    waiting, widths, count = Pile(), [len(column) for column in columns], 0
+    for group in in_groups(rows, _TOGETHER):
+        table = [[_plain(row.get(column)) for column in columns] for row in group]
+        widths = [max(width, *map(len, cells)) for width, cells in zip(widths, zip(*table, strict=True), strict=True)]
+        waiting.add("\n".join(map(_BETWEEN.join, table)).encode())
+        count += len(table)
+    if count:
+        _print_line(columns, widths)
+    for piece in waiting:
+        for line in piece.decode().split("\n"):
+            _print_line(line.split(_BETWEEN), widths)
+    return count
+
+
+def _print_line(cells: Sequence[str], widths: Sequence[int]) -> None:
+    click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 def human_size(size: float) -> str:

@@ -149,7 +149,7 @@ class Store(Protocol):
         """Write a small record that only the caller's attempt owns, over its own earlier version. Durable on return."""
         ...
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """Write a projection, over whatever is there. Atomic for readers; the last writer wins. Not durable."""
         ...
 
@@ -211,8 +211,8 @@ class Glimpse(Protocol):
         """See `Store.list_folders`."""
         ...
 
-    def read(self, key: Key) -> bytes:
-        """Return all bytes of a record. `NotFoundError` if there are none."""
+    def read(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of a record; see `Store.read`."""
         ...
 
 

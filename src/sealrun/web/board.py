@@ -89,7 +89,7 @@ class Board(Protocol):
         ...
 
     def pointer_history(self, registry: str, experiment: str, name: str) -> Sequence[PointerMove]:
-        """Every generation of a pointer, newest first."""
+        """The newest generations of a pointer, newest first: at most a thousand."""
         ...
 
     def storage(self, registry: str) -> Sequence[StoragePoint]:

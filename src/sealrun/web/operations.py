@@ -231,7 +231,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         name="pointer",
         path="/registries/{registry}/pointers/{experiment}/{pointer}",
-        summary="Every generation of a pointer, newest first.",
+        summary="Generations of a pointer, newest first: the newest thousand.",
         answer=list[PointerMove],
         ask=lambda board, given: board.pointer_history(given["registry"], given["experiment"], given["pointer"]),
         parameters=(*_RUN[:2], _in_path("pointer", "Name of a pointer.")),

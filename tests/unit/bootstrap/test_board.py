@@ -224,12 +224,14 @@ def test_previews_show_tables_texts_and_real_pictures_only(house: House) -> None
         house.board.table(*where, "log.txt")
 
 
-def test_pointers_stand_somewhere_and_have_a_history(house: House) -> None:
+def test_pointers_stand_somewhere_and_have_a_history(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = house.publish(), house.publish()
     rows = house.board.pointers("main")
     assert [(row.experiment, row.name, row.ref, row.generation) for row in rows] == [("train", "latest", second, 2)]
     moves = house.board.pointer_history("main", "train", "latest")
     assert [(move.generation, move.ref) for move in moves] == [(2, second), (1, first)]
+    monkeypatch.setattr("sealrun.bootstrap.board.composed.MOST_ROWS", 1)
+    assert list(house.board.pointer_history("main", "train", "latest")) == moves[:1]
     with pytest.raises(NotFoundError):
         house.board.pointer_history("main", "train", "nobody")
     with pytest.raises(NotFoundError):

@@ -16,6 +16,17 @@ def test_a_table_is_aligned_and_has_no_trailing_spaces(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == "name    size\na       1\nlonger  22\n"
 
 
+def test_the_last_row_of_many_may_widen_a_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealrun.cli.output._TOGETHER", 2)
+    names = ["b", "", "c\x1fd", "é", "the longest"]
+    assert print_rows(({"name": name, "size": 1} for name in names), ("name", "size"), as_json=False) == len(names)
+    assert capsys.readouterr().out.splitlines() == [
+        "name         size", "b            1", "             1", "c\\x1fd       1", "é            1", "the longest  1",
+    ]  # fmt: skip
+
+
 def test_json_lines_hold_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows(ROWS, ("name",), as_json=True)
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ROWS

@@ -62,7 +62,16 @@ def test_a_limit_keeps_the_first_of_an_order_and_otherwise_the_newest() -> None:
 
 
 def test_params_are_those_that_differ_and_metrics_all() -> None:
-    assert columns_of(["run_id", "params", "metrics", "run_id"], RUNS) == ["run_id", "params.lr", "metrics.loss"]
+    columns, runs = columns_of(["run_id", "params", "metrics", "run_id"], iter(RUNS))
+    assert (columns, list(runs)) == (["run_id", "params.lr", "metrics.loss"], RUNS)
+
+
+def test_runs_are_not_gone_through_before_they_are_shown_unless_columns_depend_on_them() -> None:
+    runs = iter(RUNS)
+    columns, same = columns_of(["run_id", "status"], arrange(runs))
+    assert columns == ["run_id", "status"]
+    assert next(iter(same)) == RUNS[0]
+    assert next(runs) == RUNS[1]
 
 
 def test_the_index_alone_answers_for_what_it_holds() -> None:

@@ -14,6 +14,7 @@ from sealrun.domain.errors import UnsupportedFormatError
 from sealrun.domain.registry.indexing import Dropped, Row
 from sealrun.domain.registry.publication import Retired
 from sealrun.ports import Store
+from sealrun.services.index.bases import Base
 from sealrun.services.index.indexing import Index
 
 
@@ -56,7 +57,7 @@ def _others_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, lines: byte
     """Between the look at the newest base and the new one, others make two, and the first of these is cleared away."""
     head = Index._head
 
-    def slow(self: Index) -> tuple[int, list[Row], bytes]:
+    def slow(self: Index) -> Base:
         found = head(self)
         for number in (1, 2):
             world.store.create(generation_key(base_log("train"), number, ".jsonl"), lines)

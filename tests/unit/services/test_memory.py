@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
-import tracemalloc
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
 import pytest
+from tests.builders.memory import per_file
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
 from tests.fakes.journal import FakeHashes
@@ -49,27 +48,6 @@ TICKET = AttemptTicket(attempt=ATTEMPT, nonce="0" * 32, created_at="2026-01-17T1
 REQUEST = SealRequest(
     experiment="train", completion=Completion(method="command", evidence="test", confidence="declared")
 )
-SOME = 3_000
-
-
-def peak(act: Callable[[], object]) -> int:
-    """Return how many bytes were held at most while `act` went on, beyond those held before."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        kept = act()
-        held = tracemalloc.get_traced_memory()[1]
-        del kept
-    finally:
-        tracemalloc.stop()
-    return held
-
-
-def per_file(act: Callable[[int], Callable[[], object]]) -> float:
-    """Return what each further file costs, from so many to three times as many."""
-    few, many = act(SOME), act(3 * SOME)
-    few()  # caches that are filled once do not count
-    return (peak(many) - peak(few)) / (2 * SOME)
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,7 @@ def test_an_overview_answers_as_the_store_did_when_it_was_listed(bodies: dict[st
         assert list(overview.list(prefix, limit=limit)) == list(store.list(prefix, limit=limit))
         assert list(overview.list_folders(prefix)) == list(store.list_folders(prefix))
     assert {key: overview.read(Key(key)) for key in bodies} == bodies
+    assert {key: overview.read(Key(key), 1, 2) for key in bodies} == {key: body[1:3] for key, body in bodies.items()}
 
 
 @pytest.mark.parametrize("keys", [PAGE - 1, PAGE])

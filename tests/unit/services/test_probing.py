@@ -116,8 +116,8 @@ class SingleWriter(MemoryStore):
 
 
 class BreaksDown(MemoryStore):
-    def replace(self, key: Key, body: bytes) -> None:
-        raise UnavailableError(f"{key}: {len(body)} bytes too many")
+    def replace(self, key: Key, body: Body) -> None:
+        raise UnavailableError(f"{key}: {len(bytes(body))} bytes too many")
 
 
 @pytest.mark.parametrize("kind", ["memory", "posix"])

@@ -58,7 +58,7 @@ def test_a_reference_to_nothing_is_told_with_what_to_do(reference: str, told: st
 
 def test_an_empty_registry_lists_nothing() -> None:
     reader = World().reader()
-    assert (reader.experiments(), reader.runs(), reader.pointers("train")) == ([], [], [])
+    assert (reader.experiments(), list(reader.runs()), reader.pointers("train")) == ([], [], [])
     assert not experiment_exists(reader.store, "train")
 
 

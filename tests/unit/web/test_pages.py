@@ -6,6 +6,7 @@ import html
 import re
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 import click
@@ -15,6 +16,7 @@ from tests.builders.pages import EVERY_PAGE, RUN, SIGNED_IN, Answer, Taken, answ
 
 from sealrun.cli.main import root
 from sealrun.domain.oversight.alarming import KINDS
+from sealrun.domain.oversight.board import PointerMove
 from sealrun.web.rendering import Viewer, render
 
 QUIET_PAGES = (
@@ -117,6 +119,21 @@ def test_forms_are_shown_to_who_may_change_something_and_commands_to_everybody_e
         assert not [form for form in nobody.all("form") if form.attributes.get("method") == "post"]
         assert "From the command line" in nobody.text
         assert "sealrun " in nobody.text
+
+
+class MovedOften(InventedBoard):
+    """Of the four generations of a pointer a page takes two."""
+
+    def pointer_history(self, registry: str, experiment: str, name: str) -> Sequence[PointerMove]:
+        return super().pointer_history(registry, experiment, name)[:2]
+
+
+def test_a_page_says_where_the_older_moves_of_a_pointer_are() -> None:
+    latest = "/pointers/main/training/latest"
+    few, many = Taken(answer(InventedBoard(), latest).text).text, Taken(answer(MovedOften(), latest).text).text
+    assert "Every move" in few
+    assert "The newest 2 of 4" not in few
+    assert "The newest 2 of 4; the others: sealrun pointer history training latest --registry main" in many
 
 
 def test_a_form_names_what_it_changes_in_its_address() -> None:

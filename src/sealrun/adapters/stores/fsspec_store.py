@@ -131,9 +131,9 @@ class FsspecStore:
         with self._translated(key, "written"):
             self._write(self._place(key), body)
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """Write a projection; see the port."""
-        self.put(key, body)
+        self.put(key, bytes(body))
 
     def copy(self, source: Key, target: Key) -> None:
         """Copy inside the store; see the port."""

@@ -92,9 +92,9 @@ class MemoryStore:
         with self._space.lock:
             self._hold(key, body)
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """Write a projection; see the port."""
-        self.put(key, body)
+        self.put(key, bytes(body))
 
     def copy(self, source: Key, target: Key) -> None:
         """Copy; see the port."""

@@ -142,7 +142,7 @@ class MeteredStore(SurroundingStore):
         """Write an owned record; see the port."""
         self._by["put"].call(self.inner.put, key, body)
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """Write a projection; see the port."""
         self._by["replace"].call(self.inner.replace, key, body)
 

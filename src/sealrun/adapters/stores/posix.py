@@ -108,7 +108,7 @@ class PosixStore:
             self._folders.into(final, lambda: os.rename(temporary, final))
             flight.keep_name(final)
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """Write a projection; see the port."""
         final = self._root.place(key)
         with self._temporary(final, body, None) as temporary, translated(f"{final}: cannot be written"):

@@ -55,7 +55,7 @@ class PulsingStore(SurroundingStore):
         with self._answer():
             self.inner.put(key, body)
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """Write a projection; see the port."""
         with self._answer():
             self.inner.replace(key, body)

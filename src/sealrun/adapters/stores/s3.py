@@ -95,9 +95,10 @@ class S3Store:
         """Write an owned record; see the port."""
         self._put(key, body, "written", checksum=_checksum(body))
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """Write a projection; see the port."""
-        self._put(key, body, "replaced", checksum=_checksum(body))
+        with ready_to_send(body) as (sent, digest):
+            self._put(key, sent, "replaced", checksum=base64_sha256(digest))
 
     def copy(self, source: Key, target: Key) -> None:
         """Copy inside the bucket; see the port."""

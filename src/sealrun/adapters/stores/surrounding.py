@@ -46,7 +46,7 @@ class SurroundingStore:
         """Write an owned record."""
         self.inner.put(key, body)
 
-    def replace(self, key: Key, body: bytes) -> None:
+    def replace(self, key: Key, body: Body) -> None:
         """Write a projection."""
         self.inner.replace(key, body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -34,9 +35,11 @@ from sealrun.domain.oversight.board import (
 )
 from sealrun.domain.oversight.metering import REQUESTS, requests_of
 from sealrun.domain.oversight.previews import PARQUET, TABLE_BYTES, TEXT_BYTES, picture_type, table_of, text_of
+from sealrun.domain.registry.pointing import PointerName
 from sealrun.ports import Clock, Entropy, Journal, Meters
 from sealrun.services.oversight.freshness import Fresh
 from sealrun.services.oversight.run_details import commands_for, file_page, listed_of, run_row, said_checks, upstream_of
+from sealrun.services.oversight.run_lists import MOST_ROWS
 from sealrun.services.oversight.storage_history import take_point
 
 _log = logging.getLogger("sealrun.board")
@@ -176,8 +179,9 @@ class DaemonBoard(JournalBoard):
         ]
 
     def pointer_history(self, registry: str, experiment: str, name: str) -> Sequence[PointerMove]:
-        """Every generation of a pointer, newest first."""
-        found = self._look(registry).reader.history(experiment, name)
+        """The newest generations of a pointer, newest first, and no more than fit on a page."""
+        history = self._look(registry).reader.history_of(PointerName.of_experiment(experiment, name))
+        found = list(islice(history, MOST_ROWS))
         if not found:
             msg = f"no pointer {experiment}@{name} in registry {registry!r}"
             raise NotFoundError(msg)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import starmap
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -162,11 +163,12 @@ class Viewer(RegistryAtHand):
         """The runs that are meant, with what the conditions and `columns` ask for; `NotFoundError` of no experiment."""
         check_experiment(self._reader.store, parse_name(choice.experiment, "experiment"))
         rows = self._reader.runs(choice.experiment)
+        cells: Iterable[Cells]
         if asks_envelopes(columns, choice.conditions, None):
-            cells = [cells_of(row, envelope) for row, envelope in with_envelopes(self._reader.store, rows)]
+            cells = starmap(cells_of, with_envelopes(self._reader.store, rows))
         else:
-            cells = [cells_of(row) for row in rows]
-        return arrange(cells, choice.conditions, None, choice.limit)
+            cells = map(cells_of, rows)
+        return list(arrange(cells, choice.conditions, None, choice.limit))
 
     def _load(self, cells: Cells) -> RunView | None:
         """The run, or None if it was retired meanwhile."""

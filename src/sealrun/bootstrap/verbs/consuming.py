@@ -68,7 +68,7 @@ class Consumer:
         """Names of the experiments."""
         return self._reader.experiments()
 
-    def runs(self, experiment: str | None = None) -> list[Row]:
+    def runs(self, experiment: str | None = None) -> Sequence[Row]:
         """One row per run, oldest first; `NotFoundError` for an experiment that holds nothing."""
         rows = self._reader.runs(experiment)
         if not rows and experiment is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from sealrun.domain.runs.run import Envelope
 ROW_COLUMNS = ("run_id", "status", "finished_at", "files", "size", "name")
 """What a listing shows unless it is told otherwise."""
 _OF_ROWS = frozenset(Row.__struct_fields__) - {"extra"}
-_GROUPS = ("params", "metrics")
+_GROUPS = frozenset({"params", "metrics"})
 _SAID = (*_GROUPS, "pipeline_id", "pipeline_version", "framework", "trigger", "started_at")
 _CONDITION = re.compile(r"\s*([^\s=!<>~]+)\s*(!=|<=|>=|=|<|>|~)\s*(.*?)\s*\Z", re.DOTALL)
 _ORDERED: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -81,30 +82,34 @@ def cells_of(row: Row, envelope: Envelope | None = None) -> dict[str, Any]:
 
 def arrange(
     runs: Iterable[Cells], conditions: Sequence[Condition] = (), sort: str | None = None, limit: int | None = None
-) -> list[Cells]:
-    """Return the runs that are wanted: in the order they came, or by `sort` (``-NAME``: greatest first).
+) -> Iterable[Cells]:
+    """Return the runs that are wanted: in the order they came, one at a time, or by `sort` (``-NAME``: greatest first).
 
     Runs without the value that is sorted by come last. `limit` keeps the first so many where there is an order, and
     the last so many, which are the newest, where there is none.
     """
-    wanted = [cells for cells in runs if all(condition.holds(cells) for condition in conditions)]
+    found = (cells for cells in runs if all(condition.holds(cells) for condition in conditions))
     if sort is None:
-        return wanted if limit is None else wanted[max(0, len(wanted) - limit) :]
-    name = sort.removeprefix("-")
+        return found if limit is None else deque(found, limit)
+    name, wanted = sort.removeprefix("-"), list(found)
     have = [cells for cells in wanted if cells.get(name) is not None]
     have.sort(key=lambda cells: _rank(cells[name]), reverse=sort.startswith("-"))
     return [*have, *(cells for cells in wanted if cells.get(name) is None)][:limit]
 
 
-def columns_of(wanted: Sequence[str], runs: Sequence[Cells]) -> list[str]:
-    """Return the columns to show. ``metrics`` stands for every metric, ``params`` for the parameters that differ."""
+def columns_of(wanted: Sequence[str], runs: Iterable[Cells]) -> tuple[list[str], Iterable[Cells]]:
+    """Return the columns to show, and the runs, which are gone through only where columns depend on them.
+
+    ``metrics`` stands for every metric, ``params`` for the parameters that differ.
+    """
+    known = runs if _GROUPS.isdisjoint(wanted) else list(runs)
     found: list[str] = []
     for name in wanted:
-        found += _group(name, runs) if name in _GROUPS else [name]
-    return list(dict.fromkeys(found))
+        found += _group(name, known) if name in _GROUPS else [name]
+    return list(dict.fromkeys(found)), known
 
 
-def _group(name: str, runs: Sequence[Cells]) -> list[str]:
+def _group(name: str, runs: Iterable[Cells]) -> list[str]:
     inside = sorted({key for cells in runs for key in cells if key.startswith(f"{name}.")})
     if name == "metrics":
         return inside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO
 
 import msgspec
@@ -29,7 +29,7 @@ from sealrun.domain.reference import (
     UrnReference,
     parse_reference,
 )
-from sealrun.domain.registry.indexing import Row, runs_of
+from sealrun.domain.registry.indexing import Rows, runs_of
 from sealrun.domain.registry.pointing import Generation, PointerName, Target
 from sealrun.domain.registry.publication import Refs, Retired, Stored
 from sealrun.domain.runs.manifest import RUN_FILE, Entry
@@ -83,14 +83,15 @@ class Reader:
         """Names of the experiments that hold anything, sorted."""
         return list(self._store.list_folders(EXPERIMENTS))
 
-    def rows(self, experiment: str) -> list[Row]:
+    def rows(self, experiment: str) -> Rows:
         """Rows of every sealed attempt that was not retired, oldest first."""
         return Index(self._store, self._clock, self._entropy, experiment).rows()
 
-    def runs(self, experiment: str | None = None) -> list[Row]:
+    def runs(self, experiment: str | None = None) -> Rows:
         """One row per run, of one experiment or of all, oldest first."""
-        experiments = self.experiments() if experiment is None else [experiment]
-        return [row for name in experiments for row in runs_of(self.rows(name))]
+        if experiment is not None:
+            return runs_of(self.rows(experiment))
+        return Rows(chain.from_iterable(runs_of(self.rows(name)).lines() for name in self.experiments()))
 
     def pointers(self, experiment: str) -> list[Generation]:
         """Where each pointer of an experiment stands, by name."""
@@ -100,11 +101,11 @@ class Reader:
 
     def history(self, experiment: str, pointer: str) -> list[Generation]:
         """A pointer's generations, newest first."""
-        return self.history_of(PointerName.of_experiment(experiment, pointer))
+        return list(self.history_of(PointerName.of_experiment(experiment, pointer)))
 
-    def history_of(self, pointer: PointerName) -> list[Generation]:
-        """Generations of a pointer or of a published name, newest first; `IntegrityError` if the log is broken."""
-        return list(self._pointers.history(pointer))
+    def history_of(self, pointer: PointerName) -> Iterator[Generation]:
+        """Yield generations of a pointer or of a published name, newest first; `IntegrityError` where it is broken."""
+        return self._pointers.history(pointer)
 
     def resolve(self, text: str) -> Target:
         """Find what a reference names; `NotFoundError` says what is there instead."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from sealrun.domain.address import Digest, run_key
 from sealrun.domain.curation.catalogue import ACTIVE, CATALOG_EXPERIMENT, Catalogue, KnownRun, build_catalogue
 from sealrun.domain.errors import IntegrityError, NotFoundError
@@ -22,7 +24,7 @@ def read_catalogue(reader: Reader, pointers: Pointers, schemata: Schemata) -> Ca
     `IntegrityError` if a run's record contradicts the index.
     """
     experiments = [name for name in reader.experiments() if name != CATALOG_EXPERIMENT]
-    rows = [row for experiment in experiments for row in reader.runs(experiment)]
+    rows = chain.from_iterable(map(reader.runs, experiments))
     width = reader.store.capabilities.parallel
     found = fan_through(lambda row: _known(reader, row), rows, width)
     actives: dict[str, Generation] = {}

@@ -99,11 +99,12 @@ class Outputs:
             return self._outputs_of(rule, self._rules[rule.of], refs)
         if rule.experiment not in self._reader.experiments():
             return []
-        rows = self._reader.runs(rule.experiment)
-        if refs:
-            wanted = {(target.experiment, target.run_id) for target in map(self._reader.resolve, refs)}
-            rows = [row for row in rows if (row.experiment, row.run_id) in wanted]
-        refs_and_roots = [(f"{row.experiment}/{row.run_id}", row.root_sha256) for row in rows]
+        wanted = {(target.experiment, target.run_id) for target in map(self._reader.resolve, refs)}
+        refs_and_roots = [
+            (f"{row.experiment}/{row.run_id}", row.root_sha256)
+            for row in self._reader.runs(rule.experiment)
+            if not refs or (row.experiment, row.run_id) in wanted
+        ]
         found = fan_out(lambda each: self._examine(rule, *each), refs_and_roots, _AT_ONCE)
         return [run for run in found if run is not None]
 

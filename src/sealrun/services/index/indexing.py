@@ -8,10 +8,8 @@ is retired, and is told so.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import nullcontext
-from io import BytesIO
 from threading import Lock
 
 import msgspec
@@ -31,10 +29,10 @@ from sealrun.domain.address import (
     retired_key,
 )
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
-from sealrun.domain.ready import ready
-from sealrun.domain.records import UNREADABLE
-from sealrun.domain.registry.indexing import Dropped, Row, merge_rows
+from sealrun.domain.pieces import Body
+from sealrun.domain.registry.indexing import Dropped, Row, Rows, merge_rows, ordering_of_line
 from sealrun.ports import Clock, Entropy, Glimpse, ObjectStat, Store
+from sealrun.services.index.bases import Base, base_lines, newest_of, read_base
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.threads.fanning import fan_out
 
@@ -85,15 +83,15 @@ class Index:
         """
         self._certainty.create(dropped_key(self._experiment, dropped.attempt), dropped.encode())
 
-    def rows(self) -> list[Row]:
-        """Every sealed attempt that is not dropped, oldest first.
+    def rows(self) -> Rows:
+        """Every sealed attempt that is not dropped, oldest first: whatever their number, few are in memory.
 
         Pending rows are read before the base: a row moves from the one to the other, so this order misses none; and a
         dropped record that was removed before is no longer needed by the base that is read after.
         """
         pending = self._pending()
-        base = self._head()[1]
-        return merge_rows(base, (row for row, _ in pending.rows), pending.dropped)
+        base = self._head()
+        return merge_rows(base.rows, (row for row, _ in pending.rows), pending.dropped)
 
     def compact(self) -> int:
         """Fold pending rows and dropped records into a new base once they are worth one; return how many were folded.
@@ -107,15 +105,16 @@ class Index:
         if not self._may_be_worth_a_base():
             return 0
         pending = self._pending()
-        number, base, head_body = self._head()
+        base = self._head()
         late = self._retired(row.attempt for row, _ in pending.rows if row.attempt not in pending.dropped)
         self._remove(key for row, key in pending.rows if row.attempt in late)
         rows = [(row, key) for row, key in pending.rows if row.attempt not in late]
         folded = len({row.attempt for row, _ in rows} | pending.dropped)
-        if not folded or folded * _WORTH_A_BASE < len(base):
+        if not folded or folded * _WORTH_A_BASE < len(base.rows):
             return 0
-        merged = b"".join(row.line() for row in merge_rows(base, (row for row, _ in rows), pending.dropped | late))
-        if merged != head_body or pending.dropped:
+        number = base.number
+        merged = merge_rows(base.rows, (row for row, _ in rows), pending.dropped | late).base()
+        if merged != base.rows.base() or pending.dropped:
             key = generation_key(base_log(self._experiment), number + 1, _BASE_SUFFIX)
             if self._certainty.create(key, merged) != merged:
                 return 0  # another compactor won with other rows; ours stay pending for the next round
@@ -162,7 +161,7 @@ class Index:
         for key in keys:
             self._store.discard(key)
 
-    def _project(self, number: int, body: bytes) -> bool:
+    def _project(self, number: int, body: Body) -> bool:
         """Write the convenience copy until it shows the newest base: a slow compactor must not hide a later one.
 
         Tells whether base `number` was the newest, once it stood.
@@ -173,7 +172,8 @@ class Index:
             first = self._first()
             if first is None or generation_of(first.key) == number:
                 return number == ours
-            number, body = generation_of(first.key), self._store.read(first.key)
+            base = self._head()
+            number, body = base.number, base.rows.base()
 
     def _pending(self) -> _Pending:
         listed = list(self._store.list(pending_prefix(self._experiment)))
@@ -192,20 +192,10 @@ class Index:
         return [row for row in rows if row is not None]
 
     def _first(self) -> ObjectStat | None:
-        return next(iter(self._store.list(base_log(self._experiment), limit=1)), None)
+        return newest_of(self._store, self._experiment)
 
-    def _head(self) -> tuple[int, list[Row], bytes]:
-        while (first := self._first()) is not None:
-            try:
-                body = self._store.read(first.key)
-            except NotFoundError:
-                if self._first() == first:
-                    raise
-                continue  # a newer one stands by now, and this one was cleared away
-            break
-        else:
-            return 0, [], b""
-        return generation_of(first.key), [_row_of_line(line, first.key) for line in BytesIO(body)], body
+    def _head(self) -> Base:
+        return read_base(self._first, self._store)
 
 
 def named_attempts(store: Glimpse, experiment: str) -> NamedAttempts:
@@ -218,46 +208,11 @@ def named_attempts(store: Glimpse, experiment: str) -> NamedAttempts:
     bases = list(store.list(base_log(experiment)))
     if bases:
         with _reading_large if bases[0].size > _LARGE else nullcontext():
-            lines = BytesIO(store.read(bases[0].key))
-            named.update(_named_by_line(line, bases[0].key) for line in lines)
+            rows = (ordering_of_line(line, bases[0].key) for line in base_lines(store, bases[0]))
+            named.update((row.attempt, row.run_id) for row in rows)
     for attempt in dropped:
         named.pop(attempt, None)
     return NamedAttempts(named, tuple(bases))
-
-
-class _Named(msgspec.Struct):
-    """What of a line says whose row it is."""
-
-    attempt: AttemptId
-    run_id: RunId
-
-
-_named = msgspec.json.Decoder(ready(_Named))
-
-
-def _named_by_line(line: bytes, where: str) -> tuple[AttemptId, RunId]:
-    try:
-        named = _named.decode(line)
-    except UNREADABLE:
-        row = _row_of_line(line, where)
-        return row.attempt, row.run_id
-    return named.attempt, named.run_id
-
-
-def _row_of_line(line: bytes, where: str) -> Row:
-    try:
-        return Row.decode(line, where)
-    except UnsupportedFormatError:
-        _require_json(line, where)
-        raise
-
-
-def _require_json(line: bytes, where: str) -> None:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError) as error:
-        msg = f"{where}: a line is not JSON ({error}); rebuild the index from runs/ and attempts/"
-        raise UnsupportedFormatError(msg) from error
 
 
 def _attempt_of_row(key: str) -> AttemptId:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
 import msgspec
 
@@ -19,7 +20,7 @@ from sealrun.domain.address import AttemptId, RunId, intent_key, parse_name, ret
 from sealrun.domain.errors import UsageError
 from sealrun.domain.grouping import in_groups
 from sealrun.domain.moments import rfc3339
-from sealrun.domain.registry.indexing import Dropped, Row
+from sealrun.domain.registry.indexing import Dropped, Row, Rows
 from sealrun.domain.registry.publication import Outcome, Retired
 from sealrun.domain.runs.manifest import RUN_FILE
 from sealrun.domain.runs.run import Envelope
@@ -75,10 +76,8 @@ class Retirer:
         """
         now = self._now(write=write)
         grounds = read_grounds(self._store, _stamp(now), parse_name(experiment, "experiment"))
-        by_run: dict[str, list[Row]] = {}
-        for row in self._rows(experiment):
-            by_run.setdefault(row.run_id, []).append(row)
-        facts = {run_id: RunFacts.of(rows, _texts(grounds, (experiment, run_id))) for run_id, rows in by_run.items()}
+        by_run = groupby(self._rows(experiment), lambda row: row.run_id)
+        facts = {run_id: RunFacts.of([*rows], _texts(grounds, (experiment, run_id))) for run_id, rows in by_run}
         looked: set[str] = set()
         while True:
             plan = plan_retention(experiment, facts.values(), policy, now)
@@ -104,14 +103,18 @@ class Retirer:
             parse_name(experiment, "experiment")
             parse_name(run_id, "run id")
         now = _stamp(self._now(write=False))
-        rows = {experiment: self._rows(experiment) for experiment in {experiment for experiment, _ in refs}}
+        rows: dict[RunKey, list[Row]] = {ref: [] for ref in refs}
+        for experiment in {experiment for experiment, _ in refs}:
+            for row in self._rows(experiment):
+                if (experiment, row.run_id) in rows:
+                    rows[experiment, row.run_id].append(row)
         grounds = read_pointed(self._store)
         judged: list[Judged] = []
         for experiment, run_id in dict.fromkeys(refs):
             for ground in (*grounds.get((experiment, run_id), ()), *pins_on(self._store, experiment, run_id, now)):
                 msg = f"{experiment}/{run_id} is not retired: {ground.text}; {ground.remedy}"
                 raise UsageError(msg)
-            run = self._look(self._facts(experiment, run_id, rows[experiment]))
+            run = self._look(self._facts(experiment, run_id, rows[experiment, run_id]))
             reason = STILL_LISTED if run.gone else run.obstacle or why or "asked for"
             judged.append(Judged(run=run, keep=run.obstacle is not None, reasons=(reason,)))
         experiments = {experiment for experiment, _ in refs}
@@ -154,14 +157,13 @@ class Retirer:
         width = self._store.capabilities.parallel
         return fan_out(lambda judged: self._retire(judged, why, pointed, now), group, width)
 
-    def _rows(self, experiment: str) -> list[Row]:
+    def _rows(self, experiment: str) -> Rows:
         return Index(self._store, self._clock, self._entropy, experiment).rows()
 
-    def _facts(self, experiment: str, run_id: str, rows: Iterable[Row]) -> RunFacts:
+    def _facts(self, experiment: str, run_id: str, rows: Sequence[Row]) -> RunFacts:
         """Facts of one run, from its rows, or where it has none from its records."""
-        of_run = [row for row in rows if row.run_id == run_id]
-        if of_run:
-            return RunFacts.of(of_run)
+        if rows:
+            return RunFacts.of(rows)
         standing = find_standing(self._store, experiment, run_id)
         if standing is None:
             raise no_such_run(self._store, experiment, run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from sealrun.domain.address import (
@@ -13,7 +14,6 @@ from sealrun.domain.address import (
     AttemptId,
     Key,
     artifact_key,
-    base_log,
     experiment_manifest_key,
     latest_key,
     pointers_prefix,
@@ -22,11 +22,14 @@ from sealrun.domain.address import (
     seal_key,
 )
 from sealrun.domain.errors import IntegrityError, NotFoundError
+from sealrun.domain.records import sha256
 from sealrun.domain.registry.indexing import Row
 from sealrun.domain.registry.pointing import Generation, PointerName, Target
 from sealrun.domain.upkeep.damage import Damage
 from sealrun.ports import Store
 from sealrun.services.access.reading import Reader, RunView
+from sealrun.services.index.bases import newest_of
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import attempts_of, find_standing, read_outcome
 
 
@@ -34,16 +37,17 @@ def compare_index(
     reader: Reader, experiment: str, sealed: Collection[str], among: Callable[[str], bool] = lambda _: True
 ) -> Iterator[Damage]:
     """Compare rows with `sealed`: those runs `among` an experiment's that stand, by their folders."""
+    without, lost = set(sealed), dict[str, tuple[Row, str]]()
     try:
-        rows = [row for row in reader.rows(experiment) if among(row.run_id)]
+        for row in reader.rows(experiment):
+            without.discard(row.run_id)
+            if row.run_id not in sealed and among(row.run_id) and (detail := _lost(reader, row)):
+                lost[row.run_id] = row, detail
     except IntegrityError as error:
         yield Damage(ref=experiment, kind="index", detail=str(error))
         return
-    in_index = {row.run_id for row in rows}
-    for run_id in sorted(sealed):
-        if run_id not in in_index:
-            yield from unlisted(reader.store, experiment, run_id)
-    lost = {row.run_id: (row, detail) for row in rows if row.run_id not in sealed and (detail := _lost(reader, row))}
+    for run_id in sorted(without):
+        yield from unlisted(reader.store, experiment, run_id)
     for run_id, (row, detail) in lost.items():
         yield Damage(ref=f"{experiment}/{run_id}", kind="index", detail=detail, attempt=row.attempt)
 
@@ -75,11 +79,19 @@ def _lost(reader: Reader, row: Row) -> str | None:
     return f"is sealed by attempt {row.attempt}, but its seal marker is gone from the run folder"
 
 
+def end_of_log(reader: Reader, pointer: PointerName) -> Generation | None:
+    """Return the newest generation after all were looked at, one at a time; `IntegrityError` if one is wrong."""
+    history = reader.history_of(pointer)
+    newest = next(history, None)
+    deque(history, maxlen=0)
+    return newest
+
+
 def check_pointer(reader: Reader, pointer: PointerName) -> Target | Damage:
     """Return where a pointer stands, if its log is whole and it stands on a sealed run."""
     try:
-        history = reader.history_of(pointer)
-        target = history[0].target if history else None
+        newest = end_of_log(reader, pointer)
+        target = None if newest is None else newest.target
         outcome = None if target is None else read_outcome(reader.store, target.attempt)
     except (IntegrityError, NotFoundError) as error:
         return Damage(ref=pointer.label, kind="pointer", detail=str(error))
@@ -135,9 +147,9 @@ def compare_pointer_copy(reader: Reader, pointer: PointerName) -> Iterator[Damag
 
 def compare_index_copy(store: Store, experiment: str) -> Iterator[Damage]:
     """The convenience copy of an index must show its newest base."""
-    newest = next(iter(store.list(base_log(experiment), limit=1)), None)
+    newest = newest_of(store, experiment)
     key = experiment_manifest_key(experiment)
-    if newest is not None and _read(store, key) != store.read(newest.key):
+    if newest is not None and _digest_of(store, key) != _digest_of(store, newest.key):
         yield Damage(ref=experiment, kind="projection", detail=f"{key} is out of date")
 
 
@@ -189,6 +201,13 @@ def _live(store: Store, experiment: str, attempts: Iterable[AttemptId]) -> list[
 def _read(store: Store, key: Key) -> bytes | None:
     try:
         return store.read(key)
+    except NotFoundError:
+        return None
+
+
+def _digest_of(store: Store, key: Key) -> str | None:
+    try:
+        return sha256(read_body(store, key))
     except NotFoundError:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from sealrun.domain.address import (
     AttemptId,
@@ -19,17 +20,19 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.records import parse_object
-from sealrun.domain.registry.indexing import Row, merge_rows
+from sealrun.domain.registry.indexing import Row, Rows, merge_rows
 from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.registry.publication import Outcome
 from sealrun.domain.runs.manifest import RUN_FILE, SUMS_FILE
 from sealrun.domain.runs.run import Envelope
 from sealrun.domain.upkeep.mending import Rebuild
-from sealrun.ports import Clock, Entropy, Store
+from sealrun.ports import Clock, Entropy, ObjectStat, Store
+from sealrun.services.index.bases import base_lines, newest_of
 from sealrun.services.index.pointers import Pointers
 from sealrun.services.mending.comparing import live_attempts
 from sealrun.services.mending.diagnosing import read_sealed
 from sealrun.services.publication.announcing import Announcer, load_sealed, sealed_run_of
+from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.certainty import Certainty
 from sealrun.services.storage.standing import read_outcome
 
@@ -102,12 +105,11 @@ class Rebuilder:
         meanwhile costs us the race for the next base, and we begin again.
         """
         while True:
-            head = next(iter(self._store.list(base_log(experiment), limit=1)), None)
+            head = newest_of(self._store, experiment)
             pending = [found.key for found in self._store.list(pending_prefix(experiment))]
             readable = {key: row for key in pending if (row := self._pending_row(key)) is not None}
-            known = (row for row in (*self._base_rows(head.key if head else None), *readable.values()))
-            rows = merge_rows((row for row in known if self._is_live(row.attempt)), self._rows_of_records(experiment))
-            body = b"".join(row.line() for row in rows)
+            known = (row for row in chain(self._base_rows(head), readable.values()) if self._is_live(row.attempt))
+            body = merge_rows(Rows(), chain(known, self._rows_of_records(experiment))).base()  # whatever order it had
             key = generation_key(base_log(experiment), (generation_of(head.key) if head else 0) + 1, _BASE_SUFFIX)
             if self._certainty.create(key, body) == body and self._is_newest(experiment, key):
                 break  # or it is under the number of one that was cleared away, behind what readers see
@@ -118,23 +120,26 @@ class Rebuilder:
         self._project_index(experiment)
 
     def _is_newest(self, experiment: str, base: Key) -> bool:
-        return [found.key for found in self._store.list(base_log(experiment), limit=1)] == [base]
+        newest = newest_of(self._store, experiment)
+        return newest is not None and newest.key == base
 
     def _project_index(self, experiment: str) -> None:
         """Write the convenience copy until it shows the newest base."""
         shown: Key | None = None
         while True:
-            first = next(iter(self._store.list(base_log(experiment), limit=1)), None)
+            first = newest_of(self._store, experiment)
             if first is None or first.key == shown:
                 return
-            self._store.replace(experiment_manifest_key(experiment), self._store.read(first.key))
+            self._store.replace(experiment_manifest_key(experiment), read_body(self._store, first.key))
             shown = first.key
 
-    def _base_rows(self, key: Key | None) -> Iterator[Row]:
+    def _base_rows(self, base: ObjectStat | None) -> Iterator[Row]:
         """Rows of a base, those that can be read."""
-        for line in () if key is None else self._store.read(key).splitlines():
+        if base is None:
+            return
+        for line in base_lines(self._store, base):
             try:
-                yield Row.from_json(parse_object(line, key or ""), key or "")
+                yield Row.from_json(parse_object(line, base.key), base.key)
             except IntegrityError:
                 continue
 

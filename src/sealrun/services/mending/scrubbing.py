@@ -34,7 +34,7 @@ from sealrun.domain.runs.manifest import MANIFEST_FILE, Manifest
 from sealrun.domain.upkeep.damage import OF_BYTES, SPACE, Damage, VerifyReport, Window, place_of
 from sealrun.ports import Clock, ObjectStat, Store
 from sealrun.services.access.reading import Reader
-from sealrun.services.mending.comparing import every_pointer, live_attempts
+from sealrun.services.mending.comparing import end_of_log, every_pointer, live_attempts
 from sealrun.services.mending.rereading import Advance, Rereader
 from sealrun.services.mending.verifying import Verifier
 from sealrun.services.storage.bodies import read_body
@@ -221,11 +221,11 @@ class _Round:
                 yield from targets
         for pointer in every_pointer(self._store):
             try:
-                history = self._reader.history_of(pointer)
+                newest = end_of_log(self._reader, pointer)
             except (IntegrityError, NotFoundError):
                 continue
-            if history:
-                yield history[0].target
+            if newest is not None:
+                yield newest.target
 
     def _of_attempt(self, target: Target, around: dict[Key, list[Damage]]) -> Iterator[Damage]:
         key = refs_key(target.attempt)

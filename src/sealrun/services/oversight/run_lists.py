@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from sealrun.domain.address import AttemptId, Digest, Key, RunId, base_log, pending_prefix
+from sealrun.domain.address import AttemptId, Digest, Key, RunId, pending_prefix
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
 from sealrun.domain.oversight.board import RunQuestion
 from sealrun.domain.ready import ready
 from sealrun.domain.records import UNREADABLE
-from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.indexing import Row, lines_of, whole_lines
 from sealrun.domain.runs.run import Status
 from sealrun.ports import Clock, ObjectStat, Store
 from sealrun.services.access.reading import Reader
+from sealrun.services.index.bases import base_pieces, newest_of
 from sealrun.services.oversight.freshness import Fresh
 from sealrun.services.threads.fanning import fan_out
 
@@ -171,13 +172,13 @@ class _Experiment:
         return self._by_id
 
     def _newest_base(self) -> tuple[ObjectStat | None, list[Listed]]:
-        while (first := next(iter(self._store.list(base_log(self.name), limit=1)), None)) is not None:
+        while (first := newest_of(self._store, self.name)) is not None:
             if first == self._base[0]:
                 return self._base
             try:
-                return first, list(_rows_of_base(self._store.read(first.key), first.key))
+                return first, list(_rows_of_base(base_pieces(self._store, first), first.key))
             except NotFoundError:
-                if next(iter(self._store.list(base_log(self.name), limit=1)), None) == first:
+                if newest_of(self._store, self.name) == first:
                     raise
                 # a newer one stands by now, and this one was cleared away
         return None, []
@@ -192,18 +193,20 @@ class _Experiment:
 _decoder = msgspec.json.Decoder(ready(Listed))
 
 
-def _rows_of_base(body: bytes, where: str) -> Iterator[Listed]:
+def _rows_of_base(pieces: Iterable[bytes], where: str) -> Iterator[Listed]:
     """Rows of a base, whose first line is looked at whole: all of them are of one version's making."""
-    if not body:
-        return
-    Row.decode(body.partition(b"\n")[0], where)
-    try:
-        yield from _decoder.decode_lines(body)
-    except UNREADABLE as error:
-        for line in body.splitlines():
-            Row.decode(line, where)  # says which one, and what is wrong with it
-        msg = f"{where}: not rows of an index ({error}); rebuild the index from runs/ and attempts/"
-        raise UnsupportedFormatError(msg) from error
+    first = True
+    for lines in whole_lines(pieces):
+        if first:
+            Row.decode(lines.partition(b"\n")[0], where)
+            first = False
+        try:
+            yield from _decoder.decode_lines(lines)
+        except UNREADABLE as error:
+            for line in lines_of((lines,)):
+                Row.decode(line, where)  # says which one, and what is wrong with it
+            msg = f"{where}: not rows of an index ({error}); rebuild the index from runs/ and attempts/"
+            raise UnsupportedFormatError(msg) from error
 
 
 def _row(body: bytes, where: str) -> Listed:

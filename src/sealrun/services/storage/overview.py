@@ -107,8 +107,10 @@ class Overview:
         tails = (stat.key[len(prefix) :] for stat in _below(whole, prefix))
         return iter(sorted({tail.partition("/")[0] for tail in tails if "/" in tail}))
 
-    def read(self, key: Key) -> bytes:
-        """Return a record that never changes; see the port."""
+    def read(self, key: Key, offset: int = 0, length: int | None = None) -> bytes:
+        """Return a record that never changes, or a part of one, which is always asked for; see the port."""
+        if offset or length is not None:
+            return self._store.read(key, offset, length)
         stat = None if self._around(key) is None else self.stat(key)
         return self._store.read(key) if stat is None else self._records.read(stat)
 
