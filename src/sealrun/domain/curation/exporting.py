@@ -7,19 +7,23 @@ run's own records, which go along.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from sealrun.domain.address import Digest
 from sealrun.domain.curation.comparing import flat
 from sealrun.domain.curation.lineage import sources_of
 from sealrun.domain.errors import UsageError
-from sealrun.domain.pieces import Body
+from sealrun.domain.grouping import in_groups
+from sealrun.domain.long_json import Many, canonical_pieces
+from sealrun.domain.pieces import Body, Pieces
 from sealrun.domain.records import canonical_json, sha256
 from sealrun.domain.registry.pointing import Target
-from sealrun.domain.runs.manifest import Manifest
+from sealrun.domain.runs.manifest import Entry, Manifest
 from sealrun.domain.runs.run import Envelope
 
 FORMATS = {
@@ -31,6 +35,7 @@ PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:sealrun:build:run:1"
 _CRATE_FILE = "ro-crate-metadata.json"
 _RECORDS = "sealrun/"
+_LINES_AT_ONCE = 1000
 _SLSA_DIGESTS = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -48,7 +53,7 @@ class Exported(msgspec.Struct, frozen=True):
     target: Target
     envelope: Envelope
     manifest: Manifest
-    records: Mapping[str, bytes]
+    records: Mapping[str, Body]
     agent: str
 
     @property
@@ -72,14 +77,19 @@ def bag(run: Exported) -> Layout:
         "Sealrun-Reference": run.ref,
         "Sealrun-Root-SHA256": run.target.root_sha256,
     }
-    tags = {
+    entries = run.manifest.entries
+    tags: dict[str, Body] = {
         "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
         "bag-info.txt": "".join(f"{name}: {' '.join(value.split())}\n" for name, value in info.items()).encode(),
-        "manifest-sha256.txt": _sums((f"data/{entry.path}", entry.sha256) for entry in run.manifest.entries),
+        "manifest-sha256.txt": Pieces(lambda: map(_sums, in_groups(_payload(entries), _LINES_AT_ONCE))),
         **{_RECORDS + name: body for name, body in run.records.items()},
     }
-    tags["tagmanifest-sha256.txt"] = _sums((name, sha256(body)) for name, body in sorted(tags.items()))
+    tags["tagmanifest-sha256.txt"] = _sums((name, sha256(tags[name])) for name in sorted(tags))
     return Layout("data/", tags, links=False)
+
+
+def _payload(entries: Iterable[Entry]) -> Iterator[tuple[str, Digest]]:
+    return ((f"data/{entry.path}", entry.sha256) for entry in entries)
 
 
 def _sums(lines: Iterable[tuple[str, str]]) -> bytes:
@@ -102,31 +112,20 @@ def crate(run: Exported) -> Layout:
     if taken:
         msg = f"{run.ref} holds {taken[0]!r} itself, where an RO-Crate's own files belong; export it as bagit"
         raise UsageError(msg)
-    graph = [
-        {
-            "@id": _CRATE_FILE,
-            "@type": "CreativeWork",
-            "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
-            "about": {"@id": "./"},
-        },
-        *_described(run),
-    ]
-    body = canonical_json({"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph})
+    itself = {
+        "@id": _CRATE_FILE,
+        "@type": "CreativeWork",
+        "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+        "about": {"@id": "./"},
+    }
+    graph = Many(lambda: chain([itself], _described(run)))
+    body = canonical_pieces({"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph})
     return Layout("", {_CRATE_FILE: body, **{_RECORDS + name: record for name, record in run.records.items()}})
 
 
-def _described(run: Exported) -> list[dict[str, Any]]:
-    envelope, producer = run.envelope, run.envelope.producer
-    files: list[dict[str, Any]] = [
-        {
-            "@id": quote(entry.path),
-            "@type": "File",
-            "name": entry.path,
-            "contentSize": str(entry.size),
-            "sha256": entry.sha256,
-        }
-        for entry in run.manifest.entries
-    ]
+def _described(run: Exported) -> Iterator[dict[str, Any]]:
+    """Yield what there is: the run, its files one at a time, what is known of it."""
+    envelope, producer, entries = run.envelope, run.envelope.producer, run.manifest.entries
     values: list[dict[str, Any]] = [
         {"@id": f"#{group}-{quote(name, safe='')}", "@type": "PropertyValue", "name": name, "value": _plain(value)}
         for group in ("params", "metrics")
@@ -144,7 +143,7 @@ def _described(run: Exported) -> list[dict[str, Any]]:
         "description": f"Run {run.ref}, {envelope.status}, sealed with ROOT_SHA256 {run.target.root_sha256}",
         "identifier": envelope.urn,
         "datePublished": envelope.finished_at,
-        "hasPart": [{"@id": file["@id"]} for file in files],
+        "hasPart": Many(lambda: ({"@id": quote(entry.path)} for entry in entries)),
         "mentions": [{"@id": "#run"}],
         "variableMeasured": [{"@id": value["@id"]} for value in values if value not in params],
     }
@@ -160,13 +159,25 @@ def _described(run: Exported) -> list[dict[str, Any]]:
     }
     if envelope.started_at is not None:
         action["startTime"] = envelope.started_at
-    entities = [root, action, *files, *values, *sources]
+    others = [*values, *sources]
     if isinstance(pipeline := producer.get("pipeline_id"), str):
         action["instrument"] = {"@id": "#pipeline"}
         software = {"@id": "#pipeline", "@type": "SoftwareApplication", "name": pipeline}
         version = producer.get("pipeline_version")
-        entities.append({**software, "softwareVersion": version} if isinstance(version, str) else software)
-    return entities
+        others.append({**software, "softwareVersion": version} if isinstance(version, str) else software)
+    yield from (root, action)
+    yield from map(_file, entries)
+    yield from others
+
+
+def _file(entry: Entry) -> dict[str, Any]:
+    return {
+        "@id": quote(entry.path),
+        "@type": "File",
+        "name": entry.path,
+        "contentSize": str(entry.size),
+        "sha256": entry.sha256,
+    }
 
 
 def _plain(value: object) -> object:
