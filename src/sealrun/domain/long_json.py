@@ -51,12 +51,8 @@ def _text(value: object, line: str) -> str:
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, Mapping) and value:
-        return (
-            "{"
-            + ",".join(f"{inner}{_quoted(name)}: {_text(value[name], inner)}" for name in sorted(value))
-            + line
-            + "}"
-        )
+        named = (f"{inner}{_quoted(name)}: {_text(value[name], inner)}" for name in sorted(value))
+        return "{" + ",".join(named) + line + "}"
     if isinstance(value, list | tuple) and value:
         return "[" + ",".join(inner + _text(item, inner) for item in value) + line + "]"
     return json.dumps(value, allow_nan=False)
