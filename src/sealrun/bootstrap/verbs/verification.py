@@ -28,7 +28,7 @@ _SMALL = 2048
 _ATTEMPTS = 20_000
 """So many keys of attempts are listed for the sake of those that are retired."""
 _IN_FLIGHT = 2
-_SPARE_PIECES = 3
+_SPARE_PIECES = 2
 """So many pieces of large objects wait in memory beside one for each thread."""
 
 
