@@ -94,6 +94,18 @@ def test_a_line_that_is_no_row_is_told_with_where_it_is_from() -> None:
             read()
 
 
+def test_a_row_that_lacks_something_is_told_with_where_it_is_from_also_after_a_merge() -> None:
+    lines = [each.line() for each in rows_up_to(9)]
+    lines[4] = lines[4].replace(b'"files"', b'"filez"')
+    of_base = Rows(lines, "experiments/train/index/base/1.jsonl")
+    merged = merge_rows(of_base, [row(12)])
+    for rows in (of_base, merged, runs_of(merged), merge_rows(Rows(reversed(lines), of_base.where), ())):
+        assert rows[3] == row(3)
+        for read in (rows.__getitem__, lambda _, rows=rows: list(rows), lambda _, rows=rows: list(rows.sound_lines())):
+            with pytest.raises(UnsupportedFormatError, match=r"base/1\.jsonl.*files"):
+                read(4)
+
+
 @given(st.lists(st.binary(max_size=9)), st.integers(0))
 def test_lines_are_the_same_wherever_pieces_end(lines: Sequence[bytes], seed: int) -> None:
     whole = b"\n".join(lines)

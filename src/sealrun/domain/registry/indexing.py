@@ -131,7 +131,8 @@ class Rows(Sequence[Row]):
 
     def __init__(self, lines: Iterable[bytes] = (), where: str = "an index") -> None:
         """Hold `lines`, each with its end."""
-        self._where = where
+        self.where = where
+        """What holds the lines, for messages."""
         self._blocks: Blocks[_Lines] = Blocks(_in_blocks(lines))
 
     @classmethod
@@ -152,10 +153,10 @@ class Rows(Sequence[Row]):
         if isinstance(index, slice):
             return [self[number] for number in range(len(self))[index]]
         block, number = divmod(range(len(self))[index], _IN_A_BLOCK)
-        return row_of_line(self._blocks[block].lines[number], self._where)
+        return row_of_line(self._blocks[block].lines[number], self.where)
 
     def __iter__(self) -> Iterator[Row]:
-        return (row_of_line(line, self._where) for line in self.lines())
+        return (row_of_line(line, self.where) for line in self.lines())
 
     def __eq__(self, other: object) -> bool:
         """Compare the rows, also with those of a list."""
@@ -169,9 +170,13 @@ class Rows(Sequence[Row]):
         """Yield the rows as lines."""
         return chain.from_iterable(block.lines for block in self._blocks)
 
+    def sound_lines(self) -> Iterator[bytes]:
+        """Do the same, and raise the error of a line that is no row."""
+        return (line for line, _ in zip(self.lines(), self, strict=True))
+
     def with_lines(self) -> Iterator[tuple[bytes, Row | Ordering]]:
         """Yield lines beside what orders rows, of which nothing else has to be right."""
-        return ((line, ordering_of_line(line, self._where)) for line in self.lines())
+        return ((line, ordering_of_line(line, self.where)) for line in self.lines())
 
     def base(self) -> Pieces:
         """Return the base that has these rows, without putting it together."""
@@ -231,10 +236,10 @@ def merge_rows(base: Rows, pending: Iterable[Row], dropped: Container[AttemptId]
 
     added = sorted((row.order, row.line()) for row in new.values())
     try:
-        return Rows(line for _, line in merge(standing(), added))
+        return Rows((line for _, line in merge(standing(), added)), base.where)
     except _DisorderError:
         in_order = sorted((row.order, line) for line, row in base.with_lines())
-        return merge_rows(Rows(line for _, line in in_order), new.values(), dropped)
+        return merge_rows(Rows((line for _, line in in_order), base.where), new.values(), dropped)
 
 
 class _DisorderError(Exception):
@@ -256,7 +261,7 @@ def runs_of(rows: Rows) -> Rows:
         if last is not None:
             yield last[1]
 
-    return Rows(newest())
+    return Rows(newest(), rows.where)
 
 
 def _in_blocks(lines: Iterable[bytes]) -> Iterator[_Lines]:

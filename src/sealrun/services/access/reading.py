@@ -91,7 +91,7 @@ class Reader:
         """One row per run, of one experiment or of all, oldest first."""
         if experiment is not None:
             return runs_of(self.rows(experiment))
-        return Rows(chain.from_iterable(runs_of(self.rows(name)).lines() for name in self.experiments()))
+        return Rows(chain.from_iterable(runs_of(self.rows(name)).sound_lines() for name in self.experiments()))
 
     def pointers(self, experiment: str) -> list[Generation]:
         """Where each pointer of an experiment stands, by name."""
