@@ -274,7 +274,7 @@ def check_settled(
         target = reader.resolve(pointer)
         _require(f"{target.experiment}/{target.run_id}" == ref, f"{pointer} leads to {target.run_id}, not {ref}")
     _check_projections(store, reader)
-    report = Verifier(reader).everything()
+    report = Verifier(reader, copies=True).everything()
     _require(not report.damages, f"verify finds {report.damages}")
 
 

@@ -80,6 +80,8 @@ def test_a_daemon_packs_small_files_everywhere_but_where_it_is_told_not_to(deplo
         assert printed.encode() == FILES["part-1/shard 47.json"]
         assert deployment.run("cat", "first.json", "--registry", name).stdout.encode() == FILES["part-0/shard 0.json"]
         deployment.run("verify", "train@latest", "--registry", name)
+        mended = deployment.json("repair", "--dry-run", "--registry", name)
+        assert mended == {"hopeless": [], "quarantine": [], "rebuilds": [], "runs": []}
     deployment.stop()
 
 

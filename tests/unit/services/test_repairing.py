@@ -35,6 +35,7 @@ from sealrun.domain.address import (
 )
 from sealrun.domain.errors import UnavailableError
 from sealrun.domain.records import sha256
+from sealrun.domain.registry.packing import PackOptions
 from sealrun.domain.registry.publication import Retired
 from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, SUMS_FILE, Entry
 from sealrun.domain.upkeep.damage import VerifyReport
@@ -423,6 +424,17 @@ def test_convenience_copies_that_are_missing_or_out_of_date_are_made_again() -> 
     assert {rebuilt.what for rebuilt in report.rebuilt} == {"announce", "copy"}
     assert report.remaining == ()
     check_settled(world.store, expected(refs), pointers={"train@best": refs[1]})
+
+
+def test_of_what_lies_in_packs_no_convenience_copy_is_missed() -> None:
+    world = World(packs=PackOptions(below=100))
+    files = {"small": b"small", "too": b"small, too", "large": b"." * 101}
+    _, done = published(world, files)
+    assert verified(world).damages == ()
+    world.store.damage(artifact_key("train", done.run_id, "large"), None)
+    assert [damage.path for damage in verified(world).damages] == ["large"]
+    assert [rebuilt.what for rebuilt in repaired(world).rebuilt] == ["announce"]
+    check_settled(world.store, [Expected("train", done.run_id, files)])
 
 
 def test_a_broken_pointer_is_reported_with_what_to_do() -> None:

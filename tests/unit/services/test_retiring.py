@@ -11,7 +11,15 @@ from tests.faults.lives import CrashError, Mode, T, Wire
 from tests.faults.scenarios import kill_before, planned
 from tests.invariants import check_invariants
 
-from sealrun.domain.address import AttemptId, dropped_key, generation_key, intent_key, pointer_log, retired_key
+from sealrun.domain.address import (
+    AttemptId,
+    dropped_key,
+    generation_key,
+    intent_key,
+    pointer_log,
+    pointers_prefix,
+    retired_key,
+)
 from sealrun.domain.errors import NotFoundError, UnsupportedFormatError, UsageError
 from sealrun.domain.registry.publication import Retired
 from sealrun.domain.upkeep.retention import Policy, RetentionPlan
@@ -337,6 +345,26 @@ def test_a_run_is_retired_by_its_reference_with_the_reason_that_was_given() -> N
         NotFoundError, match=r"was retired .* by ann@desk \(wrong data\): bring it back with: sealrun undo"
     ):
         retirer(world).plan_runs([("train", ids[1])], "again")
+
+
+def test_to_look_where_all_pointers_stand_costs_no_more_than_to_retire(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    ids = days(world, *range(1, 14))
+    for number in range(20):
+        world.machine("m1").move(f"train/{ids[13]}", f"p{number:02}")
+    monkeypatch.setattr("sealrun.services.keeping.retiring._GROUP", 2)
+    pointers = pointers_prefix("train")
+    reads: list[str] = []
+
+    def gate(call: Call, act: Callable[[], T]) -> T:
+        if call.op == "read" and call.key.startswith(pointers):
+            reads.append(call.key)
+        return act()
+
+    plan = retirer(world).plan_policy("train", LAST_ONE)
+    retirer(world, GatedStore(world.store, gate)).execute(plan)
+    assert listed(world) == [ids[13]]
+    assert len(reads) == 2 * 21  # before the first and after the last: not after each two of the twelve
 
 
 def test_runs_of_several_experiments_are_retired_together() -> None:

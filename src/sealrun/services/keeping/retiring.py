@@ -133,7 +133,8 @@ class Retirer:
         now = _stamp(self._now(write=True))
         done: list[RetiredRun] = []
         pointed = read_pointed(self._store)
-        for group in in_groups(plan.retired, _GROUP):
+        # To look where all pointers stand costs a read for each: no more, then, than the group that is retired next.
+        for group in in_groups(plan.retired, max(_GROUP, sum(map(len, pointed.values())))):
             retired = self._retire_group(group, plan.why, pointed, now)
             pointed = read_pointed(self._store)
             done += [self._noted(run, pointed, now) for run in retired]
@@ -153,7 +154,7 @@ class Retirer:
     def _retire_group(
         self, group: Sequence[Judged], why: str, pointed: dict[RunKey, list[Ground]], now: str
     ) -> list[RetiredRun]:
-        """Retire some runs: few enough that what was read of the pointers just before is not old."""
+        """Retire some runs: few enough that what was read of the pointers just before is not much older than that."""
         width = self._store.capabilities.parallel
         return fan_out(lambda judged: self._retire(judged, why, pointed, now), group, width)
 

@@ -18,16 +18,17 @@ from sealrun.domain.address import (
     latest_key,
     pointers_prefix,
     retired_key,
-    run_key,
     seal_key,
 )
 from sealrun.domain.errors import IntegrityError, NotFoundError
 from sealrun.domain.records import sha256
 from sealrun.domain.registry.indexing import Row
+from sealrun.domain.registry.places import whole_objects
 from sealrun.domain.registry.pointing import Generation, PointerName, Target
 from sealrun.domain.upkeep.damage import Damage
 from sealrun.ports import Store
-from sealrun.services.access.reading import Reader, RunView
+from sealrun.services.access.loading import RunFiles
+from sealrun.services.access.reading import Reader
 from sealrun.services.index.bases import newest_of
 from sealrun.services.storage.bodies import read_body
 from sealrun.services.storage.standing import attempts_of, find_standing, read_outcome
@@ -105,19 +106,22 @@ def check_pointer(reader: Reader, pointer: PointerName) -> Target | Damage:
     return target
 
 
-def compare_run_folder(store: Store, view: RunView) -> Iterator[Damage]:
-    """Where run folders are projected: every file must be there, with its size."""
-    if not store.capabilities.links:
+def compare_run_folder(store: Store, view: RunFiles) -> Iterator[Damage]:
+    """Where run folders are projected: every file that is an object of its own must be there, with its size."""
+    objects = whole_objects(view.objects)  # a part of a pack cannot be linked to
+    if not store.capabilities.links or not objects:
         return
     experiment, run_id = view.target.experiment, view.target.run_id
-    there = {found.key: found.size for found in store.list(run_key(experiment, run_id, "artifacts/"))}
     for entry in view.manifest.entries:
+        if entry.sha256 not in objects:
+            continue
         key = artifact_key(experiment, run_id, entry.path)
-        if there.get(key) != entry.size:
+        found = store.stat(key)
+        if found is None or found.size != entry.size:
             yield Damage(
                 ref=view.ref,
                 kind="projection",
-                detail=f"{key} {'is missing' if key not in there else 'has another size than its object'}",
+                detail=f"{key} {'is missing' if found is None else 'has another size than its object'}",
                 path=entry.path,
                 key=key,
                 attempt=view.target.attempt,

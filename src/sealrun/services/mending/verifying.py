@@ -175,11 +175,10 @@ class Verifier:
             detail = "MANIFEST.sha256 and manifest.json list different files"
             yield Damage(ref=ref, kind="seal", detail=detail, attempt=target.attempt)
         files = view.without_records()
-        if not copies:
-            del view
+        del view
         yield from self._entries(files)
         if copies:
-            yield from compare_run_folder(self._store, view)
+            yield from compare_run_folder(self._store, files)
 
     def _entries(self, view: RunFiles) -> Iterator[Damage]:
         all_of_them = all(digest in view.objects for some in columns_of(view.manifest.entries) for digest in some[1])
