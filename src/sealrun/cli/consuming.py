@@ -15,6 +15,7 @@ from sealrun.cli.engines import engine_option, working_on
 from sealrun.cli.output import human_size, print_json, printable, progress
 from sealrun.cli.signing import as_rows, refuse_signer_alone, say_signatures, say_signed, signed_by_options
 from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
+from sealrun.domain.long_json import Many
 from sealrun.settings.quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def show(around: Surroundings, ref: str, registry: str | None) -> None:
         view = consumer.show(ref)
         signatures = signatures_of(consumer.reader.store, view.target)
         if around.as_json:
-            files = [_file(entry, view.objects[entry.sha256]) for entry in view.manifest.entries]
+            entries, objects = view.manifest.entries, view.objects
+            files = Many(lambda: (_file(entry, objects[entry.sha256]) for entry in entries))
             said = {"ref": view.ref, "target": view.target, "run": view.envelope.to_json(), "files": files}
             said["signatures"] = as_rows(signatures)
             print_json({**said, "links": view.manifest.links, "directories": view.manifest.directories})

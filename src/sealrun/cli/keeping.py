@@ -12,6 +12,7 @@ from sealrun.cli import exits
 from sealrun.cli.output import human_size, print_json, print_rows, printable
 from sealrun.cli.surroundings import Surroundings, registry_option, shared_options
 from sealrun.domain.errors import SealrunError
+from sealrun.domain.long_json import Many
 from sealrun.settings.quantities import read_moment
 
 if TYPE_CHECKING:
@@ -154,9 +155,11 @@ def undo(around: Surroundings, refs: tuple[str, ...], registry: str | None, *, d
 
 def _tell_undone(around: Surroundings, plan: UndoPlan, *, dry_run: bool) -> None:
     if around.as_json:
-        missing = [{"path": entry.path, "sha256": entry.sha256, "size": entry.size} for entry in plan.missing]
+        missing = Many(
+            lambda: ({"path": entry.path, "sha256": entry.sha256, "size": entry.size} for entry in plan.missing)
+        )
         said = {"ref": plan.ref, "standing": plan.standing, "dry_run": dry_run, "retired": plan.retired}
-        print_json({**said, "bytes_there": plan.bytes_there, "bytes_missing": plan.bytes_missing, "missing": missing})
+        print_json({**said, "bytes_there": plan.there.size, "bytes_missing": plan.missing.size, "missing": missing})
         return
     click.echo(_undone(plan, dry_run=dry_run))
     for entry in plan.missing if dry_run else ():
@@ -170,8 +173,8 @@ def _undone(plan: UndoPlan, *, dry_run: bool) -> str:
     if not dry_run:
         return printable(f"{plan.ref} is back{went}")
     if plan.missing:
-        return printable(f"{plan.ref} lacks {human_size(plan.bytes_missing)}, which have to come from elsewhere{went}")
-    return printable(f"{plan.ref} would be brought back: all {human_size(plan.bytes_there)} are there{went}")
+        return printable(f"{plan.ref} lacks {human_size(plan.missing.size)}, which have to come from elsewhere{went}")
+    return printable(f"{plan.ref} would be brought back: all {human_size(plan.there.size)} are there{went}")
 
 
 # ---------------------------------------------------------------- pins

@@ -24,6 +24,7 @@ from sealrun.domain.curation.tabulating import (
     parse_condition,
 )
 from sealrun.domain.errors import UsageError
+from sealrun.domain.long_json import Many
 
 if TYPE_CHECKING:
     from sealrun.bootstrap.verbs.consuming import Consumer
@@ -151,7 +152,7 @@ def _as_json(found: Comparison) -> dict[str, Any]:
 
     return {
         "same_bytes": found.same_bytes,
-        "files": found.files,
+        "files": Many(lambda: found.files),
         "unchanged": found.unchanged,
         "unchanged_size": found.unchanged_size,
         "links": values(found.links),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -25,8 +24,11 @@ _BETWEEN = "\x1f"
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value on one line."""
-    click.echo(json.dumps(msgspec.to_builtins(value), sort_keys=True))
+    """Print one JSON value on one line; what is a `long_json.Many` in it, as it is made."""
+    from sealrun.domain.long_json import line_pieces  # noqa: PLC0415 - --help needs nothing of it
+
+    for piece in line_pieces(value):
+        click.echo(piece, nl=False)
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> int:

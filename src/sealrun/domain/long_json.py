@@ -1,4 +1,4 @@
-"""Canonical JSON of what is too long to be there as a whole: made as it is written, list by list."""
+"""JSON of what is too long to be there as a whole: made as it is written, list by list."""
 
 from __future__ import annotations
 
@@ -22,6 +22,30 @@ class Many(msgspec.Struct, frozen=True):
 def canonical_pieces(value: object) -> Pieces:
     """Return the bytes that `records.canonical_json` gives of `value`, in which each `Many` is a list; none is held."""
     return Pieces(lambda: _together(_parts(value, "\n")))
+
+
+def line_pieces(value: object) -> Pieces:
+    """Return `value` on one line, as commands print it, in which each `Many` is a list; no such list is held."""
+    return Pieces(lambda: _together(_inline(value)))
+
+
+def _inline(value: object) -> Iterator[str]:
+    if isinstance(value, Many):
+        between = "["
+        for item in value.make():
+            yield between
+            yield from _inline(item)
+            between = ", "
+        yield "[]" if between == "[" else "]"
+    elif isinstance(value, Mapping) and _holds_many(value):
+        between = "{"
+        for name in sorted(value):
+            yield f"{between}{_quoted(name)}: "
+            yield from _inline(value[name])
+            between = ", "
+        yield "}"
+    else:
+        yield json.dumps(msgspec.to_builtins(value), sort_keys=True)
 
 
 def _parts(value: object, line: str) -> Iterator[str]:

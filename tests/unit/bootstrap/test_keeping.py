@@ -200,7 +200,7 @@ def test_a_plan_writes_nothing_at_all_and_opens_no_journal(place: Place) -> None
         (plan,) = keeper.plan_policies("e")
         assert len(plan.retired) == 1
         assert keeper.plan_runs([place.refs[1]], "").retired
-        assert keeper.plan_undo(first).missing == ()
+        assert not keeper.plan_undo(first).missing
         collection = keeper.plan_collection(keeper.collector())
         (doomed,) = keeper.foretell(collection)
         assert (doomed.ref, [file.paths for file in doomed.files]) == (first, [("model.bin",)])

@@ -56,8 +56,8 @@ def test_an_undone_run_is_there_again_by_every_name_and_nothing_was_uploaded() -
     world, old = a_world()
     objects = {key for key in world.store.bodies if key.startswith("store/")}
     plan = undoer(world).plan("train", OLD.expected.run_id)
-    assert (plan.standing, [entry.path for entry in plan.there], plan.missing) == (None, ["a", "b"], ())
-    assert (plan.bytes_there, plan.bytes_missing) == (9, 0)
+    assert (plan.standing, [entry.path for entry in plan.there], [*plan.missing]) == (None, ["a", "b"], [])
+    assert (plan.there.size, plan.missing.size) == (9, 0)
     assert plan.retired is not None
     assert plan.retired.by == "ann@m2"
     done = undoer(world).execute(plan)

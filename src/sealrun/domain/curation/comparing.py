@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
 
+from sealrun.domain.address import Digest
 from sealrun.domain.runs.manifest import Entry, Manifest
 from sealrun.domain.runs.run import Envelope
 
 _FACTS = ("name", "unit", "status", "started_at", "finished_at", "tags")
+Change = Literal["added", "removed", "changed", "mode", "moved"]
 _PRODUCERS = ("pipeline_id", "pipeline_version", "trigger", "framework", "inputs")
 
 
@@ -22,7 +24,7 @@ class FileChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     path: str
-    change: Literal["added", "removed", "changed", "mode", "moved"]
+    change: Change
     size_before: int | None = None
     size_after: int | None = None
     sha256_before: str | None = None
@@ -53,7 +55,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     same_bytes: bool
-    files: tuple[FileChange, ...]
+    files: Changes
     unchanged: int
     unchanged_size: int
     links: tuple[Difference, ...] = ()
@@ -70,12 +72,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def compare(before: tuple[Envelope, Manifest], after: tuple[Envelope, Manifest]) -> Comparison:
     """Compare two runs, of one experiment or of two."""
     (first, held_before), (second, held_after) = before, after
-    files, unchanged = _files(held_before, held_after)
+    files = Changes(held_before, held_after)
     return Comparison(
         same_bytes=first.manifest_sha256 == second.manifest_sha256,
-        files=tuple(files),
-        unchanged=len(unchanged),
-        unchanged_size=sum(entry.size for entry in unchanged),
+        files=files,
+        unchanged=files.unchanged,
+        unchanged_size=files.unchanged_size,
         links=_differences(_links(held_before), _links(held_after)),
         params=_differences(flat(first.producer.get("params")), flat(second.producer.get("params"))),
         metrics=_differences(flat(first.producer.get("metrics")), flat(second.producer.get("metrics"))),
@@ -125,49 +127,75 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _files(before: Manifest, after: Manifest) -> tuple[list[FileChange], Sequence[Entry]]:
-    """Changes by path, and the entries that are the same. A move is seen where content left one path for one other."""
-    old = {entry.path: entry for entry in before.entries}
-    new = {entry.path: entry for entry in after.entries}
-    moves = dict(_moves(old, new))
-    came_from = set(moves.values())
-    changes: list[FileChange] = []
-    same: list[Entry] = []
-    for path in sorted({*old, *new}):
-        was, now = old.get(path), new.get(path)
-        if was is not None and now is not None:
-            if was == now:
-                same.append(now)
+class Changes(Iterable[FileChange]):
+    """Every file that is not the same in two runs, by path, made as it is asked for: they may be a million.
+
+    A move is seen where content left one path for one other. Empty files are alike without being the same, so they
+    never count as moved. What is held are paths that are only in the first run, and those that files moved to.
+    """
+
+    def __init__(self, before: Manifest, after: Manifest) -> None:
+        """Count what is the same: `unchanged` files, of `unchanged_size` bytes."""
+        self._before = before
+        self._after = after
+        self.unchanged = self.unchanged_size = self._count = 0
+        gone: dict[Digest, list[str]] = {}
+        came = False
+        for was, now in self._pairs():
+            if was == now and now is not None:
+                self.unchanged += 1
+                self.unchanged_size += now.size
+                continue
+            self._count += 1
+            came = came or was is None
+            if now is None and was is not None and was.size:
+                gone.setdefault(was.sha256, []).append(was.path)
+        self._moves = dict(self._moved(gone)) if gone and came else {}
+        self._left = frozenset(self._moves.values())
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def __iter__(self) -> Iterator[FileChange]:
+        for was, now in self._pairs():
+            if now is None:
+                if was is not None and was.path not in self._left:
+                    yield _change("removed", was, None)
+            elif was is not None:
+                if was != now:
+                    yield _change("mode" if was.sha256 == now.sha256 else "changed", was, now)
+            elif now.path in self._moves:
+                yield msgspec.structs.replace(_change("moved", now, now), moved_from=self._moves[now.path])
             else:
-                changes.append(_change(path, "mode" if was.sha256 == now.sha256 else "changed", was, now))
-        elif now is not None:
-            source = moves.get(path)
-            changes.append(
-                _change(path, "added", None, now)
-                if source is None
-                else msgspec.structs.replace(_change(path, "moved", old[source], now), moved_from=source)
-            )
-        elif path not in came_from:
-            changes.append(_change(path, "removed", was, None))
-    return changes, same
+                yield _change("added", None, now)
+
+    def _pairs(self) -> Iterator[tuple[Entry | None, Entry | None]]:
+        """Yield the entries of each path, None for the run that does not have it. Both runs are in order of paths."""
+        one, other = iter(self._before.entries), iter(self._after.entries)
+        was, now = next(one, None), next(other, None)
+        while was is not None or now is not None:
+            if now is None or (was is not None and was.path < now.path):
+                yield was, None
+                was = next(one, None)
+            elif was is None or now.path < was.path:
+                yield None, now
+                now = next(other, None)
+            else:
+                yield was, now
+                was, now = next(one, None), next(other, None)
+
+    def _moved(self, gone: dict[Digest, list[str]]) -> Iterator[tuple[str, str]]:
+        """Yield pairs of new and old path: of each content the first that came, and the first that is gone."""
+        for paths in gone.values():
+            paths.reverse()
+        for was, now in self._pairs():
+            if was is None and now is not None and now.size and gone.get(now.sha256):
+                yield now.path, gone[now.sha256].pop()
 
 
-def _moves(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> Iterator[tuple[str, str]]:
-    """Pairs of new and old path. Empty files are alike without being the same, so they never count as moved."""
-    gone: dict[str, list[str]] = {}
-    for path, entry in old.items():
-        if path not in new and entry.size:
-            gone.setdefault(entry.sha256, []).append(path)
-    for path, entry in new.items():
-        if path not in old and gone.get(entry.sha256):
-            yield path, gone[entry.sha256].pop(0)
-
-
-def _change(
-    path: str, kind: Literal["added", "removed", "changed", "mode", "moved"], was: Entry | None, now: Entry | None
-) -> FileChange:
+def _change(kind: Change, was: Entry | None, now: Entry | None) -> FileChange:
     return FileChange(
-        path,
+        now.path if now else was.path if was else "",
         kind,
         size_before=was.size if was else None,
         size_after=now.size if now else None,

@@ -210,6 +210,32 @@ class Marked:
         other._marks = bytearray(self._marks)  # noqa: SLF001 - of this very class
         return other
 
-    def __contains__(self, digest: Digest) -> bool:
-        row = self._row(digest)
+    def __contains__(self, digest: object) -> bool:
+        row = self._row(Digest(digest)) if isinstance(digest, str) else -1
         return row >= 0 and self._marks[row] == 1
+
+
+class Chosen(Iterable[Entry]):
+    """The files of a run whose contents are marked or, unless `wanted`, those whose are not. None of them is held."""
+
+    def __init__(self, entries: Iterable[Entry], contents: Contents, marked: Marked, *, wanted: bool = True) -> None:
+        """Choose among `entries`, whose `contents` are those of which some are `marked`; nothing is marked later."""
+        self._entries = entries
+        self._contents = contents
+        self._marked = marked
+        self._wanted = wanted
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for entry in self._entries if (entry.sha256 in self._marked) is self._wanted)
+
+    def __bool__(self) -> bool:
+        return self._marked.count > 0 if self._wanted else self._marked.count < len(self._contents)
+
+    @property
+    def size(self) -> int:
+        """Bytes of their contents, each counted once."""
+        return sum(size for digest, size in self._contents.items() if (digest in self._marked) is self._wanted)
+
+
+NOTHING = Chosen((), Contents(()), Marked({}))
+"""No file of no run."""

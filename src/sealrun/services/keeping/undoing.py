@@ -6,8 +6,9 @@ there by the same reuse rule as any publisher, under an intent of its own. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 
 import msgspec
 
@@ -23,8 +24,11 @@ from sealrun.domain.address import (
     run_key,
 )
 from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, SealrunError, UnavailableError
+from sealrun.domain.grouping import in_groups
+from sealrun.domain.registry.hinting import gathered
 from sealrun.domain.registry.publication import Hint, Refs, Retired, Stored
-from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, Entry
+from sealrun.domain.runs.contents import FEW, NOTHING, Chosen, Contents, Marked, Rest
+from sealrun.domain.runs.manifest import MANIFEST_FILE, RUN_FILE, Entry, Manifest
 from sealrun.domain.runs.sealed import Published, SealedRun
 from sealrun.ports import Clock, Entropy, Hints, Source, Store
 from sealrun.services.access.reading import no_such_run
@@ -52,23 +56,13 @@ class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     standing: AttemptId | None
     retired: Retired | None
-    there: tuple[Entry, ...] = ()
-    missing: tuple[Entry, ...] = ()
+    there: Chosen = NOTHING
+    missing: Chosen = NOTHING
 
     @property
     def ref(self) -> str:
         """The reference that names the run."""
         return f"{self.experiment}/{self.run_id}"
-
-    @property
-    def bytes_there(self) -> int:
-        """Bytes that are still in the registry, each content counted once."""
-        return sum({entry.sha256: entry.size for entry in self.there}.values())
-
-    @property
-    def bytes_missing(self) -> int:
-        """Bytes that are gone, each content counted once."""
-        return sum({entry.sha256: entry.size for entry in self.missing}.values())
 
 
 class Undoer:
@@ -109,14 +103,17 @@ class Undoer:
         if retired is None:
             raise no_such_run(self._store, experiment, run_id)
         manifest = self._sealed_run(experiment, run_id).manifest()
-        found = self._traces(retired.attempt).find(manifest.digests(), retired.attempt)
+        contents = manifest.digests()
+        found = Marked(contents)
+        for digest in self._traces(retired.attempt, retired.attempt).find(contents):
+            found.add(digest)
         return UndoPlan(
             experiment=experiment,
             run_id=run_id,
             standing=None,
             retired=retired,
-            there=tuple(entry for entry in manifest.entries if entry.sha256 in found),
-            missing=tuple(entry for entry in manifest.entries if entry.sha256 not in found),
+            there=Chosen(manifest.entries, contents, found),
+            missing=Chosen(manifest.entries, contents, found, wanted=False),
         )
 
     def execute(self, plan: UndoPlan, sources: Sources | None = None) -> Published:
@@ -130,7 +127,7 @@ class Undoer:
         run = self._sealed_run(plan.experiment, plan.run_id)
         retired = plan.retired.attempt if plan.retired is not None else None
         ticket, lacking = self._succession.ticket(), _Lacking(sources)
-        hints = _UndoHints(self._traces(ticket.attempt), retired, run.manifest().digests(), self._hints)
+        hints = _UndoHints(self._traces(ticket.attempt, retired), run.manifest().digests(), self._hints)
         publisher = Publisher(
             self._store, self._registry_id, hints, self._clock, self._entropy, by=self._owner, packing=self._packing
         )
@@ -144,9 +141,9 @@ class Undoer:
                 raise
             raise self._gone(plan, lacking.first) from error
 
-    def _traces(self, attempt: AttemptId) -> _Traces:
-        hints = self._hints
-        return _Traces(self._store, attempt, None if hints is None else partial(hints.places_of, self._registry_id))
+    def _traces(self, attempt: AttemptId, retired: AttemptId | None) -> _Traces:
+        known = None if self._hints is None else partial(self._hints.places_of, self._registry_id)
+        return _Traces(self._store, attempt, retired, known)
 
     def _retired(self, experiment: str, run_id: str) -> Retired | None:
         for attempt in attempts_of(self._store, experiment, run_id):
@@ -158,15 +155,16 @@ class Undoer:
 
     def _sealed_run(self, experiment: str, run_id: str) -> SealedRun:
         """The run's own records, as they were sealed. It lies in no folder any more."""
-        run_json, manifest_json = (
-            self._store.read(run_key(experiment, run_id, file)) for file in (RUN_FILE, MANIFEST_FILE)
-        )
-        return SealedRun(folder="", run_json=run_json, manifest_json=manifest_json)
+        run_json = self._store.read(run_key(experiment, run_id, RUN_FILE))
+        manifest_json = read_body(self._store, run_key(experiment, run_id, MANIFEST_FILE))
+        content = Manifest.read(manifest_json, MANIFEST_FILE)
+        return SealedRun(folder="", run_json=run_json, manifest_json=manifest_json, content=content)
 
     def _gone(self, plan: UndoPlan, first: Entry) -> NotFoundError:
-        missing = [entry.path for entry in self.plan(plan.experiment, plan.run_id).missing] or [first.path]
-        named = ", ".join(repr(path) for path in missing[:_NAMED])
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        missing = iter(self.plan(plan.experiment, plan.run_id).missing)
+        paths = [entry.path for entry in islice(missing, _NAMED)] or [first.path]
+        named, others = ", ".join(map(repr, paths)), sum(1 for _ in missing)
+        more = f" and {others} more" if others else ""
         return NotFoundError(
             f"{plan.ref} cannot be brought back: the bytes of {named}{more} are gone from {self._store.url}, and no "
             "source has them; publish the run's folder again where it still exists"
@@ -198,28 +196,47 @@ class _Traces:
     """
 
     def __init__(
-        self, store: Store, attempt: AttemptId, known: Callable[[Iterable[Digest]], Mapping[Digest, Hint]] | None
+        self,
+        store: Store,
+        attempt: AttemptId,
+        retired: AttemptId | None,
+        known: Callable[[Iterable[Digest]], Mapping[Digest, Hint]] | None,
     ) -> None:
-        """Look for `attempt`, by the reuse rule; `known` asks the hints."""
+        """Look for `attempt`, by the reuse rule, for what `retired` had; `known` asks the hints."""
         self._store = store
         self._attempt = attempt
+        self._retired = retired
         self._known = known
 
-    def find(self, sizes: Mapping[Digest, int], retired: AttemptId | None) -> dict[Digest, Hint]:
+    def find(self, sizes: Contents) -> Mapping[Digest, Hint]:
         """Return where the bytes are of those that are there, and which attempt sealed them there."""
-        reuse = Reuse(self._store, self._attempt)
-        refs = self._refs(retired) if retired is not None else {}
-        offered = {digest: Hint(refs[digest], retired) for digest in sizes if digest in refs}
-        found = _fit(offered, reuse, sizes)
-        left = [digest for digest in sizes if digest not in found]
-        if left and self._known is not None:
-            found |= _fit(self._known(left), reuse, sizes)
-            left = [digest for digest in left if digest not in found]
-        for digest, copies in zip(left, fan_out(self._copies, left, self._store.capabilities.parallel), strict=True):
-            for key in copies:
-                if digest not in found:
-                    found |= _fit({digest: Hint(Stored(key, sizes[digest]))}, reuse, sizes)
-        return found
+        return gathered(self._find(sizes))
+
+    def _find(self, sizes: Contents) -> Iterator[tuple[Digest, Hint]]:
+        reuse, found = Reuse(self._store, self._attempt), Marked(sizes)
+        for digest, stored in reuse.find(gathered(self._offered(sizes)), sizes).items():
+            found.add(digest)
+            yield digest, Hint(stored, self._retired)
+        if found.count < len(sizes) and self._known is not None:
+            offered = self._known(iter(Rest(sizes, found)))
+            for digest, stored in reuse.find(offered, sizes).items():
+                found.add(digest)
+                yield digest, Hint(stored, offered[digest].sealed_by)
+        if found.count < len(sizes):
+            for some in in_groups(Rest(sizes, found), FEW):
+                yield from self._found_by_looking(some, sizes, reuse)
+
+    def _offered(self, sizes: Contents) -> Iterator[tuple[Digest, Hint]]:
+        """What the retired attempt's refs say of them."""
+        refs = {} if self._retired is None else self._refs(self._retired)
+        return ((digest, Hint(stored, self._retired)) for digest, stored in refs.items() if digest in sizes)
+
+    def _found_by_looking(self, some: Sequence[Digest], sizes: Contents, reuse: Reuse) -> Iterator[tuple[Digest, Hint]]:
+        for digest, copies in zip(some, fan_out(self._copies, some, self._store.capabilities.parallel), strict=True):
+            places = (Stored(key, sizes[digest]) for key in copies)
+            found = next((stored for stored in places if reuse.find({digest: Hint(stored)}, sizes)), None)
+            if found is not None:
+                yield digest, Hint(found)
 
     def _refs(self, attempt: AttemptId) -> Mapping[Digest, Stored]:
         """The retired attempt's refs, while no collection has taken them."""
@@ -236,11 +253,6 @@ class _Traces:
         return [key for key in keys if _sealed(self._store, parse_object_key(key).creator)]
 
 
-def _fit(offered: Mapping[Digest, Hint], reuse: Reuse, sizes: Mapping[Digest, int]) -> dict[Digest, Hint]:
-    """Return those hints that the reuse rule takes."""
-    return {digest: offered[digest] for digest in reuse.find(offered, sizes)}
-
-
 def _sealed(store: Store, creator: AttemptId) -> bool:
     outcome = read_outcome(store, creator)
     return outcome is not None and outcome.decision == "sealed"
@@ -249,20 +261,22 @@ def _sealed(store: Store, creator: AttemptId) -> bool:
 class _UndoHints:
     """`Hints` for one attempt: what its publisher asks is looked up in the registry, what it learns is passed on."""
 
-    def __init__(
-        self, traces: _Traces, retired: AttemptId | None, sizes: Mapping[Digest, int], hints: Hints | None
-    ) -> None:
+    def __init__(self, traces: _Traces, sizes: Contents, hints: Hints | None) -> None:
         self._traces = traces
-        self._retired = retired
         self._sizes = sizes
         self._hints = hints
+        self._found: Mapping[Digest, Hint] | None = None
 
     def places_of(self, registry_id: str, digests: Iterable[Digest]) -> Mapping[Digest, Hint]:  # noqa: ARG002 - the port's
-        """Looked up now; the publisher asks the reuse rule again once its intent is durable."""
-        return self._traces.find({digest: self._sizes[digest] for digest in digests}, self._retired)
+        """Looked up once; the publisher asks the reuse rule again once its intent is durable. Of many, all are told."""
+        if self._found is None:
+            self._found = self._traces.find(self._sizes)
+        few, found = list(islice(digests, FEW)), self._found
+        return found if len(few) == FEW else {digest: found[digest] for digest in few if digest in found}
 
     def sizes_known(self, registry_id: str, sizes: Iterable[int]) -> Collection[int]:  # noqa: ARG002 - the port's
-        return frozenset(self._sizes.values()).intersection(sizes)
+        ours = {size for _, size in self._sizes.items()}
+        return ours.intersection(sizes)
 
     def learn(self, registry_id: str, places: Mapping[Digest, Stored], sealed_by: AttemptId | None) -> None:
         if self._hints is not None:
