@@ -186,3 +186,30 @@ def test_fsspecs_own_caches_can_be_put_in_front(published: Published, tmp_path: 
     url = "filecache::sealrun://train@latest/plain/metrics.csv"
     with fsspec.open(url, "rb", sealrun=published.options, filecache={"cache_storage": str(tmp_path)}) as file:
         assert file.read(4) == b"step"
+
+
+# fsspec's map of the file leaves closing it to whoever collects garbage.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning")
+def test_fsspecs_cache_of_blocks_fetches_each_once(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "blockcache::sealrun://train@latest/plain/metrics.csv"
+    fetched: list[str] = []
+    ranges = SealrunFileSystem.cat_ranges
+
+    def counted(self: SealrunFileSystem, paths: list[str], *args: Any, **options: Any) -> Any:  # noqa: ANN401 - fsspec's
+        fetched.extend(paths)
+        return ranges(self, paths, *args, **options)
+
+    monkeypatch.setattr(SealrunFileSystem, "cat_ranges", counted)
+    whole = published.fs.cat("train@latest/plain/metrics.csv")
+    for _ in range(2):
+        cache = {"cache_storage": str(tmp_path)}
+        with fsspec.open(url, "rb", sealrun=published.options, blockcache=cache) as file:
+            file.seek(100)
+            assert file.read(50) == whole[100:150]
+            assert file.read() == whole[150:]
+            file.seek(0)
+            assert file.read() == whole
+        assert file.closed
+    assert len(fetched) == 1

@@ -175,7 +175,7 @@ def promote(
     Example: sealrun promote training@latest active -m "passed review"
     """
     with around.parts() as parts:
-        experiment = parts.consumer(registry).show(ref).target.experiment
+        experiment = parts.consumer(registry).reader.resolve(ref).experiment
         mover = parts.mover(registry, dry_run=dry_run, gate=_gate(require, command))
         move = mover.set(experiment, name, ref, why or "promoted", dry_run=dry_run)
         _tell(around, move, dry_run=dry_run)

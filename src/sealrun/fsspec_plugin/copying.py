@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -24,18 +24,13 @@ def pour_out(run: OpenRun, entry: Entry, out: IO[Any], advance: Advance) -> None
 def copy_out(run: OpenRun, entry: Entry, final: Path, advance: Advance) -> None:
     """Write a file to `final`, over what is there, once it is complete and verified; a crash leaves ``.sealrun-*``."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(prefix=".sealrun-", dir=final.parent, delete=False) as file:
-        try:
+    temporary = final.with_name(f".sealrun-{secrets.token_hex(8)}")
+    # The permissions that `open` would have given it: to ask for the umask means setting it, for all threads.
+    opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(opened, "wb") as file:
             pour_out(run, entry, file, advance)
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            Path(file.name).replace(final)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        temporary.replace(final)
+    except BaseException:
+        temporary.unlink()
+        raise

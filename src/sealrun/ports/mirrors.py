@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from sealrun.domain.runs.manifest import Entry
@@ -11,6 +11,11 @@ from sealrun.domain.upkeep.mirroring import MirroredRun, MirrorRecord
 
 class MirrorIncoming(Protocol):
     """One run on its way into a mirror. What a crash leaves of it is gone on with."""
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier attempt may have left something."""
+        ...
 
     def has(self, entry: Entry) -> bool:
         """Tell whether a file with these bytes is there already, from an earlier attempt; reads it to find out."""
@@ -28,10 +33,11 @@ class MirrorIncoming(Protocol):
         """Create a symbolic link that stays inside."""
         ...
 
-    def commit(self, names: Collection[str]) -> None:
+    def commit(self, names: Callable[[], Collection[str]]) -> None:
         """Make the run visible under its name, at once: complete, durable, and holding nothing but `names`.
 
-        `ConflictError` if something has appeared there; it is not touched.
+        They are asked for only where an earlier attempt may have left others. `ConflictError` if something has appeared
+        there; it is not touched.
         """
         ...
 

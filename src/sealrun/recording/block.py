@@ -89,12 +89,11 @@ class RunBlock(Forked):
                 self.log(f"ended by {reason}")
                 self._log_trace(error)
             self.finish("failed" if reason else None, reason=reason, seal=self._seal)
-        except OSError as problem:
-            if error is None:
-                self.abandon()
+        except BaseException as problem:
+            self.abandon()  # whoever waits for this process would wait until it ends
+            if error is None or not isinstance(problem, Exception):
                 raise
             error.add_note(f"{self}: its end could not be recorded: {problem}")
-            self.abandon()
 
     def _log_trace(self, error: BaseException) -> None:
         if isinstance(error, SystemExit):

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 
 from sealrun.domain.records import JsonObject
@@ -43,11 +44,13 @@ def capture_arguments(environ: Mapping[str, str]) -> list[str]:
 def capture_versions() -> dict[str, str]:
     """Versions of the libraries that are loaded now, as they give them themselves."""
     found: dict[str, str] = {}
-    for name, module in sorted(sys.modules.items()):
+    for name, module in sorted(sys.modules.items(), key=itemgetter(0)):
         if "." not in name and not name.startswith("_") and name not in sys.stdlib_module_names:
-            version = vars(module).get("__version__") if hasattr(module, "__dict__") else None
-            if isinstance(version, str):
-                found[name] = version
+            # Past whatever the module does when it is asked: one that is loaded lazily would be loaded by the question.
+            with contextlib.suppress(AttributeError):
+                version = object.__getattribute__(module, "__dict__").get("__version__")
+                if isinstance(version, str):
+                    found[name] = version
     return found
 
 

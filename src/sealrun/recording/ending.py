@@ -12,6 +12,8 @@ from typing import Any
 from sealrun.recording.masking import masked_text
 
 _MAX_REASON = 2000
+_holders: list[Ending] = []
+"""Who holds SIGTERM back: of runs within runs, the outer one has the handler, and the inner one may be ending."""
 
 
 class Terminated(SystemExit):
@@ -28,16 +30,16 @@ class Ending:
         """Take over SIGTERM, if this is the main thread and nobody handles it."""
         self._pid = os.getpid()
         self._taken = False
-        self._holding = False
-        self._held = False
+        self._held_for: Ending | None = None
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminate)
             self._taken = True
 
     def hold(self) -> None:
-        """Keep SIGTERM back until `restore`: what is being recorded is recorded to its end."""
-        self._holding = True
+        """Keep SIGTERM back until `restore`, whichever run has its handler: what is being recorded is recorded."""
+        if threading.current_thread() is threading.main_thread():
+            _holders.append(self)
 
     def restore(self) -> None:
         """Give SIGTERM back, and the one that was kept. Harmless to repeat."""
@@ -45,7 +47,12 @@ class Ending:
         if self._taken and threading.current_thread() is threading.main_thread() and own == self._terminate:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._taken = False
-        if self._held:
+        if self in _holders:
+            _holders.remove(self)
+        owner, self._held_for = self._held_for, None
+        if owner is not None:
+            if owner is not self:
+                signal.signal(signal.SIGTERM, owner._terminate)  # noqa: SLF001 - the run around this one ends by it
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's signature
@@ -53,8 +60,8 @@ class Ending:
         if os.getpid() != self._pid:
             os.kill(os.getpid(), number)
             return
-        if self._holding:
-            self._held = True
+        if _holders:
+            _holders[-1]._held_for = self  # noqa: SLF001 - of this very class
             return
         raise Terminated(128 + number)
 

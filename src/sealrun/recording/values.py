@@ -53,8 +53,8 @@ def _foreign(value: object, depth: int) -> object:
     if isinstance(value, datetime | date):
         return value.isoformat()
     convert = getattr(value, "tolist", None) or getattr(value, "item", None)
-    if callable(convert):
-        return plain(convert(), depth + 1)
+    if callable(convert) and type(converted := convert()) is not type(value):  # numpy's longdouble stays one
+        return plain(converted, depth + 1)
     msg = f"a record cannot hold a {type(value).__name__}: give text, numbers, lists or dicts of these"
     raise UsageError(msg)
 

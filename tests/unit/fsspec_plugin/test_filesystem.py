@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from sealrun.domain import errors
 from sealrun.domain.records import sha256
 from sealrun.fsspec_plugin import SealrunFileSystem
 from sealrun.fsspec_plugin.errors import NoRegistryThereError
+from sealrun.fsspec_plugin.files import RunFile
 
 _BIG = bytes(range(256)) * 8192  # more than is read whole
 _FILES: dict[str, bytes | str] = {
@@ -381,3 +383,46 @@ def test_importing_sealrun_loads_no_fsspec() -> None:
     code = "import sys, sealrun; sealrun.open_registry; print([m for m in ('fsspec', 's3fs') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_copy_has_the_permissions_of_any_new_file_and_nobody_sets_the_umask_to_learn_it(
+    fs: SealrunFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            patch.delattr(os, "umask")
+            fs.get("train@latest/", str(tmp_path / "out"), recursive=True)
+        modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    finally:
+        os.umask(before)
+    assert modes == {0o640}
+
+
+def test_a_file_that_another_thread_reads_can_be_read_in_a_forked_child(fs: SealrunFileSystem) -> None:
+    file = fs.open("train@latest/model/weights", block_size=4096)
+    assert isinstance(file, RunFile)
+    file.read(10)
+    entered, leave = threading.Event(), threading.Event()
+    fetch = file._fetch
+
+    def slow(offset: int, length: int) -> bytes:
+        entered.set()
+        assert leave.wait(60)
+        return fetch(offset, length)
+
+    file._fetch = slow
+    reader = threading.Thread(target=lambda: (file.seek(1 << 20), file.read(100)))
+    reader.start()
+    assert entered.wait(60)
+    file._fetch = fetch
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        file.seek(256)
+        os._exit(0 if file.read(256) == bytes(range(256)) else 1)
+    _, status = os.waitpid(child, 0)
+    leave.set()
+    reader.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert file.read() == _BIG[(1 << 20) + 100 :]

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from sealrun.adapters.mirroring.room import translated
@@ -27,8 +27,14 @@ class LocalIncoming:
         self._room = room
         self._arrive = arrive
         with translated(room):
+            self._resumed = room.is_dir()
             room.mkdir(parents=True, exist_ok=True)
             self._barrier = Barrier(str(room))
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier attempt may have left something; see the port."""
+        return self._resumed
 
     def has(self, entry: Entry) -> bool:
         """Tell whether a file with these bytes is there already; see the port."""
@@ -83,29 +89,29 @@ class LocalIncoming:
             place.unlink(missing_ok=True)
             place.symlink_to(target)
 
-    def commit(self, names: Collection[str]) -> None:
+    def commit(self, names: Callable[[], Collection[str]]) -> None:
         """Make the run visible; see the port."""
         try:
             with translated(self._room):
-                folders = list(self._walk(set(names)))
+                if self._resumed:
+                    self._drop_others(names())
                 if self._barrier.whole:
                     self._barrier.wait()
                 else:
-                    for folder in folders:
-                        sync_folder(str(folder))
+                    for folder, _, _ in os.walk(self._room, topdown=False):
+                        sync_folder(folder)
                 self._arrive(self._room)
         finally:
             self._barrier.close()
 
-    def _walk(self, names: set[str]) -> Iterator[Path]:
-        """Yield the folders, inner ones first; drop files that an attempt of other content left."""
+    def _drop_others(self, names: Collection[str]) -> None:
+        """Drop files that an attempt of other content left."""
         for folder, inner, files in os.walk(self._room, topdown=False):
             for name in (*files, *inner):
                 path = Path(folder, name)
                 leaf = path.is_symlink() or not path.is_dir()
                 if leaf and str(path.relative_to(self._room)) not in names:
                     path.unlink()
-            yield Path(folder)
 
     def _make(self, folder: Path) -> None:
         """Create a folder inside the room, never the room itself: a room that went away went with its disk."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Literal, get_args
 
 import msgspec
@@ -111,12 +111,11 @@ def _table(body: bytes, conforms: Conforms | None) -> Iterator[str]:
         yield f"not a CSV file in UTF-8 ({error})"
 
 
-def schema_files(artifact: TypedArtifact, paths: Iterable[str]) -> list[str]:
+def schema_files(artifact: TypedArtifact, paths: Container[str]) -> list[str]:
     """Name the schema files of the same run that are meant for an artifact: ``NAME.schema.json`` beside it."""
     folder, _, file = artifact.path.rpartition("/")
     stem = file.partition(".")[0]
     names = (f"{stem}.schema.json", f"{artifact.registry}.schema.json", f"REGISTRY_{artifact.registry}.schema.json")
     prefix = f"{folder}/" if folder else ""
     wanted = [f"{prefix}{inner}{name}" for inner in ("", "schemas/") for name in names]
-    there = set(paths)
-    return [path for path in dict.fromkeys(wanted) if path in there][:1]
+    return [path for path in dict.fromkeys(wanted) if path in paths][:1]

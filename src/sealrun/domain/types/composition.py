@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Container, Iterable
 
 from sealrun.domain.types.artifact import REGISTRY_TYPES, TypedArtifact
 
@@ -21,21 +21,20 @@ def run_folders(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(folder or "." for folder, names in seen.items() if len(names) == len(SEALED_SET)))
 
 
-def composition_problems(paths: Collection[str], artifacts: Iterable[TypedArtifact]) -> tuple[str, ...]:
+def composition_problems(paths: Container[str], artifacts: Iterable[TypedArtifact]) -> tuple[str, ...]:
     """Say what a sealed set of these files and artifacts lacks, or contradicts; nothing if it is whole.
 
     The records of a run in a registry are there by its seal; those of a run folder inside the run, or of one that
     another tool sealed, have to be among `paths`.
     """
     known = list(artifacts)
-    there = paths if isinstance(paths, frozenset | set | dict) else frozenset(paths)
     found: list[str] = []
     if not any(artifact.type in REGISTRY_TYPES for artifact in known):
         found.append("holds no registry artifact (jsonl_registry, json_snapshot or index)")
     for artifact in known:
         if artifact.type == "run_folder":
-            found += _missing_records(artifact, there)
-        elif artifact.path not in there:
+            found += _missing_records(artifact, paths)
+        elif artifact.path not in paths:
             found.append(f"{artifact.path}: is declared as {artifact.type}, and not there")
         if artifact.authority == "primary" and artifact.depends_on:
             inputs = ", ".join(dependency.pointer for dependency in artifact.depends_on)
@@ -43,7 +42,7 @@ def composition_problems(paths: Collection[str], artifacts: Iterable[TypedArtifa
     return tuple(found)
 
 
-def _missing_records(artifact: TypedArtifact, paths: Collection[str]) -> list[str]:
+def _missing_records(artifact: TypedArtifact, paths: Container[str]) -> list[str]:
     prefix = "" if artifact.path == "." else f"{artifact.path}/"
     missing = [name for name in SEALED_SET if prefix + name not in paths]
     return [f"{artifact.path}: is declared as run_folder, without {', '.join(missing)}"] if missing else []

@@ -7,7 +7,9 @@ and ``MANIFEST.sha256``, which ``sha256sum -c`` takes in the run's folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import msgspec
 
@@ -126,13 +128,17 @@ class Mirror:
         def one(entry: Entry, chunks: Chunks) -> None:
             incoming.write(entry.path, map(done.counted, chunks), executable=entry.executable)
 
-        pour(reader, view, _absent(incoming, view.manifest, done), one)
-        names = {entry.path for entry in view.manifest.entries} | _records(view, incoming)
-        for folder in view.manifest.directories:
+        manifest = view.manifest
+        pour(reader, view, _absent(incoming, manifest, done) if incoming.resumed else manifest.entries, one)
+        records = _write_records(view, incoming)
+        for folder in manifest.directories:
             incoming.folder(folder)
-        for link in view.manifest.links:
+        for link in manifest.links:
             incoming.link(link.path, link.target)
-            names.add(link.path)
+
+        def names() -> set[str]:
+            return {*(entry.path for entry in manifest.entries), *(link.path for link in manifest.links), *records}
+
         incoming.commit(names)
         done.copied.append(view.ref)
 
@@ -157,15 +163,13 @@ class _Done:
         self.spared: set[str] = set()
         self.held: dict[tuple[str, str], MirroredRun] = {}
         self.damaged = False
-        self._sizes: list[int] = []
+        self.bytes_copied = 0
+        self._lock = threading.Lock()
         self._advance = advance
 
-    @property
-    def bytes_copied(self) -> int:
-        return sum(self._sizes)
-
     def counted(self, chunk: bytes | memoryview) -> bytes | memoryview:
-        self._sizes.append(len(chunk))
+        with self._lock:
+            self.bytes_copied += len(chunk)
         self.advance(len(chunk))
         return chunk
 
@@ -185,22 +189,23 @@ def _absent(incoming: MirrorIncoming, manifest: Manifest, done: _Done) -> list[E
     return left
 
 
-def natural_sums(manifest: Manifest) -> bytes:
+def _natural_sums(manifest: Manifest) -> Iterator[bytes]:
     """MANIFEST.sha256 of a run's files at their natural paths: what ``sha256sum -c`` takes in the run's folder."""
-    return "".join(sum_line(entry.sha256, entry.path) for entry in manifest.entries).encode()
+    for some in in_groups(manifest.entries, _TOGETHER):
+        yield "".join(sum_line(entry.sha256, entry.path) for entry in some).encode()
 
 
-def _records(view: RunView, incoming: MirrorIncoming) -> set[str]:
-    """Put the two records beside the run's files, where it has nothing of that name itself."""
+def _write_records(view: RunView, incoming: MirrorIncoming) -> set[str]:
+    """Put the two records beside the run's files, where it has nothing of that name itself; return which."""
     manifest = view.manifest
-    own = (
-        {entry.path for entry in manifest.entries} | {link.path for link in manifest.links} | set(manifest.directories)
+    own = chain(
+        (entry.path for entry in manifest.entries), (link.path for link in manifest.links), manifest.directories
     )
-    tops = {path.split("/", 1)[0] for path in own}
-    records = {RUN_FILE: view.run_json, SUMS_FILE: natural_sums(manifest)}
+    tops = {path.partition("/")[0] for path in own if path.startswith((RUN_FILE, SUMS_FILE))}
+    records: dict[str, Iterable[bytes]] = {RUN_FILE: [view.run_json], SUMS_FILE: _natural_sums(manifest)}
     wanted = {name: body for name, body in records.items() if name not in tops}
     for name, body in wanted.items():
-        incoming.write(name, [body], executable=False)
+        incoming.write(name, body, executable=False)
     return set(wanted)
 
 

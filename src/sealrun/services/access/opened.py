@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import weakref
 from collections.abc import Callable
 from threading import RLock, get_ident
 from typing import Any
@@ -13,6 +15,7 @@ Fetch = Callable[[int, int], bytes]
 
 FIRST_WINDOW = 64 << 10
 _MOST_AHEAD = 8 << 20
+_opened: weakref.WeakSet[OpenFile] = weakref.WeakSet()
 
 
 class OpenFile(io.BufferedIOBase):
@@ -49,6 +52,17 @@ class OpenFile(io.BufferedIOBase):
         self._begin, self._held = 0, b""
         self._hasher, self._hashed = hashlib.sha256(), 0
         self._lock = RLock()
+        _opened.add(self)
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, if a thread that only the parent has was reading: it would never be done."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            return
+        self._lock = RLock()
+        self._sought = {}
+        self._begin, self._held = 0, b""
+        self._hasher, self._hashed = hashlib.sha256(), 0
 
     def readable(self) -> bool:
         """Say yes."""
@@ -171,3 +185,11 @@ class OpenFile(io.BufferedIOBase):
         if self.closed:
             msg = f"{self.name}: the file is closed"
             raise ValueError(msg)
+
+
+def _renew_all() -> None:
+    for file in [*_opened]:
+        file.renew()
+
+
+os.register_at_fork(after_in_child=_renew_all)

@@ -28,7 +28,7 @@ from sealrun.domain.ready import ready
 from sealrun.domain.records import UNREADABLE
 from sealrun.domain.registry.pointing import PointerName, Target
 from sealrun.domain.runs.foreign import read_foreign_seal, seal_problems
-from sealrun.domain.runs.manifest import SUMS_FILE
+from sealrun.domain.runs.manifest import SUMS_FILE, Manifest
 from sealrun.domain.types import REGISTRY_TYPES, Dependency, TypedArtifact, composition_problems
 from sealrun.services.access.reading import Reader, RunFiles
 from sealrun.services.index.pointers import Pointers
@@ -73,9 +73,9 @@ class RunValidator:
 
     def _foreign_seal(self, run: RunFiles) -> Iterator[Finding]:
         """Look at the seal that another tool had put on the folder before it was imported, if there is one."""
-        digests = {entry.path: entry.sha256 for entry in run.manifest.entries}
-        if SUMS_FILE not in digests:
+        if run.manifest.find(SUMS_FILE) is None:
             return
+        digests = {entry.path: entry.sha256 for entry in run.manifest.entries}
         where = f"{run.ref}:{SUMS_FILE}"
         try:
             seal = read_foreign_seal(b"".join(self._reader.chunks(run, run.entry(SUMS_FILE))), SUMS_FILE)
@@ -94,18 +94,18 @@ class RunValidator:
         if not artifacts:
             yield _note("composition", run.ref, "holds no typed artifact: a plain run")
             return
-        problems = composition_problems({entry.path for entry in run.manifest.entries}, artifacts)
+        problems = composition_problems(_Paths(run.manifest), artifacts)
         yield from (_error("composition", run.ref, problem) for problem in problems)
         if not problems:
             yield _ok("composition", run.ref, f"{len(artifacts)} typed artifacts, and every record")
 
     def _schemas(self, run: RunFiles) -> Iterator[Finding]:
-        paths = {entry.path for entry in run.manifest.entries}
+        paths = _Paths(run.manifest)
         for artifact in run.envelope.artifacts or ():
             if artifact.path in paths and (artifact.type in REGISTRY_TYPES or artifact.schema is not None):
                 yield from self._schema(run, artifact, paths)
 
-    def _schema(self, run: RunFiles, artifact: TypedArtifact, paths: set[str]) -> Iterator[Finding]:
+    def _schema(self, run: RunFiles, artifact: TypedArtifact, paths: _Paths) -> Iterator[Finding]:
         where = f"{run.ref}:{artifact.path}"
         try:
             name, conforms = self._conforms(run, artifact, paths)
@@ -120,7 +120,7 @@ class RunValidator:
         elif not problems:
             yield _ok("schema", where, f"conforms to {name}")
 
-    def _conforms(self, run: RunFiles, artifact: TypedArtifact, paths: set[str]) -> tuple[str | None, Conforms | None]:
+    def _conforms(self, run: RunFiles, artifact: TypedArtifact, paths: _Paths) -> tuple[str | None, Conforms | None]:
         """Return the schema that the artifact names, or the one that lies beside it in the run."""
         if artifact.schema is not None:
             return artifact.schema, self._make(self._find(artifact.schema))
@@ -235,6 +235,16 @@ class RunValidator:
                 continue  # it was retired since, or is told as damaged where it is validated
             ahead += [(each, [*way, other]) for artifact in envelope.artifacts or () for each in artifact.depends_on]
         return []
+
+
+class _Paths:
+    """The paths of a run's files, looked for one by one: there may be a million, and few are asked for."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and self._manifest.find(path) is not None
 
 
 class _Pointer(msgspec.Struct):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -21,9 +23,11 @@ from sealrun.domain.address import (
 from sealrun.domain.errors import ConflictError, IntegrityError, NotFoundError, UsageError
 from sealrun.domain.moments import rfc3339
 from sealrun.domain.records import JsonObject
+from sealrun.domain.registry.places import pack_keys
 from sealrun.domain.registry.pointing import LATEST, Generation, PointerName, Target
 from sealrun.domain.registry.publication import Intent, Outcome, Proposal, Refs
 from sealrun.domain.runs.manifest import MANIFEST_FILE, Manifest
+from sealrun.domain.runs.sorted_digests import sorted_digests
 from sealrun.ports import Clock, Entropy, Store
 from sealrun.services.index.pointers import Pointers
 from sealrun.services.storage.bodies import read_body
@@ -143,7 +147,7 @@ class PointerMover:
                     return moved
             # Somebody moved the pointer first, or took us for dead: their decision counts; decide again from it.
 
-    def _digests(self, target: Target) -> tuple[Digest, ...]:
+    def _digests(self, target: Target) -> Sequence[Digest]:
         """What the run consists of, and the packs that hold it. `target` stood a moment ago; its refs never change."""
         key, refs_at = run_key(target.experiment, target.run_id, MANIFEST_FILE), refs_key(target.attempt)
         try:
@@ -151,8 +155,7 @@ class PointerMover:
             refs = Refs.read(read_body(self._store, refs_at), refs_at).objects
         except NotFoundError as error:
             raise _not_sealed(target) from error
-        packs = {parse_object_key(stored.key).digest for stored in refs.values() if stored.offset is not None}
-        return tuple(sorted({*files, *packs}))
+        return sorted_digests(chain(files, (parse_object_key(key).digest for key in pack_keys(refs))))
 
     def _standing(self, target: Target) -> Target:
         """Return `target` as it is held now: it may have been retired and sealed again."""
@@ -161,7 +164,7 @@ class PointerMover:
             raise _not_sealed(target)
         return msgspec.structs.replace(target, attempt=standing.attempt)
 
-    def _pin(self, target: Target, digests: tuple[Digest, ...], proposal: Proposal) -> Intent:
+    def _pin(self, target: Target, digests: Sequence[Digest], proposal: Proposal) -> Intent:
         now = self._clock.now()
         intent = Intent(
             attempt=attempt_id(now.strftime("%Y%m%dT%H%M%SZ"), self._entropy.hex(16)),
@@ -175,7 +178,7 @@ class PointerMover:
             digests=digests,
             proposal=proposal,
         )
-        self._certainty.create(intent_key(intent.attempt), intent.encode())
+        self._certainty.create(intent_key(intent.attempt), intent.body())
         return intent
 
     def _commit(self, intent: Intent, target: Target) -> bool:

@@ -81,6 +81,7 @@ class Reuse:
         self._pinned = pinned
         self._condemned = read_condemned(store)
         self._decisions: dict[AttemptId, str] = {}
+        self._packs: dict[Key, bool] = {}
         self._said: dict[AttemptId | None, _Sealed] = {}
 
     def find(self, hinted: Mapping[Digest, Hint], sizes: Mapping[Digest, int]) -> Mapping[Digest, Stored]:
@@ -119,14 +120,21 @@ class Reuse:
 
     def _is_of(self, digest: Digest, stored: Stored, size: int) -> bool:
         """Tell whether bytes with `digest` can be there, and the intent pins them: a hint may say anything."""
+        if stored.size != size:
+            return False
+        if stored.offset is None:
+            return not is_pack(stored.key) and self._named(stored.key) == digest
+        if stored.key not in self._packs:  # asked once for all that lies in it
+            self._packs[stored.key] = is_pack(stored.key) and self._named(stored.key) is not None
+        return self._packs[stored.key]
+
+    def _named(self, key: Key) -> Digest | None:
+        """Return the digest that a key names, if the intent pins it."""
         try:
-            name = parse_object_key(stored.key)
+            digest = parse_object_key(key).digest
         except UnsupportedFormatError:
-            return False
-        packed = stored.offset is not None
-        if stored.size != size or is_pack(stored.key) != packed or (not packed and name.digest != digest):
-            return False
-        return self._pinned is None or name.digest in self._pinned
+            return None
+        return digest if self._pinned is None or digest in self._pinned else None
 
     def _records(self, fit: Mapping[Digest, Hint]) -> Mapping[AttemptId | None, _Sealed]:
         """What attempts sealed that the hints name, where that saves looks, or says where members of packs are."""
@@ -175,11 +183,10 @@ class Reuse:
 
     def _looked_at(self, places: Mapping[Digest, Stored]) -> dict[Digest, Stored]:
         width = self._store.capabilities.parallel
-        creators = sorted({parse_object_key(stored.key).creator for stored in places.values()} - {self._attempt})
+        named = {key: parse_object_key(key).creator for key in sorted({stored.key for stored in places.values()})}
+        creators = sorted({*named.values()} - {self._attempt})
         decisions = dict(zip(creators, fan_out(self._decision, creators, width), strict=True))
-        keys = sorted(
-            {stored.key for stored in places.values() if decisions.get(parse_object_key(stored.key).creator) != "void"}
-        )
+        keys = [key for key, creator in named.items() if decisions.get(creator) != "void"]
         stats = dict(zip(keys, fan_out(self._store.stat, keys, width), strict=True))
         return {digest: stored for digest, stored in places.items() if _is_there(stored, stats.get(stored.key))}
 
