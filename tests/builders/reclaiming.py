@@ -36,6 +36,7 @@ class Disposal:
         self.ids = {name: name * 8 for name in REGISTRIES}
         self.remover: SourceRemover = LocalSourceRemover(workers=1)
         self.verified: list[str] = []
+        self.paused: set[str] = set()
 
     def drop(self, name: str, files: Mapping[str, bytes | str] | None = None) -> Path:
         """Drop a run, by default of two files, and have it sealed."""
@@ -81,6 +82,7 @@ class Disposal:
             self.remover,
             self.station.writers,
             self.station.clock,
+            self.paused.__contains__,
         )
 
     def reclaim(self, *, patient: bool = False) -> ReclaimReport:

@@ -221,6 +221,10 @@ class SourceRemover(Protocol):
     taken), `NoSpaceError` (the file system does not let us).
     """
 
+    def real(self, path: str) -> str:
+        """Return `path` without links on the way. Its last part is kept, which may be gone, or be set aside."""
+        ...
+
     def look(self, path: str, unit: Literal["folder", "file"]) -> Tree:
         """List everything in a candidate, whatever the watch's patterns say."""
         ...
@@ -242,7 +246,10 @@ class SourceRemover(Protocol):
         ...
 
     def begin(self, aside: SetAside) -> SetAside:
-        """Mark it, durably and by its name, as one whose deletion has begun: it is never put back from now on."""
+        """Mark it, durably and by its name, as one whose deletion has begun: it is never put back from now on.
+
+        `RunRejectedError` names a folder in it from which nothing may be deleted, before anything is.
+        """
         ...
 
     def remove(self, aside: SetAside, contents: Contents) -> Sequence[str]:

@@ -495,3 +495,58 @@ def test_a_verification_that_skips_bytes_is_none(disposal: Disposal, monkeypatch
         "sealrun.services.sources.copies.Verifier", lambda reader, **_options: Verifier(reader, read_bytes=False)
     )
     assert "0 of 2 bytes were read again" in kept(disposal, run)
+
+
+def test_a_source_stays_until_a_registry_that_the_watch_got_later_has_it(disposal: Disposal) -> None:
+    run = disposal.ready()
+    disposal.station.watch = msgspec.structs.replace(disposal.station.watch, registries=("main", "cloud", "new"))
+    assert "registry 'new' does not have it yet (never queued" in disposal.why_not()
+    disposal.reclaim()
+    assert tree(run) == FILES
+    disposal.station.watch = msgspec.structs.replace(disposal.station.watch, registries=("main", "cloud"))
+    assert disposal.reclaim().reclaimed
+
+
+def test_a_source_stays_for_a_delivery_that_knows_it_by_another_path(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "outbox").symlink_to("real")
+    disposal = Disposal(tmp_path / "outbox")
+    run = disposal.ready()
+    (delivery, *_) = disposal.journal.deliveries.all()
+    sealed = disposal.journal.deliveries.run(delivery.sealed)
+    other = msgspec.structs.replace(sealed, folder=str(tmp_path / "real/run"))
+    disposal.journal.deliveries.accept(other, ["elsewhere"])
+    assert "is queued for registry 'elsewhere'" in disposal.why_not()
+    disposal.reclaim()
+    assert tree(run) == FILES
+
+
+def test_what_a_paused_watch_holds_is_left_alone_but_by_hand(disposal: Disposal) -> None:
+    run = disposal.ready()
+    disposal.paused.add(disposal.station.watch.name)
+    (source,) = disposal.reclaimer().plan().sources
+    assert source.reasons == ("its watch is paused",)
+    disposal.paused.clear()
+    plan = disposal.reclaimer().plan()
+    disposal.paused.add(disposal.station.watch.name)  # between the plan and the deletion
+    (refused,) = disposal.reclaimer().execute(plan).refused
+    assert refused.reason == "its watch is paused"
+    assert tree(run) == FILES
+    assert disposal.reclaim(patient=False).reclaimed
+
+
+def test_a_folder_from_which_nothing_may_be_deleted_keeps_the_whole(
+    disposal: Disposal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = disposal.ready()
+    access = os.access
+    # Who runs the tests may be allowed everything.
+    monkeypatch.setattr(os, "access", lambda path, *mode, **how: Path(path).name != "b" and access(path, *mode, **how))
+    monkeypatch.setattr(os, "supports_effective_ids", {os.access})
+    assert "nothing may be deleted from 'b' in it" in kept(disposal, run)
+
+
+def test_a_name_that_leaves_no_room_says_what_to_do(tmp_path: Path) -> None:
+    disposal = Disposal(tmp_path / "outbox")
+    run = disposal.ready("r" * 245)
+    assert "give it a shorter one" in kept(disposal, run)

@@ -64,6 +64,11 @@ class LocalSourceRemover:
         found = [aside for folder in _folders(root, levels - 1) for aside in _asides(folder)]
         return sorted(found, key=lambda aside: (aside.path, aside.hidden))
 
+    def real(self, path: str) -> str:
+        """Return the path without links on the way; see the port."""
+        folder, name = os.path.split(path)
+        return os.path.join(os.path.realpath(folder), name)
+
     def look(self, path: str, unit: Literal["folder", "file"]) -> Tree:
         """List everything in a candidate; see the port."""
         tree = LocalFolder(path, unit=unit, hashes=NoHashes()).scan()
@@ -93,6 +98,11 @@ class LocalSourceRemover:
         """Mark it as one whose deletion has begun; see the port. A file stays as it is: one step deletes it."""
         if not stat.S_ISDIR(_mode(aside.hidden)):
             return aside
+        for folder, _, _ in os.walk(aside.hidden):
+            if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+                inside = os.path.relpath(folder, aside.hidden)
+                msg = f"nothing may be deleted from {printable(inside)} in it; give whoever runs sealrun the right to"
+                raise RunRejectedError(msg)
         begun = SetAside(path=aside.path, hidden=_hidden(aside.path, _BEGUN), begun=True)
         _rename(aside.hidden, begun.hidden)
         return begun
@@ -227,7 +237,10 @@ def _problem(error: OSError, path: str) -> RunChangedError | NoSpaceError:
     if error.errno in _GONE:
         return RunChangedError(f"{printable(path)}: is not there any more")
     reason = os.strerror(error.errno or 0)
-    return NoSpaceError(f"{printable(path)}: cannot be renamed or deleted ({reason}); check who may write beside it")
+    todo = "check who may write beside it"
+    if error.errno == errno.ENAMETOOLONG:
+        todo = f"the name it has while it is deleted is {len(_ASIDE) + 1} letters longer: give it a shorter one"
+    return NoSpaceError(f"{printable(path)}: cannot be renamed or deleted ({reason}); {todo}")
 
 
 def _mode(path: str) -> int:

@@ -16,6 +16,7 @@ from sealrun.domain.errors import HeldError
 from sealrun.domain.upkeep.reclaiming import ReclaimPlan
 from sealrun.domain.watches.watch import WatchSpec
 from sealrun.ports import Clock, Entropy, Journal
+from sealrun.services.delivery.pausing import paused_watch
 from sealrun.services.sources.reclaiming import Reclaimer, ReclaimReport
 from sealrun.services.sources.sources_due import WatchedSource
 
@@ -44,7 +45,11 @@ class SourceReclaimer:
         self._holders = Holders(journal, registries, clock, entropy)
         places = tuple(WatchedSource(watch, LocalFolderSource(watch, journal.hashes, jobs)) for watch in watches)
         remover = LocalSourceRemover(jobs)
-        self._reclaimer = Reclaimer(journal, places, self._holders, remover, ProcWriters(), clock)
+
+        def paused(watch: str) -> bool:
+            return paused_watch(journal.facts, watch, clock.now()) is not None
+
+        self._reclaimer = Reclaimer(journal, places, self._holders, remover, ProcWriters(), clock, paused)
 
     def plan(self) -> ReclaimPlan:
         """Say what would be reclaimed and what not, and why. Takes no lock, reads no registry, changes nothing."""

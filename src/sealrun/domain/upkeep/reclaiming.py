@@ -25,7 +25,7 @@ class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     `ref` names the run, `sealed_at` is when the journal last saw its folder sealed. `published` maps registries to when
     they got it; `unpublished` lists those that have not, with their state. `readers` are other deliveries that still
     take bytes from the folder. `problem` is what is wrong with how it looks now. `refused_until`: an attempt failed not
-    long ago, for `refusal`.
+    long ago, for `refusal`. `paused`: a person holds the watch back.
     """
 
     watch: str
@@ -41,6 +41,7 @@ class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     files: int | None = None
     refused_until: float = 0.0
     refusal: str = ""
+    paused: bool = False
 
 
 class Reclaimable(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +69,7 @@ class ReclaimPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_reclaim(sources: Iterable[SourceFacts], now: float, *, patient: bool = True) -> ReclaimPlan:
-    """Decide for every source. Not `patient`: try also what was refused not long ago."""
+    """Decide for every source. Not `patient`: also of what was refused not long ago, and of watches that are paused."""
     ordered = sorted(sources, key=lambda source: (source.watch, source.path))
     return ReclaimPlan(sources=tuple(_judge(source, now, patient=patient) for source in ordered))
 
@@ -78,6 +79,8 @@ def _judge(source: SourceFacts, now: float, *, patient: bool) -> Reclaimable:
     against = _against(source)
     if due_at is not None and now < due_at:
         against.append(f"not before {utc_text(due_at)}")
+    if patient and source.paused:
+        against.append("its watch is paused")
     if not against and patient and now < source.refused_until:
         against.append(f"not tried again before {utc_text(source.refused_until)}: {source.refusal}")
     why = () if due_at is None else (f"published to {', '.join(sorted(source.published))}, due {utc_text(due_at)}",)

@@ -67,7 +67,7 @@ class Deletion:
         self._holder = holder
         self._remover = remover
         self._writers = writers
-        self._needs = Needs(journal)
+        self._needs = Needs(journal, remover)
         self._advance = advance
 
     def delete(self, case: Case) -> Verified:

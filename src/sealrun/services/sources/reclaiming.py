@@ -73,15 +73,20 @@ class Reclaimer:
         remover: SourceRemover,
         writers: OpenWriters,
         clock: Clock,
+        paused: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """Verify copies in what `holder` opens by a registry's name; it is asked for every run and may remember."""
+        """Verify copies in what `holder` opens by a registry's name; it is asked for every run and may remember.
+
+        Whoever is `patient` leaves alone what a watch holds that is `paused`, by its name.
+        """
         self._journal = journal
         self._places = places
         self._holder = holder
         self._remover = remover
         self._writers = writers
         self._clock = clock
-        self._needs = Needs(journal)
+        self._paused = paused
+        self._needs = Needs(journal, remover)
 
     def plan(self, *, patient: bool = True, thorough: bool = False) -> ReclaimPlan:
         """Say which sources are due and why the others are not. Reads the journal, looks at folders, writes nothing.
@@ -92,7 +97,7 @@ class Reclaimer:
         now, waiting = self._clock.now().timestamp(), self._needs.waiting()
         found = []
         for case in ledger.cases():
-            facts = facts_of_source(case, refusals)
+            facts = facts_of_source(case, refusals, paused=self._paused(case.record.watch))
             if thorough or plan_reclaim([facts], now, patient=patient).due:
                 facts = looked_at(case, facts, self._needs.of(case, waiting), self._remover)
             found.append(facts)
@@ -112,10 +117,11 @@ class Reclaimer:
         done = _Round()
         deletion = Deletion(self._journal, self._holder, self._remover, self._writers, advance)
         for place, aside in list(self.leftovers()):
-            if not (aside.begun and patient and self._refused_lately(aside.path)):
+            held = self._refused_lately(aside.path) if aside.begun else False
+            if not patient or not (held or self._paused(place.watch.name)):
                 self._heal(deletion, place, aside, done)
         for due in plan.due:
-            self._reclaim(deletion, due, done)
+            self._reclaim(deletion, due, done, patient=patient)
         self._remember(done)
         return ReclaimReport(reclaimed=tuple(done.reclaimed), refused=tuple(done.refused), healed=tuple(done.healed))
 
@@ -135,16 +141,16 @@ class Reclaimer:
             reason = "an interrupted round had set it aside; it has its name again"
             self._journal.events.record("run.reclaim_refused", aside.path, watch=watch, reason=reason)
 
-    def _reclaim(self, deletion: Deletion, due: Reclaimable, done: _Round) -> None:
+    def _reclaim(self, deletion: Deletion, due: Reclaimable, done: _Round, *, patient: bool) -> None:
         try:
-            case = self._still_due(due)
+            case = self._still_due(due, patient=patient)
             verified = deletion.delete(case)
         except SealrunError as error:
             self._refuse(due.watch, due.path, error, done)
         else:
             self._record(case, verified, done)
 
-    def _still_due(self, due: Reclaimable) -> Case:
+    def _still_due(self, due: Reclaimable, *, patient: bool) -> Case:
         """Judge once more by the journal and the folder as they are now: rounds are long."""
         ledger = Ledger(self._journal, self._places)
         record = self._journal.folders.get(due.watch, due.path)
@@ -152,8 +158,9 @@ class Reclaimer:
         if case is None or case.ref != due.ref:
             msg = "changed since it was planned"
             raise RefusedError(msg, soon=True)
-        facts = looked_at(case, facts_of_source(case, {}), self._needs.of(case), self._remover)
-        (again,) = plan_reclaim([facts], self._clock.now().timestamp()).sources
+        facts = facts_of_source(case, {}, paused=self._paused(case.record.watch))
+        facts = looked_at(case, facts, self._needs.of(case), self._remover)
+        (again,) = plan_reclaim([facts], self._clock.now().timestamp(), patient=patient).sources
         if not again.due:
             raise RefusedError("; ".join(again.reasons), soon=True)
         return case

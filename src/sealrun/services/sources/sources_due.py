@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +16,9 @@ from sealrun.services.watching.detecting import fingerprint_of
 
 REFUSED = "reclaim:refused"
 """The fact that remembers refusals: path → (until, reason)."""
+
+
+NEVER_QUEUED = "never queued for it; publish it there, or take the registry out of the watch"
 
 
 class WatchedSource(msgspec.Struct, frozen=True):
@@ -67,32 +71,47 @@ class Ledger:
         return Case(place=place, rule=place.watch.reclaim, record=record, deliveries=tuple(deliveries))
 
 
+class Waiting(NamedTuple):
+    """A delivery that is not published now: where its bytes are, by the real path, and which content they are."""
+
+    delivery: Delivery
+    folder: str
+    content: str
+
+
 class Needs:
     """Who still takes bytes from which folder: deliveries that are not published."""
 
-    def __init__(self, journal: Journal) -> None:
-        """Ask `journal` every time; what a sealed run is never changes, so that is remembered."""
+    def __init__(self, journal: Journal, remover: SourceRemover) -> None:
+        """Ask `journal` every time; what a sealed run is never changes, so that is remembered.
+
+        One folder may have several paths: commands know it by another than a watch that is reached by a link.
+        """
         self._journal = journal
+        self._real = remover.real
         self._runs: dict[int, tuple[str, str]] = {}
 
-    def of(self, case: Case, waiting: Sequence[Delivery] | None = None) -> tuple[str, ...]:
+    def of(self, case: Case, waiting: Sequence[Waiting] | None = None) -> tuple[str, ...]:
         """Deliveries of other seals for which the folder, one inside it or one around it is the source of bytes.
 
         What is parked and of other content cannot be completed from this folder any more. `waiting` is what `waiting`
         said, where many cases are looked at.
         """
         found: list[str] = []
-        for delivery in self.waiting() if waiting is None else waiting:
-            folder, content = self._run(delivery.sealed)
-            if delivery.sealed == case.record.sealed or not _touch(folder, case.record.path):
+        path = self._real(case.record.path)
+        for delivery, folder, content in self.waiting() if waiting is None else waiting:
+            if delivery.sealed == case.record.sealed or not _touch(folder, path):
                 continue
             if delivery.state == "queued" or content == case.record.manifest_sha256:
                 found.append(f"sealed run {delivery.sealed} is {delivery.state} for registry {delivery.registry!r}")
         return tuple(found)
 
-    def waiting(self) -> Sequence[Delivery]:
+    def waiting(self) -> Sequence[Waiting]:
         """Every delivery that is not published now."""
-        return (*self._journal.deliveries.all(state="queued"), *self._journal.deliveries.all(state="parked"))
+        found = *self._journal.deliveries.all(state="queued"), *self._journal.deliveries.all(state="parked")
+        runs = [self._run(delivery.sealed) for delivery in found]
+        real = {folder: self._real(folder) for folder, _ in runs}
+        return [Waiting(each, real[folder], content) for each, (folder, content) in zip(found, runs, strict=True)]
 
     def _run(self, sealed: int) -> tuple[str, str]:
         if sealed not in self._runs:
@@ -101,11 +120,12 @@ class Needs:
         return self._runs[sealed]
 
 
-def facts_of_source(case: Case, refusals: Mapping[str, tuple[float, str]]) -> SourceFacts:
+def facts_of_source(case: Case, refusals: Mapping[str, tuple[float, str]], *, paused: bool) -> SourceFacts:
     """Put together what a plan decides from, without what costs more than a look into the journal."""
     record = case.record
     until, refusal = refusals.get(record.path, (0.0, ""))
     done = [delivery for delivery in case.deliveries if delivery.state == "published"]
+    lacking = dict.fromkeys(case.place.watch.registries, NEVER_QUEUED)  # of a registry that the watch got later
     return SourceFacts(
         watch=record.watch,
         path=record.path,
@@ -113,9 +133,14 @@ def facts_of_source(case: Case, refusals: Mapping[str, tuple[float, str]]) -> So
         rule=case.rule,
         sealed_at=record.since,
         published={delivery.registry: delivery.published_at or record.since for delivery in done},
-        unpublished={each.registry: each.state for each in case.deliveries if each.state != "published"},
+        unpublished={
+            name: state
+            for name, state in {**lacking, **{each.registry: each.state for each in case.deliveries}}.items()
+            if state != "published"
+        },
         refused_until=until,
         refusal=refusal,
+        paused=paused,
     )
 
 
