@@ -10,6 +10,7 @@ import pytest
 
 from sealrun.domain.errors import ConfigurationError
 from sealrun.settings import Settings, load_settings
+from sealrun.settings.checking import check_real_places
 from sealrun.settings.quantities import duration_text, parse_duration, parse_share
 from sealrun.settings.schema import json_schema
 
@@ -231,6 +232,28 @@ def test_two_watches_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_watch_and_what_sealrun_writes_never_lie_inside_each_other(tmp_path: Path, path: str) -> None:
     text = f'version = 1\nstate = "state"\n[registry.main]\nurl = "file://{tmp_path}/registry"\n' + watch(path)
     assert "lie inside each other" in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[registry.main]\nurl = "regl"\n' + watch("c/w"), "lie inside each other"),
+        ('[registry.main]\nurl = "r"\n' + watch("w"), None),
+        ('[registry.main]\nurl = "r"\n' + watch("c/w", name="a") + watch("w", name="b"), "takes the same runs"),
+    ],
+)
+def test_who_watches_is_told_of_folders_that_meet_by_way_of_links(
+    tmp_path: Path, text: str, problem: str | None
+) -> None:
+    (tmp_path / "c/w/hidden").mkdir(parents=True)
+    (tmp_path / "regl").symlink_to("c/w/hidden")
+    (tmp_path / "w").symlink_to("c/w")
+    settings = settings_of(tmp_path, "version = 1\n" + text)
+    if problem is None:
+        check_real_places(settings)
+    else:
+        with pytest.raises(ConfigurationError, match=problem):
+            check_real_places(settings)
 
 
 def test_the_schema_is_json_and_knows_every_table() -> None:

@@ -88,7 +88,7 @@ def validate(around: Surroundings) -> None:
 
     Example: sealrun config validate --config sealrun.toml
     """
-    settings = around.settings()
+    settings = around.settings_to_watch_by()
     if around.as_json:
         print_json(
             {"file": str(settings.file) if settings.file else None, "valid": True, "warnings": settings.warnings}

@@ -41,6 +41,14 @@ class Surroundings(msgspec.Struct):
 
         return load_settings(self.config, os.environ, Path.cwd())
 
+    def settings_to_watch_by(self) -> Settings:
+        """Do the same for whoever watches: folders must not meet by way of links, either."""
+        from sealrun.settings.checking import check_real_places  # noqa: PLC0415 - as above
+
+        settings = self.settings()
+        check_real_places(settings)
+        return settings
+
     def tell_if_unset(self) -> None:
         """Say on stderr that no settings were found: what is told of this folder then is not what a daemon does."""
         named = any(os.environ.get(name) for name in ("SEALRUN_STORE", "SEALRUN_HOME"))

@@ -37,7 +37,7 @@ def daemon(around: Surroundings) -> int:
     if not around.quiet and around.verbose == 0:
         logging.getLogger("sealrun").setLevel(logging.INFO)
     gc.set_threshold(*_OFTEN)
-    settings = around.settings()
+    settings = around.settings_to_watch_by()
     if settings.file is None and not settings.registries:
         raise ConfigurationError(NO_SETTINGS)
     for warning in settings.warnings:
@@ -71,7 +71,7 @@ def daemon(around: Surroundings) -> int:
     return run_daemon(
         settings.state,
         described(settings),
-        lambda: described(around.settings()),
+        lambda: described(around.settings_to_watch_by()),
         around.jobs,
         lambda surface: Site(surface, lambda: latest, around.jobs),
     )
@@ -88,9 +88,10 @@ def scan(around: Surroundings, *, once: bool, error_on_nothing: bool) -> int:  #
     """
     from sealrun.bootstrap.daemon.alarming import judge_once  # noqa: PLC0415 - not needed by `--help`
 
+    settings = around.settings_to_watch_by()
     with around.parts() as parts:
         report = parts.scan_once()
-        judge_once(parts, around.settings().alarms, report)
+        judge_once(parts, settings.alarms, report)
     failed = [(run, bad) for run in report.published for bad in run.deliveries if bad.error is not None]
     if around.as_json:
         print_json(

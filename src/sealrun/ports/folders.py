@@ -143,6 +143,9 @@ class Hashed(msgspec.Struct, frozen=True):
 class FolderSource(Protocol):
     """The root of one watch: where its candidates are found."""
 
+    unreadable: Sequence[str]
+    """Folders between the root and the candidates that may not be listed, as far as the last listing saw."""
+
     def candidates(self) -> Sequence[str] | None:
         """Absolute paths of the candidates, sorted; None if the root cannot be listed (it is gone or not mounted).
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from sealrun.domain.address import parse_artifact_name, parse_name
 from sealrun.domain.errors import UsageError
@@ -13,7 +16,7 @@ from sealrun.domain.paths import path_problem
 from sealrun.domain.watches.watch import WatchSpec, experiment_level
 from sealrun.settings.expanding import Surroundings
 from sealrun.settings.quantities import check_schedule, parse_duration, parse_share
-from sealrun.settings.resolved import RegistrySettings
+from sealrun.settings.resolved import RegistrySettings, Settings
 from sealrun.settings.schema import SettingsFile, WatchTable
 
 V = TypeVar("V")
@@ -126,6 +129,23 @@ def check_overlaps(
         for other in watches[:number]:
             if _meet(watch, other):
                 raise around.wrong(setting, f"the watch {other.name!r} takes the same runs; narrow the `glob` of one")
+
+
+def check_real_places(settings: Settings) -> None:
+    """Check the same of where the paths lead: a link may lead one into another. Asks the disks, which may take long."""
+
+    def real(path: Path | str) -> str:
+        return os.path.realpath(path)
+
+    replace = msgspec.structs.replace
+    registries = {
+        name: each if (place := _directory(each.url)) is None else replace(each, url=real(place))
+        for name, each in settings.registries.items()
+    }
+    watches = [replace(watch, path=real(watch.path)) for watch in settings.watches]
+    mirrors = {mirror.name: real(mirror.path) for mirror in settings.mirrors}
+    around = Surroundings(str(settings.file), Path(), {})
+    check_overlaps(watches, registries, Path(real(settings.state)), around, mirrors)
 
 
 def written_places(registries: Mapping[str, RegistrySettings], state: Path) -> dict[str, Path]:

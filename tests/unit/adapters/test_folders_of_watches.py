@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -47,6 +48,37 @@ def test_an_unusable_ignore_file_of_the_root_rejects_what_is_opened(tmp_path: Pa
     assert source(tmp_path).candidates() == [str(tmp_path / "run")]
     with pytest.raises(RunRejectedError, match="sealignore"):
         source(tmp_path).open(str(tmp_path / "run"))
+
+
+def shut(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    """Let nobody list these: who runs the tests may be allowed everything."""
+    scandir, closed = os.scandir, {str(folder) for folder in folders}
+
+    def refusing(path: str) -> object:
+        if path in closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+
+
+def test_a_folder_on_the_way_that_may_not_be_listed_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_folder(tmp_path / "exp/run", {"x": "1"})
+    (tmp_path / "lost+found").mkdir()
+    found = source(tmp_path, "*/*", later_ns=_HOUR_NS)
+    with monkeypatch.context() as patch:
+        shut(patch, tmp_path / "lost+found")
+        assert found.candidates() == [str(tmp_path / "exp/run")]
+        assert found.unreadable == [str(tmp_path / "lost+found")]
+        assert found.candidates() is found.candidates()
+        assert found.unreadable == [str(tmp_path / "lost+found")]
+        shut(patch, tmp_path)
+        assert source(tmp_path, "*/*").candidates() is None
+    (tmp_path / "lost+found/run").mkdir()
+    assert len(found.candidates() or ()) == 2
+    assert found.unreadable == []
 
 
 @pytest.fixture

@@ -170,6 +170,11 @@ def test_a_single_look_takes_marked_folders_and_old_ones_only() -> None:
     assert isinstance(once(MARKED, 1000, "python[7]"), Waiting)
 
 
+def test_a_single_look_at_an_empty_folder_does_not_take_it_for_one_of_1970() -> None:
+    empty = msgspec.structs.replace(QUIET, files=0, size=0, newest=0.0)
+    assert isinstance(decide_now(RULES, empty, 5.0, 1e9), Waiting)
+
+
 @given(
     st.floats(0, 1e6),
     st.lists(st.tuples(st.sampled_from("abc"), st.floats(-100, 100)), max_size=20),

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pytest
+from tests.builders.runs import a_run
+from tests.builders.worlds import World
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.journal import FakeJournal
 
@@ -13,7 +15,7 @@ from sealrun.domain.oversight.board import TimerBoard
 from sealrun.domain.space import Room
 from sealrun.domain.upkeep.damage import Damage
 from sealrun.domain.watches.cadence import Expectation
-from sealrun.ports import FolderRecord
+from sealrun.ports import FolderRecord, Journal
 from sealrun.services.oversight.alarming import Alarms, clear_alarm, raise_alarm, standing
 from sealrun.services.oversight.cadence import Cadence
 from sealrun.services.oversight.damages import damage_texts, known_damage, note_damage
@@ -131,6 +133,19 @@ def test_registries_are_in_trouble_as_they_stand(journal: Faked) -> None:
     assert list(found) == ["registry-unreachable:b", "registry-refused:c", "registry-full:d"]
     assert found["registry-full:d"].reason == "d says"
     assert found["registry-full:d"].since == 5.0
+
+
+def test_what_waits_for_a_registry_that_is_gone_from_the_settings_is_trouble_if_no_other_has_it() -> None:
+    world, journal = World(), FakeJournal()
+    run, sources = a_run({"x": b"1"})
+    journal.deliveries.accept(run, ["old", "new"])
+    (trouble,) = registries_in_trouble(cast("Journal", journal), ["new"])
+    assert (trouble.key, trouble.reason.split(" runs ")[0]) == ("delivery-parked:old", "1")
+    assert [*registries_in_trouble(cast("Journal", journal), ["new", "old"])] == []
+    claimed = journal.deliveries.claim("new", 1e12)
+    assert claimed is not None
+    journal.deliveries.finish(claimed.id, world.machine("m").publish(run, sources))
+    assert [*registries_in_trouble(cast("Journal", journal), ["new"])] == []
 
 
 def test_folders_are_counted_and_a_few_are_named(journal: Faked) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -383,6 +384,35 @@ def test_a_root_that_comes_up_empty_is_an_alarm_and_never_a_deletion(station: St
     a_folder(station.root / "other", {"b": "1"})
     station.settle()
     assert station.state("other") == "sealed"
+
+
+def test_a_folder_that_may_not_be_listed_any_more_is_an_alarm_if_runs_were_seen_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = Station(tmp_path / "outbox", glob="*/*")
+    a_folder(station.root / "exp/run", {"x": "1"})
+    (station.root / "lost+found").mkdir()
+    station.settle()
+    scandir, closed = os.scandir, {str(station.root / "lost+found")}
+
+    def refusing(path: str) -> object:
+        if path in closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    a_folder(station.root / "exp/run2", {"x": "2"})
+    station.settle()
+    assert station.state("exp/run2") == "sealed"
+    closed.add(str(station.root / "exp"))
+    (station.root / "touched").mkdir()  # so that it is listed once more
+    missing = station.rescan(60).missing
+    assert missing == f"{station.root}/exp may not be listed, though runs were seen in it"
+    assert station.state("exp/run") == "sealed"
+    unreadable = [event["subject"] for event in station.journal.events.recent() if event["kind"] == "watch.unreadable"]
+    assert sorted(unreadable) == sorted(closed)
+    closed.clear()
+    assert station.rescan(60).missing is None
 
 
 def test_a_folder_that_went_away_is_written_down_and_known_again_on_return(station: Station, tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ class Glances:
         self._ticking = ticking or Ticking()
         self._glance_s = glance_s
 
+        self.unreadable: Sequence[str] = ()
+
     def candidates(self) -> Sequence[str]:
         return sorted(self.looks)
 

@@ -50,6 +50,7 @@ class LocalFolderSource:
         self._workers = workers or default_workers()  # asked once: the system takes its time to answer
         self._wall_ns = wall_ns
         self._listed: Sequence[str] = ()
+        self.unreadable: Sequence[str] = ()
         self._stamps: dict[str, _Stamp] = {}
         self._outer: _Stamp = None
 
@@ -67,6 +68,7 @@ class LocalFolderSource:
         ignore_file = os.path.join(os.path.realpath(watch.path), IGNORE_FILE)
         self._outer = _stamp(ignore_file)
         stamps = {ignore_file: self._settled(ignore_file)}
+        self.unreadable = []
         try:
             folders = [watch.path]
             for step in steps:
@@ -128,6 +130,11 @@ class LocalFolderSource:
             if folder == self._watch.path:
                 raise
             return []  # a folder on the way went away: only a root that is gone is an alarm
+        except PermissionError:
+            if folder == self._watch.path:
+                raise
+            self.unreadable = [*self.unreadable, folder]
+            return []  # somebody's own folder, or lost+found: the others are looked at
 
     def open(self, path: str) -> LocalFolder:
         """Return a candidate; see the port. `RunRejectedError` for an ignore file that cannot be understood."""

@@ -13,7 +13,14 @@ from sealrun.adapters.machine.locking import holder
 from sealrun.adapters.run_folders.run_folder import NoHashes
 from sealrun.adapters.run_folders.sources import LocalFolderSource
 from sealrun.bootstrap.doctor.findings import Finding
-from sealrun.bootstrap.doctor.folders import check_mirrors, check_nested, check_rooms, check_state_folder, check_watch
+from sealrun.bootstrap.doctor.folders import (
+    check_mirrors,
+    check_nested,
+    check_rooms,
+    check_state_folder,
+    check_unreadable,
+    check_watch,
+)
 from sealrun.bootstrap.doctor.machine import (
     check_quiet_hours,
     check_versions,
@@ -94,7 +101,9 @@ def _check_read(parts: Parts, file: Path | None) -> Iterator[Finding]:
 
 def _check_watches(parts: Parts) -> Iterator[Finding]:
     for watch in parts.watches:
-        yield from check_watch(watch, LocalFolderSource(watch, NoHashes()).candidates() or ())
+        source = LocalFolderSource(watch, NoHashes())
+        yield from check_watch(watch, source.candidates() or ())
+        yield from check_unreadable(watch, source.unreadable)
     yield from check_nested(parts.watches)
 
 

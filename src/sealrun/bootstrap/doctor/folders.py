@@ -70,6 +70,14 @@ def check_watch(watch: WatchSpec, candidates: Sequence[str]) -> Iterator[Finding
     yield from _writable(watch, what)
 
 
+def check_unreadable(watch: WatchSpec, folders: Iterable[str]) -> Iterator[Finding]:
+    """Name folders above the candidates that may not be listed: nothing in them is seen."""
+    for folder in folders:
+        detail = f"{folder}: may not be listed by this user ({_me()}), so no run in it is seen"
+        do = f"setfacl -m u:{_me()}:rx {shlex.quote(folder)}, if there are runs in it"
+        yield Finding(level="warning", what=f"watch {watch.name}", detail=detail, do=do)
+
+
 def _how_watched(what: str, path: str) -> Finding:
     kind = file_system_of(path)
     how = "polled, since no events come from other machines" if is_remote(kind) else "watched by inotify, and rescanned"

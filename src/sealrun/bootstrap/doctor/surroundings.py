@@ -233,5 +233,8 @@ def check_orphans(queued: Mapping[str, int], registries: Mapping[str, Any]) -> I
     for name, count in sorted(queued.items()):
         if name not in registries:
             detail = f"{count} deliveries wait for the registry {name!r}, which the settings no longer name"
-            do = f"name it again ([registry.{name}]) until they are through; if it is gone for good, they do no harm"
+            do = (
+                f"name it again ([registry.{name}]) until they are through; if it is gone for good, publish the "
+                "folders of those that no other registry has (an alarm says so): sealrun publish FOLDER"
+            )
             yield Finding(level="warning", what="queue", detail=detail, do=do)

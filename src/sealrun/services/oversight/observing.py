@@ -13,20 +13,37 @@ from sealrun.services.delivery.availability import read_standing
 _KINDS: Mapping[str, Kind] = {"down": "registry-unreachable", "refused": "registry-refused", "full": "registry-full"}
 _FOLDERS: tuple[tuple[FolderState, Kind], ...] = (("stale", "run-stale"), ("rejected", "run-rejected"))
 _A_FEW = 4
+_LOOKED_AT = 1000
 _MORE_TO_CLEAR = 1.1
 _GIB = 1 << 30
 
 
 def registries_in_trouble(journal: Journal, registries: Iterable[str]) -> Iterable[Trouble]:
-    """Registries that are down, refuse us or are full; and what is parked on its way there."""
-    parked = {count.registry: count.count for count in journal.deliveries.counts() if count.state == "parked"}
-    for name in registries:
+    """Registries that are down, refuse us or are full; what is parked on its way there; and what waits for no other.
+
+    `registries` are those that the settings publish to. What waits for another one is in trouble if nobody has it.
+    """
+    counts, names = journal.deliveries.counts(), list(registries)
+    parked = {count.registry: count.count for count in counts if count.state == "parked"}
+    for name in names:
         found = read_standing(journal.facts, name)
         if found is not None and found.state in _KINDS:
             yield Trouble(kind=_KINDS[found.state], subject=name, reason=found.reason, since=found.since)
         if parked.get(name):
             error = journal.deliveries.last_error(name) or "the reason is among the events"
             yield Trouble(kind="delivery-parked", subject=name, reason=f"{parked[name]} parked: {error}")
+
+    for name in sorted({count.registry for count in counts if count.state != "published"}.difference(names)):
+        waiting = journal.deliveries.waiting(name, limit=_LOOKED_AT)
+        nowhere = [each for each in waiting if not _is_somewhere(journal, each.sealed)]
+        if nowhere:
+            many = f"{_LOOKED_AT} or more" if len(waiting) == _LOOKED_AT else str(len(nowhere))
+            reason = f"{many} runs wait for it and are in no registry, and the settings publish to it no longer"
+            yield Trouble(kind="delivery-parked", subject=name, reason=reason)
+
+
+def _is_somewhere(journal: Journal, sealed: int) -> bool:
+    return any(delivery.state == "published" for delivery in journal.deliveries.of(sealed))
 
 
 def folders_in_trouble(journal: Journal, watches: Iterable[str]) -> Iterable[Trouble]:
