@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -78,7 +79,7 @@ def retire(
 class _Step(NamedTuple):
     """What became of one plan: rows to print, the sizes of the runs that go, and how many were left alone."""
 
-    rows: list[dict[str, Any]]
+    rows: Iterable[dict[str, Any]]
     sizes: list[int]
     left: int
 
@@ -87,12 +88,12 @@ def _step(keeper: Keeper, plan: RetentionPlan, *, dry_run: bool, by_name: bool) 
     """Carry a plan out, or only say it. Runs that were named and cannot go now are left alone; a policy's are kept."""
     kept = [_planned(judged) for judged in plan.kept] if by_name else []
     if dry_run:
-        return _Step([_planned(judged) for judged in plan.judged], [one.run.size for one in plan.retired], len(kept))
+        return _Step(map(_planned, plan.judged), [one.run.size for one in plan.retired], len(kept))
     planned = {judged.ref: judged for judged in plan.retired}
     done = keeper.retire(plan)
     gone = [planned[run.ref].run.size for run in done if run.skipped is None]
-    rows = [_done(run, planned[run.ref]) for run in done]
-    return _Step([*kept, *rows], gone, len(kept) + len(done) - len(gone))
+    rows = (_done(run, planned[run.ref]) for run in done)
+    return _Step(chain(kept, rows), gone, len(kept) + len(done) - len(gone))
 
 
 def _planned(judged: Judged) -> dict[str, Any]:
@@ -115,9 +116,9 @@ def _done(run: RetiredRun, judged: Judged) -> dict[str, Any]:
 
 
 def _tell_retired(
-    around: Surroundings, rows: Sequence[dict[str, Any]], note: str | None, experiment: str | None
+    around: Surroundings, rows: Iterable[dict[str, Any]], note: str | None, experiment: str | None
 ) -> None:
-    shown = rows if around.as_json else [{**row, "size": human_size(row["size"])} for row in rows]
+    shown = rows if around.as_json else ({**row, "size": human_size(row["size"])} for row in rows)
     print_rows(shown, ("action", "ref", "size", "why"), as_json=around.as_json)
     if note is not None and not around.quiet:
         click.echo(f"{experiment or 'note'}: {note}", err=True)

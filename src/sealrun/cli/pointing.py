@@ -63,7 +63,7 @@ def get(around: Surroundings, experiment: str, name: str, registry: str | None) 
     Example: sealrun pointer get training active
     """
     with around.parts() as parts:
-        target = parts.consumer(registry).show(f"{experiment}@{name}").target
+        target = parts.consumer(registry).reader.resolve(f"{experiment}@{name}")
     if around.as_json:
         print_json({"pointer": f"{experiment}@{name}", "target": target})
     else:
@@ -81,10 +81,9 @@ def history(around: Surroundings, experiment: str, name: str, registry: str | No
     Example: sealrun pointer history training active
     """
     with around.parts() as parts:
-        found = parts.consumer(registry).pointer_history(experiment, name)
-        rows = [generation.to_json() for generation in found]
-    shown = rows if around.as_json else [{**row, "run_id": row["target"]["run_id"]} for row in rows]
-    print_rows(shown, ("generation", "run_id", "moved_at", "by", "why"), as_json=around.as_json)
+        rows = (generation.to_json() for generation in parts.consumer(registry).pointer_history(experiment, name))
+        shown = rows if around.as_json else ({**row, "run_id": row["target"]["run_id"]} for row in rows)
+        print_rows(shown, ("generation", "run_id", "moved_at", "by", "why"), as_json=around.as_json)
 
 
 @pointer.command("set")

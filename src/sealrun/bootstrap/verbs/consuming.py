@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ from sealrun.domain.errors import UsageError
 from sealrun.domain.records import JsonObject
 from sealrun.domain.reference import NameReference, parse_reference
 from sealrun.domain.registry.indexing import Row
-from sealrun.domain.registry.pointing import Generation, Target
+from sealrun.domain.registry.pointing import Generation, PointerName, Target
 from sealrun.domain.runs.manifest import Entry
 from sealrun.domain.runs.run import Envelope
 from sealrun.domain.upkeep.damage import VerifyReport, Window
@@ -200,14 +201,18 @@ class Consumer:
             check_experiment(self._reader.store, experiment)
         return found
 
-    def pointer_history(self, experiment: str, pointer: str) -> list[Generation]:
-        """A pointer's generations, newest first; `NotFoundError` for a pointer that never stood anywhere."""
-        found = self._reader.history(experiment, pointer)
-        if not found:
+    def pointer_history(self, experiment: str, pointer: str) -> Iterator[Generation]:
+        """A pointer's generations, newest first, read as they are asked for.
+
+        `NotFoundError`, at once, for a pointer that never stood anywhere.
+        """
+        found = self._reader.history_of(PointerName.of_experiment(experiment, pointer))
+        newest = next(found, None)
+        if newest is None:
             check_experiment(self._reader.store, experiment)
             known = [generation.pointer for generation in self._reader.pointers(experiment)]
             raise no_such("pointer", f"{experiment}@{pointer}", known, self.url)
-        return found
+        return chain([newest], found)
 
     def close(self) -> None:
         """Close the store."""

@@ -7,6 +7,7 @@ which retires nothing, stands outside of that.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -111,9 +112,9 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         newest = max(rows, key=lambda row: row.attempt)
         attempts = tuple(sorted(row.attempt for row in rows))
         return cls(
-            experiment=newest.experiment,
+            experiment=sys.intern(newest.experiment),
             run_id=newest.run_id,
-            status=newest.status,
+            status=sys.intern(newest.status),
             finished_at=newest.finished_at,
             size=newest.size,
             files=newest.files,

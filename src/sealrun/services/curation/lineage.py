@@ -38,7 +38,7 @@ class _Tracing:
         self.nodes: dict[str, Node] = {}
         self.edges: set[Edge] = set()
         self._by_urn: dict[str, str] = {}
-        self._read: dict[str, Envelope] = {}
+        self._inputs: dict[str, tuple[Source, ...]] = {}
 
     def start(self, ref: str) -> str:
         """Add the run that is asked about; `NotFoundError`."""
@@ -46,43 +46,37 @@ class _Tracing:
 
     def read_all(self) -> None:
         """Add every run of the registry, and what each says of its inputs."""
-        found = [
-            envelope for _, envelope in with_envelopes(self._reader.store, self._reader.runs()) if envelope is not None
-        ]
-        for envelope in found:
-            self._add(envelope)
-        for envelope in found:
-            self._join(envelope)
+        envelopes = with_envelopes(self._reader.store, self._reader.runs())
+        for name in [self._add(envelope) for _, envelope in envelopes if envelope is not None]:
+            self._join(name)
 
     def go_back(self, of: str, depth: int | None) -> None:
         """Add what a run was made from, and so on."""
         done: set[str] = set()
         frontier, steps = [of], 0
         while frontier and (depth is None or steps < depth):
-            envelopes = fan_out(self._find, frontier, _AT_ONCE)
+            found = fan_out(self._find, frontier, _AT_ONCE)
             done.update(frontier)
             reached: list[str] = []
-            for envelope in envelopes:
-                if envelope is not None:
-                    self._add(envelope)
-                    reached += self._join(envelope)
+            for each in found:
+                if each is not None:
+                    reached += self._join(each if isinstance(each, str) else self._add(each))
             frontier = [name for name in dict.fromkeys(reached) if name not in done]
             steps += 1
-        for name, envelope in zip(frontier, fan_out(self._find, frontier, _AT_ONCE), strict=True):
-            if envelope is not None and self.nodes[name].kind == "gone":
-                self.nodes[name] = node_of(envelope)
+        for name, each in zip(frontier, fan_out(self._find, frontier, _AT_ONCE), strict=True):
+            if isinstance(each, Envelope) and self.nodes[name].kind == "gone":
+                self.nodes[name] = node_of(each)
 
     def _add(self, envelope: Envelope) -> str:
         node = node_of(envelope)
         self.nodes[node.id] = node
-        self._read[node.id] = envelope
+        self._inputs[node.id] = tuple(sources_of(envelope))
         self._by_urn.setdefault(envelope.urn, node.id)
         return node.id
 
-    def _join(self, envelope: Envelope) -> list[str]:
-        """Add edges to a run from what it was made from; return where they come from."""
-        target = node_of(envelope).id
-        found = [(self._node(source), source.role) for source in sources_of(envelope)]
+    def _join(self, target: str) -> list[str]:
+        """Add edges to a run that was added from what it was made from; return where they come from."""
+        found = [(self._node(source), source.role) for source in self._inputs[target]]
         self.edges |= {Edge(name, target, role) for name, role in found if name != target}
         return [name for name, _ in found]
 
@@ -100,10 +94,10 @@ class _Tracing:
                 self._add(self._envelope(self._reader.resolve(urn)))
         return self._by_urn.get(urn, urn)
 
-    def _find(self, name: str) -> Envelope | None:
-        """The run that a node stands for, or None: it is gone, or no run."""
-        if name in self._read:
-            return self._read[name]
+    def _find(self, name: str) -> Envelope | str | None:
+        """The run that a node stands for, or its name if it was added; None: it is gone, or no run."""
+        if name in self._inputs:
+            return name
         if self.nodes[name].kind not in {"run", "gone"}:
             return None
         try:

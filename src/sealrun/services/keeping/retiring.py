@@ -36,6 +36,7 @@ from sealrun.services.storage.timing import store_time
 from sealrun.services.threads.fanning import fan_out
 
 _GROUP = 64
+_AT_ONCE = 1000
 
 
 class RetiredRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,9 +90,11 @@ class Retirer:
             ]
             if not turns_on:
                 return plan
-            for run in fan_out(self._look, turns_on, self._store.capabilities.parallel):
-                facts[run.run_id] = run
-                looked.add(run.run_id)
+            del plan  # of a hundred thousand runs there is one at a time
+            for some in in_groups(turns_on, _AT_ONCE):
+                for run in fan_out(self._look, some, self._store.capabilities.parallel):
+                    facts[run.run_id] = run
+                    looked.add(run.run_id)
 
     def plan_runs(self, refs: Sequence[RunKey], why: str) -> RetentionPlan:
         """Plan to retire these runs (experiment, run id), whatever a policy says. Writes nothing.
@@ -179,9 +182,10 @@ class Retirer:
         """Find out which attempts hold the run, whether it stands, and whether it can be retired now."""
         sealed = self._sealed(run)
         standing = self._not_retired(sealed)
+        attempts = tuple(sorted({*run.listed, *sealed}))
         return msgspec.structs.replace(
             run,
-            attempts=tuple(sorted({*run.listed, *sealed})),
+            attempts=run.listed if attempts == run.listed else attempts,
             obstacle=self._unfinished(standing),
             gone=bool(sealed) and not standing,
         )
