@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealrun.domain.long_json import Many, canonical_pieces
+from sealrun.domain.long_json import Many, canonical_pieces, line_pieces
 from sealrun.domain.records import canonical_json
 
 PLAIN = (
@@ -33,6 +34,15 @@ def test_what_is_made_as_it_is_written_has_the_canonical_bytes(value: object, at
         patch.setattr("sealrun.domain.long_json._TOGETHER", at_once)
         for same in (value, with_many(value)):
             assert bytes(canonical_pieces(same)) == canonical_json(value)
+
+
+@pytest.mark.parametrize("at_once", [1, 64 << 10])
+@given(value=VALUES)
+def test_on_one_line_it_has_the_bytes_that_commands_always_printed(value: object, at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sealrun.domain.long_json._TOGETHER", at_once)
+        for same in (value, with_many(value)):
+            assert bytes(line_pieces(same)) == json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
 def test_a_list_is_made_anew_each_time_and_never_there_as_a_whole() -> None:
