@@ -104,9 +104,7 @@ class Undoer:
             raise no_such_run(self._store, experiment, run_id)
         manifest = self._sealed_run(experiment, run_id).manifest()
         contents = manifest.digests()
-        found = Marked(contents)
-        for digest in self._traces(retired.attempt, retired.attempt).find(contents):
-            found.add(digest)
+        found = self._traces(retired.attempt, retired.attempt).there(contents)
         return UndoPlan(
             experiment=experiment,
             run_id=run_id,
@@ -212,16 +210,29 @@ class _Traces:
         """Return where the bytes are of those that are there, and which attempt sealed them there."""
         return gathered(self._find(sizes))
 
-    def _find(self, sizes: Contents) -> Iterator[tuple[Digest, Hint]]:
-        reuse, found = Reuse(self._store, self._attempt), Marked(sizes)
-        for digest, stored in reuse.find(gathered(self._offered(sizes)), sizes).items():
+    def there(self, sizes: Contents) -> Marked:
+        """Return which of them are there."""
+        found = Marked(sizes)
+        for digest, _ in self._find(sizes):
             found.add(digest)
-            yield digest, Hint(stored, self._retired)
-        if found.count < len(sizes) and self._known is not None:
-            offered = self._known(iter(Rest(sizes, found)))
-            for digest, stored in reuse.find(offered, sizes).items():
+        return found
+
+    def _find(self, sizes: Contents) -> Iterator[tuple[Digest, Hint]]:
+        """Yield them in the order of the run's files, in which their columns lie: any other reads a block for each."""
+        reuse, found = Reuse(self._store, self._attempt), Marked(sizes)
+        places = reuse.find(gathered(self._offered(sizes)), sizes)
+        for digest in sizes:
+            if stored := places.get(digest):
                 found.add(digest)
-                yield digest, Hint(stored, offered[digest].sealed_by)
+                yield digest, Hint(stored, self._retired)
+        if found.count < len(sizes) and self._known is not None:
+            left = Rest(sizes, found)
+            offered = self._known(iter(left))
+            places = reuse.find(offered, sizes)
+            for digest in left:
+                if stored := places.get(digest):
+                    found.add(digest)
+                    yield digest, Hint(stored, offered[digest].sealed_by)
         if found.count < len(sizes):
             for some in in_groups(Rest(sizes, found), FEW):
                 yield from self._found_by_looking(some, sizes, reuse)
@@ -229,7 +240,7 @@ class _Traces:
     def _offered(self, sizes: Contents) -> Iterator[tuple[Digest, Hint]]:
         """What the retired attempt's refs say of them."""
         refs = {} if self._retired is None else self._refs(self._retired)
-        return ((digest, Hint(stored, self._retired)) for digest, stored in refs.items() if digest in sizes)
+        return ((digest, Hint(stored, self._retired)) for digest in sizes if (stored := refs.get(digest)))
 
     def _found_by_looking(self, some: Sequence[Digest], sizes: Contents, reuse: Reuse) -> Iterator[tuple[Digest, Hint]]:
         for digest, copies in zip(some, fan_out(self._copies, some, self._store.capabilities.parallel), strict=True):

@@ -91,14 +91,16 @@ class Reuse:
         for any number of looks at what it references. Everything else is looked at, unless its creator is void. Where
         in a pack a file lies is believed of refs only: unlike an object's key, an offset does not say what is there.
         """
-        self._said.clear()  # what stood before may have been retired since
-        if len(hinted) <= FEW:
-            return self._find(hinted.items(), sizes)
-        found = Gathered()
-        for some in in_groups(pairs_of(hinted), FEW):
-            for digest, stored in self._find(some, sizes).items():
-                found.add(digest, stored)
-        return found.places()
+        try:
+            if len(hinted) <= FEW:
+                return self._find(hinted.items(), sizes)
+            found = Gathered()
+            for some in in_groups(pairs_of(hinted), FEW):
+                for digest, stored in self._find(some, sizes).items():
+                    found.add(digest, stored)
+            return found.places()
+        finally:
+            self._said.clear()  # what stands now may be retired the next time; and refs may be long
 
     def _find(self, hinted: Iterable[tuple[Digest, Hint]], sizes: Mapping[Digest, int]) -> dict[Digest, Stored]:
         fit = {

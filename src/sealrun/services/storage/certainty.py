@@ -7,12 +7,13 @@ collide carries a nonce, finding our own bytes under the key means that the writ
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sealrun.domain.address import Key
 from sealrun.domain.errors import NotFoundError, OutcomeUnknownError, UnavailableError
 from sealrun.domain.pieces import Body
 from sealrun.ports import Clock, Creation, Entropy, Store
+from sealrun.services.storage.bodies import read_body
 
 _TRIES = 6
 _FIRST_WAIT_S = 0.2
@@ -54,13 +55,17 @@ class Certainty:
             if self._store.create(key, body) is Creation.CREATED:
                 return body, True
             try:
-                return self._store.read(key), False
+                return self._standing(key, body), False
             except NotFoundError as error:
                 # Listed as existing, yet not readable: a deletable record was deleted in between. Ask again.
                 msg = f"{key}: existed a moment ago and cannot be read now"
                 raise OutcomeUnknownError(msg) from error
 
         return self._until_certain(once)
+
+    def _standing(self, key: Key, body: Body) -> Any:  # noqa: ANN401 - of the kind that `body` is of, or bytes
+        """Read what stands there; where ours is long, so is that."""
+        return self._store.read(key) if isinstance(body, bytes) else read_body(self._store, key)
 
     def read(self, key: Key) -> bytes | None:
         """Return the bytes of `key`, or None if the store is certain that there are none."""
