@@ -6,7 +6,27 @@ import gc
 import tracemalloc
 from collections.abc import Callable
 
+import pytest
+
 SOME = 3_000
+_FEW = (
+    "domain.runs.contents.FEW",
+    "domain.runs.manifest.FEW",
+    "domain.runs.sorted_digests.FEW",
+    "domain.registry.publication.FEW",
+    "domain.registry.place_records._MANY_BYTES",
+    "domain.registry.object_places.FEW",
+    "domain.registry.hinting.FEW",
+    "domain.registry.columns._NEAR_ROWS",
+)
+
+
+def take_few_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep in columns, and on shelves where there are some, what would be kept as objects where there is little."""
+    for name in _FEW:
+        monkeypatch.setattr(f"sealrun.{name}", 100)
+    monkeypatch.setattr("sealrun.domain.shelves._NEAR", 1)
+    monkeypatch.setattr("sealrun.domain.runs.sorted_digests._HEAP_NEAR", 4 * 32)
 
 
 def peak(act: Callable[[], object]) -> int:

@@ -28,7 +28,7 @@ def print_json(value: object) -> None:
     from sealrun.domain.long_json import line_pieces  # noqa: PLC0415 - --help needs nothing of it
 
     for piece in line_pieces(value):
-        click.echo(piece, nl=False)
+        click.echo(piece.decode("ascii"), nl=False)
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.builders.memory import per_file
+from tests.builders.memory import per_file, take_few_for_many
 from tests.builders.runs import a_run
 from tests.builders.worlds import EVERYTHING_PACKED, REGISTRY_ID, World
 from tests.fakes.clock import FakeClock, FakeEntropy
@@ -31,17 +31,10 @@ from sealrun.services.storage.certainty import Certainty
 @pytest.fixture(autouse=True)
 def few_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep on shelves what would be kept as objects where there is little."""
-    for module in ("runs.contents", "runs.manifest", "runs.sorted_digests", "registry.publication"):
-        monkeypatch.setattr(f"sealrun.domain.{module}.FEW", 100)
-    monkeypatch.setattr("sealrun.domain.registry.place_records._MANY_BYTES", 100)
-    monkeypatch.setattr("sealrun.domain.registry.object_places.FEW", 100)
-    monkeypatch.setattr("sealrun.domain.registry.hinting.FEW", 100)
-    monkeypatch.setattr("sealrun.domain.shelves._NEAR", 1)
-    monkeypatch.setattr("sealrun.domain.registry.columns._NEAR_ROWS", 100)
+    take_few_for_many(monkeypatch)
     monkeypatch.setattr("sealrun.services.publication.reusing.FEW", 100)
     monkeypatch.setattr("sealrun.services.keeping.undoing.FEW", 100)
     monkeypatch.setattr("sealrun.services.storage.bodies.LONG", 1000)
-    monkeypatch.setattr("sealrun.domain.runs.sorted_digests._HEAP_NEAR", 4 * 32)
     use_shelves(lambda: FileShelf(str(tmp_path)))
     yield
     use_shelves(None)

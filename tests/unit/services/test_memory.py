@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 import pytest
-from tests.builders.memory import per_file
+from tests.builders.memory import per_file, take_few_for_many
 from tests.fakes.clock import FakeClock, FakeEntropy
 from tests.fakes.hints import FakeHints
 from tests.fakes.journal import FakeHashes
@@ -53,19 +53,12 @@ REQUEST = SealRequest(
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep in columns what would be kept as objects where there is little."""
-    for module in ("runs.contents", "runs.manifest", "runs.sorted_digests", "registry.publication"):
-        monkeypatch.setattr(f"sealrun.domain.{module}.FEW", 100)
-    monkeypatch.setattr("sealrun.domain.registry.place_records._MANY_BYTES", 100)
-    monkeypatch.setattr("sealrun.domain.registry.object_places.FEW", 100)
-    monkeypatch.setattr("sealrun.domain.registry.hinting.FEW", 100)
-    monkeypatch.setattr("sealrun.domain.shelves._NEAR", 1)
-    monkeypatch.setattr("sealrun.domain.registry.columns._NEAR_ROWS", 100)
+    take_few_for_many(monkeypatch)
     monkeypatch.setattr("sealrun.adapters.run_folders.staging._MANY_ALONE", 100)
     monkeypatch.setattr("sealrun.adapters.stores.posix_bulk._BATCH_FILES", 100)
     monkeypatch.setattr("sealrun.services.publication.reusing._STATS_AT_ONCE", 100)
     monkeypatch.setattr("sealrun.services.mending.looking.FEW", 100)
     monkeypatch.setattr("sealrun.services.mending.looking._TOGETHER", 500)
-    monkeypatch.setattr("sealrun.domain.runs.sorted_digests._HEAP_NEAR", 4 * 32)
 
 
 @pytest.fixture

@@ -222,8 +222,7 @@ def decide_now(
     change of the files against the wall clock, so files from the future are not taken, and so is a sign of life.
     """
     evidence = _evidence(rules, snapshot, lives)
-    # Nothing in a folder without files tells how old it is; one that is refused for what it holds is refused now.
-    age = max(0.0, wall - snapshot.newest) if snapshot.files or snapshot.problem else 0.0
+    age = max(0.0, wall - snapshot.newest) if snapshot.files or snapshot.problem else 0.0  # no file tells it
     since = now - max(evidence.quiet_s, 0.0) if evidence.at_once else now - age
     given = pulse_time(snapshot.pulse)
     seen = Watching(
