@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 
 import pytest
 
-from sealrun.cli.output import human_size, print_rows, printable, progress, waiting
+from sealrun.cli.output import human_size, print_json, print_rows, printable, progress, waiting
+from sealrun.domain.long_json import Many
 
 ROWS = [{"name": "a", "size": 1, "more": None}, {"name": "longer", "size": 22, "more": [1]}]
 
@@ -74,3 +77,9 @@ def test_what_is_waited_for_is_shown_on_a_terminal_only_and_wiped_away(
     assert shown.out == ""
     assert ("making registry main …" in shown.err) is (terminal and not quiet)
     assert shown.err == "" or shown.err.endswith("\r\x1b[K")
+
+
+def test_json_is_text_wherever_stdout_was_redirected_to() -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        print_json({"b": [1, "ü"], "a": Many(lambda: iter([{"x": None}]))})
+    assert out.getvalue() == '{"a": [{"x": null}], "b": [1, "\\u00fc"]}\n'
